@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""micrograd at machine speed: scalar automatic differentiation on a contiguous tape."""
+
+try:
+    from . import _core
+except ModuleNotFoundError as error:
+    if error.name != f"{__name__}._core":
+        raise
+    raise ModuleNotFoundError(
+        "micrograd_c's compiled core is not beside its Python files. In a source folder, run "
+        "`pip install -e .`, or start Python from another folder to use the installed package.",
+        name=error.name,
+    ) from None
+
+from . import engine, nn
+from .engine import (
+    TapeStats,
+    Value,
+    accumulate_grads,
+    clip,
+    custom,
+    dot,
+    no_grad,
+    sum,
+    take,
+    tape_stats,
+    topological_sort,
+    where,
+)
+from .gradcheck import GradcheckError, gradcheck
+from .compat import install, uninstall
+
+__version__ = "0.1.0"
+
+# Without the names that would hide Python's own from `import *`.
+__all__ = [
+    "GradcheckError",
+    "TapeStats",
+    "Value",
+    "accumulate_grads",
+    "clip",
+    "custom",
+    "dot",
+    "engine",
+    "gradcheck",
+    "install",
+    "nn",
+    "no_grad",
+    "take",
+    "tape_stats",
+    "topological_sort",
+    "uninstall",
+    "where",
+]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The engine as its users meet it: Value, and the functions that work on Values.
+
+What happens inside is in the compiled module `_core`; its source is `src/`.
+"""
+
+from contextlib import ContextDecorator
+
+from ._core import (
+    TapeStats,
+    Value,
+    accumulate_grads,
+    clip,
+    custom,
+    dot,
+    pause_recording,
+    resume_recording,
+    sum,
+    take,
+    tape_stats,
+    topological_sort,
+    where,
+)
+
+__all__ = [
+    "TapeStats",
+    "Value",
+    "accumulate_grads",
+    "clip",
+    "custom",
+    "dot",
+    "no_grad",
+    "take",
+    "tape_stats",
+    "topological_sort",
+    "where",
+]
+
+
+class no_grad(ContextDecorator):
+    """Inside it, results are leaves: nothing is recorded in this thread.
+
+    A context manager, `with no_grad():`, and a decorator, `@no_grad()`.
+    """
+
+    def __enter__(self):
+        pause_recording()
+        return self
+
+    def __exit__(self, *exc_info):
+        resume_recording()
+        return False

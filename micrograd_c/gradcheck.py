@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Comparing derivatives by the engine with central differences."""
+
+import math
+
+from .engine import Value, no_grad
+
+
+class GradcheckError(RuntimeError):
+    """A derivative by the engine and its central difference disagree."""
+
+
+def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+    """Whether the engine's gradient of fn agrees with central differences.
+
+    fn: takes as many Values as there are inputs, returns one Value.
+    inputs: Values or numbers; only their data is read, and their data and grad stay as they are.
+    eps: the step to either side; the numerical derivative is (f(x + eps) - f(x - eps)) / (2 eps).
+    atol, rtol: they agree where |analytical - numerical| <= atol + rtol * |numerical|.
+    raise_exception: raise GradcheckError at the first disagreement; otherwise return False.
+
+    TypeError if fn returns anything but a Value.
+    """
+    points = [x.data if isinstance(x, Value) else Value(x).data for x in inputs]
+    leaves = [Value(point) for point in points]
+    _evaluate(fn, leaves).backward(accumulate=False)
+    for index, (point, leaf) in enumerate(zip(points, leaves, strict=True)):
+        with no_grad():
+            ahead, behind = (
+                _evaluate(fn, [*points[:index], point + step, *points[index + 1 :]]).data
+                for step in (eps, -eps)
+            )
+        numerical = (ahead - behind) / (2 * eps)
+        if not _agree(leaf.grad, numerical, atol, rtol):
+            if raise_exception:
+                raise GradcheckError(
+                    f"gradient mismatch for input {index} at {point!r}:\n"
+                    f"analytical: {leaf.grad!r}\nnumerical:  {numerical!r}"
+                )
+            return False
+    return True
+
+
+def _evaluate(fn, points):
+    result = fn(*[x if isinstance(x, Value) else Value(x) for x in points])
+    if not isinstance(result, Value):
+        raise TypeError(f"gradcheck: expected fn to return a Value, got {type(result).__name__}")
+    return result
+
+
+def _agree(analytical, numerical, atol, rtol):
+    if math.isnan(analytical) or math.isnan(numerical):
+        return False
+    return analytical == numerical or abs(analytical - numerical) <= atol + rtol * abs(numerical)

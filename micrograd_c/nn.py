@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Neuron, Layer and MLP, as in the lesson, with a layer's neurons recorded in one call."""
+
+import random
+
+from ._core import activations, layer
+from .engine import Value, dot
+
+
+class Module:
+    """What has parameters: every Value, Module, or list of them among its attributes."""
+
+    def named_parameters(self, prefix=""):
+        """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order."""
+        for name, field in vars(self).items():
+            yield from _named(field, f"{prefix}{name}")
+
+    def parameters(self):
+        """The Values that training changes, as a list."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self):
+        """Sets the grad of every parameter to 0."""
+        for parameter in self.parameters():
+            parameter.grad = 0.0
+
+    def state_dict(self):
+        """The parameters' data by name."""
+        return {name: parameter.data for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state):
+        """Sets the parameters' data. KeyError, and no change, if a name is missing or unknown."""
+        parameters = dict(self.named_parameters())
+        missing, unknown = parameters.keys() - state.keys(), state.keys() - parameters.keys()
+        if missing or unknown:
+            raise KeyError(
+                f"load_state_dict: missing {sorted(missing)}, unknown {sorted(unknown)}"
+            )
+        checked = {name: Value(state[name]).data for name in parameters}
+        for name, parameter in parameters.items():
+            parameter.data = checked[name]
+
+
+def _named(field, name):
+    if isinstance(field, Value):
+        yield name, field
+    elif isinstance(field, Module):
+        yield from field.named_parameters(f"{name}.")
+    elif isinstance(field, list | tuple):
+        for index, item in enumerate(field):
+            yield from _named(item, f"{name}.{index}")
+    elif isinstance(field, dict):
+        for key, item in field.items():
+            yield from _named(item, f"{name}.{key}")
+
+
+class Neuron(Module):
+    """activation(w . x + b). Weights start uniform in -1 to 1, the bias at 0.
+
+    activation: the name of an operation of one operand, such as 'tanh', or 'linear' for none.
+    """
+
+    def __init__(self, n_in, activation="tanh"):
+        if activation not in activations:
+            raise ValueError(
+                f"Neuron: expected an activation among {', '.join(activations)}; got {activation!r}"
+            )
+        self.activation = activation
+        self.w = [Value(random.uniform(-1, 1)) for _ in range(n_in)]
+        self.b = Value(0.0)
+
+    def __call__(self, x):
+        """The output for x, a sequence of n_in Values or numbers."""
+        if len(x) != len(self.w):
+            raise ValueError(f"Neuron: expected an input of length {len(self.w)}, got {len(x)}")
+        act = dot(self.w, x, self.b)
+        return act if self.activation == "linear" else getattr(act, self.activation)()
+
+    def parameters(self):
+        return [*self.w, self.b]
+
+    def __repr__(self):
+        return f"Neuron({len(self.w)}, {self.activation!r})"
+
+
+class Layer(Module):
+    """n_out neurons that see the same n_in inputs."""
+
+    def __init__(self, n_in, n_out, activation="tanh"):
+        self.neurons = [Neuron(n_in, activation) for _ in range(n_out)]
+
+    def __call__(self, x):
+        """The neurons' outputs, as a list; of a single neuron, its output."""
+        kind = type(self.neurons[0])
+        outs = layer(self.neurons, kind, x) if kind.__call__ is Neuron.__call__ else None
+        if outs is None:
+            outs = [neuron(x) for neuron in self.neurons]
+        return outs[0] if len(outs) == 1 else outs
+
+    def parameters(self):
+        return [p for neuron in self.neurons for p in neuron.parameters()]
+
+    def __repr__(self):
+        return f"Layer({self.neurons})"
+
+
+class MLP(Module):
+    """Layers in a row: MLP(3, [4, 4, 1]) has 3 inputs, two layers of 4 neurons and one output.
+
+    output_activation: of the last layer; None: the same as activation.
+    """
+
+    def __init__(self, n_in, layer_sizes, activation="tanh", output_activation=None):
+        sizes = [n_in, *layer_sizes]
+        activations = [activation] * len(layer_sizes)
+        if activations and output_activation is not None:
+            activations[-1] = output_activation
+        self.layers = [Layer(*shape) for shape in zip(sizes, layer_sizes, activations)]
+
+    def __call__(self, x):
+        """The last layer's outputs, or its output if it has one neuron."""
+        for layer_ in self.layers:
+            x = layer_(x)
+        return x
+
+    def parameters(self):
+        return [p for layer_ in self.layers for p in layer_.parameters()]
+
+    def __repr__(self):
+        return f"MLP({self.layers})"

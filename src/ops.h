@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The operation table: one row, one operation.
+ *
+ * Everything that knows an operation by name expands this table: the value that eager code
+ * records, the chain rule in the sweep, the methods of Value, the stub and the derivative tests.
+ *
+ * In a row, x and y are the operands' values, z is the result and g is the adjoint of the result.
+ * A chain-rule cell says what the operand's adjoint gains; it is written on g, not multiplied by it
+ * afterwards, so that a kink can stop an infinite adjoint (inf * 0 would be NaN).
+ *
+ *   id      enumerator OP_<id>, and the method's name where there is a method
+ *   symbol  what Value._op shows
+ *   refuse  which of Python's refusals the value obeys, see enum Refusal
+ *   lo, hi  an interval inside the domain, for tests that draw operands
+ *
+ * Derivatives at kinks follow PyTorch's derivatives.yaml.
+ */
+#ifndef MICROGRAD_C_OPS_H
+#define MICROGRAD_C_OPS_H
+
+#include <math.h>
+#include <stdint.h>
+
+#if defined(_MSC_VER)
+#define FORCE_INLINE static __forceinline
+#define NO_INLINE __declspec(noinline)
+#else
+#define FORCE_INLINE static inline __attribute__((always_inline))
+#define NO_INLINE __attribute__((noinline))
+#endif
+
+/* Python's own refusals. "math" ones: NaN out of a number is a ValueError. */
+typedef enum {
+    REFUSE_NOTHING,  /* IEEE arithmetic, as Python's + - * do                               */
+    REFUSE_OVERFLOW, /* math: infinity out of a finite operand is an OverflowError          */
+    REFUSE_POLE,     /* math: infinity out of a finite operand is a ValueError              */
+    REFUSE_ZERO,     /* a zero divisor is a ZeroDivisionError                               */
+    REFUSE_POWER     /* float ** float: zero to a negative, complex results, overflow       */
+} Refusal;
+
+/* -- functions that a cell would be unreadable with ------------------------------------------ */
+
+#define INV_SQRT_2 0.70710678118654752440
+#define INV_SQRT_2PI 0.39894228040143267794
+#define TWO_INV_SQRT_PI 1.12837916709551257390
+
+/* Never exp of a positive number, so no overflow on either side. */
+static inline double fn_sigmoid(double x) {
+    double e = exp(-fabs(x));
+    return (x >= 0 ? 1.0 : e) / (1.0 + e);
+}
+
+static inline double fn_softplus(double x) {
+    return (x > 0 ? x : 0.0) + log1p(exp(-fabs(x))) + (x != x ? x : 0.0);
+}
+
+/* The normal distribution's cumulative function; erfc keeps the lower tail's digits. */
+static inline double fn_normal_cdf(double x) { return 0.5 * erfc(-x * INV_SQRT_2); }
+
+/* A square is a product: the same double as pow's, at a tenth of its time. */
+FORCE_INLINE double fn_pow(double x, double y) { return y == 2.0 ? x * x : pow(x, y); }
+
+FORCE_INLINE double fn_pow_base_slope(double x, double y) {
+    return y == 2.0 ? 2.0 * x : y == 0.0 ? 0.0 : y * pow(x, y - 1.0);
+}
+
+static inline double fn_maximum(double x, double y) { return x != x || x > y ? x : y; }
+static inline double fn_minimum(double x, double y) { return x != x || x < y ? x : y; }
+
+/* clang-format off */
+
+/* UNARY(id, symbol, refuse, lo, hi, value, gain of x) */
+#define FOR_EACH_UNARY(UNARY) \
+    UNARY(neg,      "neg",      REFUSE_NOTHING,  -3, 3,      -x,                           -g) \
+    UNARY(abs,      "abs",      REFUSE_NOTHING,  -3, 3,      fabs(x),                      x > 0 ? g : x < 0 ? -g : 0.0) \
+    UNARY(exp,      "exp",      REFUSE_OVERFLOW, -3, 3,      exp(x),                       g * z) \
+    UNARY(expm1,    "expm1",    REFUSE_OVERFLOW, -3, 3,      expm1(x),                     g * (z + 1.0)) \
+    UNARY(log,      "log",      REFUSE_POLE,     0.1, 5,     log(x),                       g / x) \
+    UNARY(log1p,    "log1p",    REFUSE_POLE,     -0.9, 5,    log1p(x),                     g / (1.0 + x)) \
+    UNARY(sqrt,     "sqrt",     REFUSE_OVERFLOW, 0.1, 5,     sqrt(x),                      g * 0.5 / z) \
+    UNARY(sin,      "sin",      REFUSE_OVERFLOW, -3, 3,      sin(x),                       g * cos(x)) \
+    UNARY(cos,      "cos",      REFUSE_OVERFLOW, -3, 3,      cos(x),                       -g * sin(x)) \
+    UNARY(tan,      "tan",      REFUSE_OVERFLOW, -1.2, 1.2,  tan(x),                       g * (1.0 + z * z)) \
+    UNARY(asin,     "asin",     REFUSE_OVERFLOW, -0.9, 0.9,  asin(x),                      g / sqrt((1.0 - x) * (1.0 + x))) \
+    UNARY(acos,     "acos",     REFUSE_OVERFLOW, -0.9, 0.9,  acos(x),                      -g / sqrt((1.0 - x) * (1.0 + x))) \
+    UNARY(atan,     "atan",     REFUSE_OVERFLOW, -3, 3,      atan(x),                      g / (1.0 + x * x)) \
+    UNARY(sinh,     "sinh",     REFUSE_OVERFLOW, -3, 3,      sinh(x),                      g * cosh(x)) \
+    UNARY(cosh,     "cosh",     REFUSE_OVERFLOW, -3, 3,      cosh(x),                      g * sinh(x)) \
+    UNARY(tanh,     "tanh",     REFUSE_NOTHING,  -3, 3,      tanh(x),                      g * (1.0 - z * z)) \
+    UNARY(sigmoid,  "sigmoid",  REFUSE_NOTHING,  -3, 3,      fn_sigmoid(x),                g * z * (1.0 - z)) \
+    UNARY(relu,     "relu",     REFUSE_NOTHING,  -3, 3,      x <= 0 ? 0.0 : x,             z <= 0 ? 0.0 : g) \
+    UNARY(softplus, "softplus", REFUSE_NOTHING,  -3, 3,      fn_softplus(x),               g * fn_sigmoid(x)) \
+    UNARY(gelu,     "gelu",     REFUSE_NOTHING,  -3, 3,      x * fn_normal_cdf(x),         g * (fn_normal_cdf(x) + x * INV_SQRT_2PI * exp(-0.5 * x * x))) \
+    UNARY(silu,     "silu",     REFUSE_NOTHING,  -3, 3,      x * fn_sigmoid(x),            g * fn_sigmoid(x) * (1.0 + x * fn_sigmoid(-x))) \
+    UNARY(erf,      "erf",      REFUSE_NOTHING,  -3, 3,      erf(x),                       g * TWO_INV_SQRT_PI * exp(-x * x))
+
+/* BINARY(id, symbol, refuse, lo, hi, value, gain of x, gain of y) */
+#define FOR_EACH_BINARY(BINARY) \
+    BINARY(add,     "+",        REFUSE_NOTHING,  -3, 3,      x + y,                        g,                  g) \
+    BINARY(sub,     "-",        REFUSE_NOTHING,  -3, 3,      x - y,                        g,                  -g) \
+    BINARY(mul,     "*",        REFUSE_NOTHING,  -3, 3,      x * y,                        g * y,              g * x) \
+    BINARY(truediv, "/",        REFUSE_ZERO,     0.3, 3,     x / y,                        g / y,              -g * z / y) \
+    BINARY(pow,     "**",       REFUSE_POWER,    0.3, 3,     fn_pow(x, y),                 g * fn_pow_base_slope(x, y), x == 0 && y >= 0 ? 0.0 : g * z * log(x)) \
+    BINARY(maximum, "maximum",  REFUSE_NOTHING,  -3, 3,      fn_maximum(x, y),             x == y ? g * 0.5 : x < y ? 0.0 : g, x == y ? g * 0.5 : y < x ? 0.0 : g) \
+    BINARY(minimum, "minimum",  REFUSE_NOTHING,  -3, 3,      fn_minimum(x, y),             x == y ? g * 0.5 : x > y ? 0.0 : g, x == y ? g * 0.5 : y > x ? 0.0 : g)
+
+/* SCALED(id, symbol, refuse, lo, hi, value, gain of x): y is a plain number, not an operand. */
+#define FOR_EACH_SCALED(SCALED) \
+    SCALED(pow_number, "**",         REFUSE_POWER,   0.3, 3, fn_pow(x, y),                 g * fn_pow_base_slope(x, y)) \
+    SCALED(leaky_relu, "leaky_relu", REFUSE_NOTHING, -3, 3,  x > 0 ? x : x * y,            x > 0 ? g : g * y)
+
+/* VARIADIC(id, symbol): any number of operands; value and rule stand in variadic.h. */
+#define FOR_EACH_VARIADIC(VARIADIC) \
+    VARIADIC(sum,    "sum")    /* x0 + x1 + ...                                              */ \
+    VARIADIC(dot,    "dot")    /* w0, x0, w1, x1, ..., and a bias if the count is odd        */ \
+    VARIADIC(where,  "where")  /* condition, a, b                                            */ \
+    VARIADIC(clip,   "clip")   /* v, low, high                                               */ \
+    VARIADIC(take,   "take")   /* index, v0, v1, ...                                         */ \
+    VARIADIC(custom, "custom") /* k operands, then k leaves that hold the local derivatives  */ \
+    VARIADIC(opaque, "")       /* operands of a node whose rule only Python knows            */
+
+/* clang-format on */
+
+typedef enum {
+    OP_leaf,
+#define ID(id, ...) OP_##id,
+    FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_VARIADIC(ID)
+#undef ID
+    OP_COUNT,
+    OP_FIRST_VARIADIC = OP_sum,
+    OP_CLOSURE = 0x80 /* flag beside the operation: Python has replaced the chain rule */
+} Op;
+
+typedef enum { LEAF, UNARY, SCALED, BINARY, VARIADIC } Shape;
+
+typedef struct {
+    const char *name;
+    const char *symbol;
+    Shape shape;
+    Refusal refusal;
+    double low, high;
+} OpInfo;
+
+static const OpInfo op_info[] = {
+    {"leaf", "", LEAF, REFUSE_NOTHING, 0, 0},
+#define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi},
+#define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi},
+#define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi},
+#define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0},
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_VARIADIC(ROWV)
+#undef ROW2
+#undef ROW1
+#undef ROWS
+#undef ROWV
+};
+
+/* A row without a value or a rule does not build: this fails, or the expansions below do. */
+typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
+typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
+
+/* The value of an operation of one or two operands (a UNARY one ignores y). */
+FORCE_INLINE double op_value(int op, double x, double y) {
+    switch (op) {
+#define CASE(id, symbol, refuse, lo, hi, value, ...) \
+    case OP_##id:                                    \
+        return value;
+        FOR_EACH_BINARY(CASE)
+        FOR_EACH_UNARY(CASE)
+        FOR_EACH_SCALED(CASE)
+#undef CASE
+    default:
+        return x;
+    }
+}
+
+/* Which of Python's refusals meets this result: what the boundary turns into an exception. */
+typedef enum { ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR } Verdict;
+
+FORCE_INLINE Verdict op_verdict(int op, double x, double y, double z) {
+    switch (op_info[op].refusal) {
+    case REFUSE_OVERFLOW:
+    case REFUSE_POLE:
+        if (z - z == 0) return ACCEPTED;
+        if (z != z) return x != x ? ACCEPTED : DOMAIN_ERROR;
+        if (x - x != 0) return ACCEPTED;
+        return op_info[op].refusal == REFUSE_POLE ? DOMAIN_ERROR : OVERFLOW_ERROR;
+    case REFUSE_ZERO:
+        return y == 0 ? ZERO_DIVISION_ERROR : ACCEPTED;
+    case REFUSE_POWER:
+        if (z - z == 0 || x - x != 0 || y - y != 0) return ACCEPTED;
+        if (x == 0) return ZERO_DIVISION_ERROR;
+        return z != z ? DOMAIN_ERROR : OVERFLOW_ERROR;
+    default:
+        return ACCEPTED;
+    }
+}
+
+#endif

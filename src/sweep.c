@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The reverse sweep: zeroing, ordering and the chain rule in one walk downwards from the root.
+ *
+ * The nodes that the root depends on are found on the way: a node that is reached puts its operands
+ * into the set `reached`, and the walk goes to the highest member below. An operand reached for the
+ * first time is assigned its adjoint, later contributions add, so nothing is zeroed beforehand.
+ * The set has a bit per node and two levels of summary above, so that a stretch of a quarter of a
+ * million nodes that the root does not depend on costs one bit.
+ */
+#include "tape.h"
+
+#include <stdlib.h>
+
+/* What an operand reached for the first time starts from. */
+typedef enum {
+    FROM_ZERO,   /* the lesson: every adjoint of the graph starts at 0 */
+    LEAVES_KEEP, /* accumulation: leaves start from what they had      */
+} Start;
+
+FORCE_INLINE double starting_adjoint(const Tape *tape, uint32_t i, Start start) {
+    return start == LEAVES_KEEP && (tape->op[i] & ~OP_CLOSURE) == OP_leaf ? tape_adjoint(tape, i) : 0.0;
+}
+
+/* Adds node i to the set; returns whether it is new there. */
+FORCE_INLINE int reach(Tape *tape, uint32_t i) {
+    uint64_t *word = &tape->reached[0][WORD_OF(i)], bit = BIT_OF(i), before = *word;
+    if (before & bit) return 0;
+    *word = before | bit;
+    if (!before) {
+        uint32_t j = WORD_OF(i), k = WORD_OF(j);
+        tape->reached[1][k] |= BIT_OF(j);
+        tape->reached[2][WORD_OF(k)] |= BIT_OF(k);
+    }
+    return 1;
+}
+
+/* Who gains, and what of it is kept in registers. A chain's nodes depend on each other only through
+ * the word of the set that the walk is in and the adjoint of the next node below: going through
+ * memory for those two doubles a node's time. */
+typedef struct {
+    Tape *tape;
+    Start start;
+    int alone;       /* one node's rule by itself, no walk */
+    uint32_t word;   /* the word the walk is in ... */
+    uint64_t here;   /* ... and its members */
+    uint32_t below;  /* the node below the current one ... */
+    double carry;    /* ... and its adjoint, if it is carried */
+    int carried;
+} Walk;
+
+FORCE_INLINE void gain(Walk *to, uint32_t i, double amount) {
+    Tape *tape = to->tape;
+    int first;
+    if (to->alone) {
+        tape_set_adjoint(tape, i, tape_adjoint(tape, i) + amount);
+        return;
+    }
+    if (WORD_OF(i) == to->word) {
+        first = !(to->here & BIT_OF(i));
+        to->here |= BIT_OF(i);
+    } else {
+        first = reach(tape, i);
+    }
+    if (!first) amount += tape->adjoint[i];
+    else if (to->start != FROM_ZERO) amount += starting_adjoint(tape, i, to->start);
+    tape->adjoint[i] = amount;
+    if (i == to->below) {
+        to->carry = amount;
+        to->carried = 1;
+    }
+}
+
+/* take's index operand holds a whole number, checked when it was recorded. */
+static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t count) {
+    double index = tape->value[args[0]];
+    if (index < 0) index += count - 1;
+    return index >= 0 && index < count - 1 ? args[1 + (uint32_t)index] : args[0];
+}
+
+double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
+    const double *value = tape->value;
+    switch (op) {
+    case OP_sum: {
+        double total = value[args[0]];
+        for (uint32_t k = 1; k < count; k++) total += value[args[k]];
+        return total;
+    }
+    case OP_dot: {
+        /* In the lesson's order: the bias first, then the products. */
+        double total = count & 1 ? value[args[count - 1]] : 0.0;
+        for (uint32_t k = 0; k + 1 < count; k += 2) total += value[args[k]] * value[args[k + 1]];
+        return total;
+    }
+    case OP_where:
+        return value[args[value[args[0]] > 0 ? 1 : 2]];
+    case OP_clip:
+        return fn_minimum(fn_maximum(value[args[0]], value[args[1]]), value[args[2]]);
+    case OP_take:
+        return value[taken(tape, args, count)];
+    default:
+        return 0.0; /* custom and opaque nodes are given their value */
+    }
+}
+
+FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t count,
+                                double g) {
+    const Tape *tape = to->tape;
+    const double *value = tape->value;
+    switch (op) {
+    case OP_sum:
+        for (uint32_t k = 0; k < count; k++) gain(to, args[k], g);
+        break;
+    case OP_dot:
+        for (uint32_t k = 0; k + 1 < count; k += 2) {
+            gain(to, args[k], g * value[args[k + 1]]);
+            gain(to, args[k + 1], g * value[args[k]]);
+        }
+        if (count & 1) gain(to, args[count - 1], g);
+        break;
+    case OP_where: {
+        int first = value[args[0]] > 0;
+        gain(to, args[0], 0.0);
+        gain(to, args[1], first ? g : 0.0);
+        gain(to, args[2], first ? 0.0 : g);
+        break;
+    }
+    case OP_clip: {
+        double v = value[args[0]], low = value[args[1]], high = value[args[2]];
+        gain(to, args[0], v < low || v > high ? 0.0 : g);
+        gain(to, args[1], v < low && low <= high ? g : 0.0);
+        gain(to, args[2], v > high || low > high ? g : 0.0);
+        break;
+    }
+    case OP_take: {
+        uint32_t chosen = taken(tape, args, count);
+        for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
+        gain(to, chosen, g);
+        break;
+    }
+    case OP_custom:
+        for (uint32_t k = 0; k < count / 2; k++) gain(to, args[k], g * value[args[count / 2 + k]]);
+        break;
+    default:
+        for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
+    }
+}
+
+/* The chain rule of node i, whose adjoint is g. */
+FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
+    const Tape *tape = to->tape;
+    const uint32_t a = tape->operands[i].a, b = tape->operands[i].b;
+    switch (op) {
+    case OP_leaf:
+        return;
+#define NAMES(id)                                                   \
+    case OP_##id: {                                                 \
+        const double x = tape->value[a], z = tape->value[i];        \
+        (void)x, (void)z;
+#define RULE2(id, symbol, refuse, lo, hi, value_, gain_x, gain_y)   \
+    NAMES(id)                                                       \
+        const double y = tape->value[b];                            \
+        (void)y;                                                    \
+        gain(to, a, gain_x);                                        \
+        gain(to, b, gain_y);                                        \
+        return;                                                     \
+    }
+#define RULE1(id, symbol, refuse, lo, hi, value_, gain_x)           \
+    NAMES(id)                                                       \
+        gain(to, a, gain_x);                                        \
+        return;                                                     \
+    }
+#define RULES(id, symbol, refuse, lo, hi, value_, gain_x)           \
+    NAMES(id)                                                       \
+        const double y = tape->value[b];                            \
+        gain(to, a, gain_x);                                        \
+        return;                                                     \
+    }
+        FOR_EACH_BINARY(RULE2)
+        FOR_EACH_UNARY(RULE1)
+        FOR_EACH_SCALED(RULES)
+#undef NAMES
+#undef RULE2
+#undef RULE1
+#undef RULES
+    default:
+        variadic_rule(to, op, tape->args + a, b, g);
+    }
+}
+
+void tape_apply_rule(Tape *tape, uint32_t i) {
+    Walk to = {.tape = tape, .alone = 1};
+    apply_rule(&to, i, tape->op[i] & ~OP_CLOSURE, tape_adjoint(tape, i));
+}
+
+/* The next word of level 0 with a member, given that word `from` has none left; or -1. */
+static int64_t next_word(Tape *tape, uint32_t from) {
+    uint64_t *middle = tape->reached[1], *top = tape->reached[2];
+    uint32_t k = WORD_OF(from);
+    middle[k] &= ~BIT_OF(from);
+    if (!middle[k]) {
+        uint32_t t = WORD_OF(k);
+        top[t] &= ~BIT_OF(k);
+        while (!top[t]) {
+            if (t == 0) return -1;
+            t--;
+        }
+        k = (t << 6) + highest_bit(top[t]);
+    }
+    return ((int64_t)k << 6) + highest_bit(middle[k]);
+}
+
+FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
+    Walk to = {.tape = tape, .start = start};
+    int64_t word = WORD_OF(root);
+    tape->adjoint[root] = starting_adjoint(tape, root, start) + 1.0;
+    reach(tape, root);
+    do {
+        uint32_t base = (uint32_t)word << 6;
+        to.word = (uint32_t)word;
+        to.here = tape->reached[0][word];
+        uint32_t i = base + highest_bit(to.here);
+        double g = tape->adjoint[i];
+        for (;;) {
+            to.below = i - 1;
+            to.carried = 0;
+            apply_rule(&to, i, tape->op[i], g);
+            uint64_t left = to.here & (BIT_OF(i) - 1);
+            if (!left) break;
+            /* Guessing the neighbour keeps the next index off the path through memory. */
+            if (i > base && to.here & (BIT_OF(i) >> 1)) {
+                i--;
+                g = to.carried ? to.carry : tape->adjoint[i];
+            } else {
+                i = base + highest_bit(left);
+                g = tape->adjoint[i];
+            }
+        }
+        tape->swept[word] |= to.here;
+        tape->reached[0][word] = 0;
+        word = next_word(tape, to.word);
+    } while (word >= 0);
+}
+
+/* -- graphs with closures -------------------------------------------------------------------- */
+
+/* What the root depends on, highest first; the caller frees it. -1: out of memory. */
+static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *count, int *closures) {
+    size_t size = 0, capacity = 64;
+    uint32_t *out = malloc(capacity * sizeof *out);
+    int64_t word = WORD_OF(root);
+    *closures = 0;
+    reach(tape, root);
+    do {
+        uint64_t *members = &tape->reached[0][word];
+        while (*members) {
+            uint32_t i = ((uint32_t)word << 6) + highest_bit(*members), operands;
+            *members &= ~BIT_OF(i);
+            if (out && size == capacity) {
+                uint32_t *larger = realloc(out, (capacity *= 2) * sizeof *out);
+                if (!larger) free(out); /* the walk goes on, to empty the set */
+                out = larger;
+            }
+            if (out) out[size++] = i;
+            *closures |= tape->op[i] & OP_CLOSURE;
+            const uint32_t *operand = tape_operands(tape, i, &operands);
+            for (uint32_t k = 0; k < operands; k++) reach(tape, operand[k]);
+        }
+        word = next_word(tape, (uint32_t)word);
+    } while (word >= 0);
+    *list = out;
+    *count = size;
+    return out ? 0 : -1;
+}
+
+/* A closure may read and write any adjoint, record nodes, or sweep another graph. So all adjoints
+ * are in place before the first one runs, and no set of the tape is in use while it does. */
+static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRule closure) {
+    uint32_t *list;
+    size_t count;
+    int closures, status = list_reached(tape, root, &list, &count, &closures);
+    if (status) return SWEEP_NO_MEMORY;
+    if (closures) {
+        for (size_t k = 0; k < count; k++)
+            tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));
+        tape->adjoint[root] += 1.0;
+        for (size_t k = 0; k < count && !status; k++) {
+            if (tape->op[list[k]] & OP_CLOSURE) status = closure(list[k]);
+            else tape_apply_rule(tape, list[k]);
+        }
+    }
+    free(list);
+    return status ? SWEEP_STOPPED : closures ? SWEEP_DONE : SWEEP_NO_CLOSURE;
+}
+
+SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure) {
+    Start start = accumulate ? LEAVES_KEEP : FROM_ZERO;
+    if (tape->closures) {
+        tape->busy++;
+        int status = sweep_with_closures(tape, root, start, closure);
+        tape->busy--;
+        if (status != SWEEP_NO_CLOSURE) return (SweepStatus)status;
+    }
+    if (accumulate) walk(tape, root, LEAVES_KEEP);
+    else walk(tape, root, FROM_ZERO);
+    return SWEEP_DONE;
+}

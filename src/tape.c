@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Node storage and lifetimes: growth, compaction, order. The sweep is in sweep.c.
+ */
+#include "tape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+enum {
+    DEFAULT_MINIMUM = 8192,     /* nodes: 200 KB, so that a small training loop stays in L2 */
+    FIRST_CAPACITY = 1024,      /* nodes */
+    TRIM_ABOVE = 1 << 18,       /* nodes: a smaller tape is not worth giving back */
+    MOST_PATIENCE = 64,         /* pops */
+    HUGE_PAGE = 1 << 21,        /* bytes */
+    HUGE_PAGES_ABOVE = 1 << 22, /* bytes: a smaller array would waste a good part of a page */
+};
+
+static const uint32_t MOST_NODES = UINT32_MAX - 64;
+
+void tape_init(Tape *tape) {
+    memset(tape, 0, sizeof *tape);
+    tape->minimum = tape->collect_at = DEFAULT_MINIMUM;
+}
+
+/* -- storage --------------------------------------------------------------------------------- */
+
+/* First touch of a fresh page costs more than recording the nodes on it; huge pages are few. */
+static void prefer_huge_pages(void *array, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes >= HUGE_PAGES_ABOVE) {
+        uintptr_t from = ((uintptr_t)array + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+        uintptr_t to = ((uintptr_t)array + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
+        if (to > from) madvise((void *)from, to - from, MADV_HUGEPAGE);
+    }
+#else
+    (void)array;
+    (void)bytes;
+#endif
+}
+
+/* Resizes one array in place; on failure it stays as it was. A clean one grows by zeros. */
+static int resize(void *array, size_t old_bytes, size_t bytes, int clean) {
+    void *old, *new;
+    memcpy(&old, array, sizeof old);
+    new = realloc(old, bytes);
+    if (!new) return bytes > old_bytes ? -1 : 0;
+    if (clean && bytes > old_bytes) memset((char *)new + old_bytes, 0, bytes - old_bytes);
+    prefer_huge_pages(new, bytes);
+    memcpy(array, &new, sizeof new);
+    return 0;
+}
+
+static int set_capacity(Tape *tape, uint32_t capacity) {
+    /* Every array has the old or the new size when one of them fails, so capacity, which is set
+     * last when growing, is always within all of them. */
+    size_t old = tape->capacity, new = capacity;
+    if (new < old) tape->capacity = capacity;
+    if (resize(&tape->value, old * sizeof(double), new * sizeof(double), 0) ||
+        resize(&tape->operands, old * sizeof(Operands), new * sizeof(Operands), 0) ||
+        resize(&tape->op, old, new, 0) ||
+        resize(&tape->owner, old * sizeof(Owner), new * sizeof(Owner), 0) ||
+        resize(&tape->adjoint, old * sizeof(double), new * sizeof(double), 0) ||
+        resize(&tape->rank, WORDS_FOR(old) * 4, WORDS_FOR(new) * 4, 0) ||
+        resize(&tape->swept, WORDS_FOR(old) * 8, WORDS_FOR(new) * 8, 1))
+        return -1;
+    for (int level = 0; level < 3; level++) {
+        old = WORDS_FOR(old);
+        new = WORDS_FOR(new);
+        if (resize(&tape->reached[level], old * 8, new * 8, 1)) return -1;
+    }
+    tape->capacity = capacity;
+    return 0;
+}
+
+static void set_limit(Tape *tape) {
+    tape->limit = tape->collect_at < tape->capacity ? tape->collect_at : tape->capacity;
+    if (tape->limit < tape->size) tape->limit = tape->size;
+}
+
+static int grow_args(Tape *tape, uint32_t args) {
+    uint64_t needed = (uint64_t)tape->args_size + args;
+    uint64_t capacity = tape->args_capacity + (uint64_t)tape->args_capacity / 2 + FIRST_CAPACITY;
+    if (capacity < needed) capacity = needed;
+    if (capacity > UINT32_MAX) capacity = UINT32_MAX;
+    if (capacity < needed) return -1;
+    if (resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)capacity * 4, 0)) return -1;
+    tape->args_capacity = (uint32_t)capacity;
+    return 0;
+}
+
+int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
+    if (tape->limit - tape->size < nodes) {
+        if ((uint64_t)tape->size + nodes > tape->collect_at) tape_compact(tape, 0);
+        uint64_t needed = (uint64_t)tape->size + nodes;
+        if (needed > MOST_NODES) return -1;
+        if (needed > tape->capacity) {
+            uint64_t capacity = tape->capacity + (uint64_t)tape->capacity / 2 + FIRST_CAPACITY;
+            if (capacity < needed) capacity = needed;
+            if (capacity > MOST_NODES) capacity = MOST_NODES;
+            capacity = (capacity + 63) & ~UINT64_C(63);
+            if (set_capacity(tape, (uint32_t)capacity)) return -1;
+            if (tape->capacity > TRIM_ABOVE && tape->patience < MOST_PATIENCE && tape->slack)
+                tape->patience = tape->patience * 2 + 1;
+            tape->slack = 0;
+        }
+        if (needed > tape->collect_at) tape->collect_at = (uint32_t)(needed + (needed >> 3));
+        set_limit(tape);
+    }
+    return tape->args_capacity - tape->args_size < args ? grow_args(tape, args) : 0;
+}
+
+void tape_trim(Tape *tape, int forced) {
+    uint64_t keep = (uint64_t)tape->size * 2 + FIRST_CAPACITY;
+    if (keep >= tape->capacity || (!forced && (tape->capacity <= TRIM_ABOVE || keep * 2 > tape->capacity)))
+        return;
+    /* A loop that builds and drops one large graph after another would give back and fault in the
+     * same pages for ever: each regrowth after a trim doubles the occasions that are let pass. */
+    if (!forced && tape->slack++ < tape->patience) return;
+    tape->slack = 1;
+    if (keep < FIRST_CAPACITY) keep = FIRST_CAPACITY;
+    set_capacity(tape, (uint32_t)((keep + 63) & ~UINT64_C(63)));
+    if (tape->args_capacity / 4 > tape->args_size) {
+        uint32_t capacity = tape->args_size * 2 + FIRST_CAPACITY;
+        if (capacity < tape->args_capacity &&
+            !resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)capacity * 4, 0))
+            tape->args_capacity = capacity;
+    }
+    if (tape->collect_at > tape->capacity) tape->collect_at = tape->capacity;
+    if (tape->collect_at < tape->minimum) tape->collect_at = tape->minimum;
+    set_limit(tape);
+}
+
+/* -- lifetimes ------------------------------------------------------------------------------- */
+
+static void bury(Tape *tape, uint32_t i) {
+    Annex *annex = owner_annex(tape->owner[i]);
+    if (annex) {
+        annex->next = tape->orphans;
+        tape->orphans = annex;
+    }
+}
+
+void tape_pop(Tape *tape) {
+    uint32_t size = tape->size, top = size;
+    while (size > 0 && !owner_anchor(tape->owner[size - 1])) {
+        size--;
+        if (tape->owner[size]) bury(tape, size);
+        if ((tape->op[size] & ~OP_CLOSURE) >= OP_FIRST_VARIADIC) tape->args_size = tape->operands[size].a;
+    }
+    tape->size = size;
+    if (WORD_OF(size) < WORDS_FOR(top)) {
+        tape->swept[WORD_OF(size)] &= BIT_OF(size) - 1;
+        for (size_t word = WORD_OF(size) + 1; word < WORDS_FOR(top); word++) tape->swept[word] = 0;
+    }
+    /* Only a pop worth an eighth of the memory is an occasion to give some back. */
+    if ((top - size) > tape->capacity / 8 && !tape->busy) tape_trim(tape, 0);
+}
+
+/* All that a node refers to, a SCALED node's number too: what must live for the node to live. */
+static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t *count) {
+    const Operands *operands = &tape->operands[i];
+    switch (op_info[tape->op[i] & ~OP_CLOSURE].shape) {
+    case UNARY:
+        *count = 1;
+        return (const uint32_t *)operands;
+    case BINARY:
+    case SCALED:
+        *count = 2;
+        return (const uint32_t *)operands; /* a and b are neighbours */
+    case VARIADIC:
+        *count = operands->b;
+        return tape->args + operands->a;
+    default:
+        *count = 0;
+        return NULL;
+    }
+}
+
+const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count) {
+    const uint32_t *operands = references(tape, i, count);
+    int op = tape->op[i] & ~OP_CLOSURE;
+    if (op_info[op].shape == SCALED) *count = 1;
+    if (op == OP_custom) *count /= 2;
+    return operands;
+}
+
+/* Marks the living in reached[0], highest first, and counts them. */
+static uint32_t mark(Tape *tape) {
+    uint64_t *living = tape->reached[0];
+    uint32_t total = 0;
+    for (uint32_t i = tape->size; i-- > 0;) {
+        if (!(bit_is_set(living, i) || (tape->owner[i] && owner_anchor(tape->owner[i])))) continue;
+        living[WORD_OF(i)] |= BIT_OF(i);
+        total++;
+        uint32_t count;
+        const uint32_t *refs = references(tape, i, &count);
+        for (uint32_t k = 0; k < count; k++) living[WORD_OF(refs[k])] |= BIT_OF(refs[k]);
+    }
+    return total;
+}
+
+static void unmark(Tape *tape) {
+    memset(tape->reached[0], 0, WORDS_FOR(tape->size) * 8);
+}
+
+uint32_t tape_count_living(Tape *tape) {
+    uint32_t total = tape->size ? mark(tape) : 0;
+    if (tape->size) unmark(tape);
+    return total;
+}
+
+static inline uint32_t new_index(const Tape *tape, uint32_t i) {
+    return tape->rank[WORD_OF(i)] + count_bits(tape->reached[0][WORD_OF(i)] & (BIT_OF(i) - 1));
+}
+
+/* Moves node i down to slot k; all nodes below i have been moved. */
+static void move_node(Tape *tape, uint32_t i, uint32_t k) {
+    Operands operands = tape->operands[i];
+    uint8_t op = tape->op[i];
+    switch (op_info[op & ~OP_CLOSURE].shape) {
+    case BINARY:
+    case SCALED:
+        operands.b = new_index(tape, operands.b); /* fall through */
+    case UNARY:
+        operands.a = new_index(tape, operands.a);
+        break;
+    case VARIADIC: {
+        uint32_t from = operands.a;
+        operands.a = tape->args_size;
+        for (uint32_t j = 0; j < operands.b; j++)
+            tape->args[tape->args_size++] = new_index(tape, tape->args[from + j]);
+        break;
+    }
+    default:
+        break;
+    }
+    tape->operands[k] = operands;
+    tape->op[k] = op;
+    tape->value[k] = tape->value[i];
+    tape->owner[k] = tape->owner[i];
+    if (tape->owner[k]) {
+        Anchor *anchor = owner_anchor(tape->owner[k]);
+        if (anchor) anchor->index = k;
+    }
+    if (bit_is_set(tape->swept, i)) {
+        tape->swept[WORD_OF(i)] &= ~BIT_OF(i);
+        tape_set_adjoint(tape, k, tape->adjoint[i]);
+    } else {
+        tape->swept[WORD_OF(k)] &= ~BIT_OF(k);
+    }
+    if (op & OP_CLOSURE) tape->closures++;
+}
+
+static void slide(Tape *tape) {
+    uint64_t *living = tape->reached[0];
+    uint32_t size = tape->size, k = 0;
+    size_t words = WORDS_FOR(size);
+    for (size_t word = 0; word < words; word++) {
+        tape->rank[word] = k;
+        k += count_bits(living[word]);
+    }
+    k = 0;
+    tape->args_size = 0;
+    tape->closures = 0;
+    for (uint32_t i = 0; i < size; i++) {
+        if (bit_is_set(living, i)) {
+            move_node(tape, i, k++);
+        } else {
+            if (tape->owner[i]) bury(tape, i);
+            tape->swept[WORD_OF(i)] &= ~BIT_OF(i);
+        }
+    }
+    unmark(tape);
+    tape->size = k;
+    tape->compactions++;
+}
+
+void tape_compact(Tape *tape, int thorough) {
+    if (tape->busy || tape->size == 0) return;
+    uint32_t living = mark(tape);
+    uint64_t collect_at = (uint64_t)living * 2;
+    if (living <= tape->size / 2 || (thorough && living < tape->size)) {
+        slide(tape);
+        tape_trim(tape, thorough);
+    } else {
+        /* Mostly alive: moving it would be wasted work. Growing by half pays for this look. */
+        unmark(tape);
+        if (collect_at < tape->size + (uint64_t)tape->size / 2)
+            collect_at = tape->size + (uint64_t)tape->size / 2;
+    }
+    if (collect_at < tape->minimum) collect_at = tape->minimum;
+    if (collect_at > MOST_NODES) collect_at = MOST_NODES;
+    tape->collect_at = (uint32_t)collect_at;
+    set_limit(tape);
+}
+
+/* -- inspect --------------------------------------------------------------------------------- */
+
+int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count) {
+    typedef struct {
+        uint32_t node, next;
+    } Frame;
+    uint64_t *visited = tape->reached[0];
+    uint32_t order_size = 0, depth = 0;
+    size_t order_capacity = 64, stack_capacity = 64;
+    uint32_t *out = malloc(order_capacity * sizeof *out);
+    Frame *stack = malloc(stack_capacity * sizeof *stack);
+    int failed = !out || !stack;
+    if (!failed) {
+        visited[WORD_OF(root)] |= BIT_OF(root);
+        stack[depth++] = (Frame){root, 0};
+    }
+    while (depth && !failed) {
+        Frame *top = &stack[depth - 1];
+        uint32_t operands;
+        const uint32_t *operand = tape_operands(tape, top->node, &operands);
+        while (top->next < operands && bit_is_set(visited, operand[top->next])) top->next++;
+        if (top->next < operands) {
+            uint32_t node = operand[top->next++];
+            visited[WORD_OF(node)] |= BIT_OF(node);
+            if (depth == stack_capacity) {
+                Frame *larger = realloc(stack, (stack_capacity *= 2) * sizeof *stack);
+                if (larger) stack = larger;
+                else failed = 1;
+            }
+            if (!failed) stack[depth++] = (Frame){node, 0};
+        } else {
+            if (order_size == order_capacity) {
+                uint32_t *larger = realloc(out, (order_capacity *= 2) * sizeof *out);
+                if (larger) out = larger;
+                else failed = 1;
+            }
+            if (!failed) {
+                out[order_size++] = top->node;
+                depth--;
+            }
+        }
+    }
+    if (tape->size) memset(visited, 0, WORDS_FOR(root + 1) * 8);
+    free(stack);
+    if (failed) {
+        free(out);
+        return -1;
+    }
+    *order = out;
+    *count = order_size;
+    return 0;
+}
+
+size_t tape_bytes(const Tape *tape) {
+    size_t capacity = tape->capacity, words = WORDS_FOR(capacity);
+    return capacity * (2 * sizeof(double) + sizeof(Operands) + sizeof(Owner) + 1) +
+           words * (8 + 8 + 4) + WORDS_FOR(words) * 8 + WORDS_FOR(WORDS_FOR(words)) * 8 +
+           (size_t)tape->args_capacity * 4;
+}
