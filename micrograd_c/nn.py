@@ -83,6 +83,9 @@ class Neuron(Module):
         return f"Neuron({len(self.w)}, {self.activation!r})"
 
 
+_call_neuron = Neuron.__call__
+
+
 class Layer(Module):
     """n_out neurons that see the same n_in inputs."""
 
@@ -91,14 +94,16 @@ class Layer(Module):
 
     def __call__(self, x):
         """The neurons' outputs, as a list; of a single neuron, its output."""
-        kind = type(self.neurons[0])
-        outs = layer(self.neurons, kind, x) if kind.__call__ is Neuron.__call__ else None
+        outs = layer(self.neurons, x, _call_neuron)
         if outs is None:
             outs = [neuron(x) for neuron in self.neurons]
         return outs[0] if len(outs) == 1 else outs
 
     def parameters(self):
-        return [p for neuron in self.neurons for p in neuron.parameters()]
+        parameters = []
+        for neuron in self.neurons:
+            parameters += neuron.parameters()
+        return parameters
 
     def __repr__(self):
         return f"Layer({self.neurons})"
@@ -124,7 +129,10 @@ class MLP(Module):
         return x
 
     def parameters(self):
-        return [p for layer_ in self.layers for p in layer_.parameters()]
+        parameters = []
+        for layer_ in self.layers:
+            parameters += layer_.parameters()
+        return parameters
 
     def __repr__(self):
         return f"MLP({self.layers})"

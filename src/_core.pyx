@@ -23,7 +23,7 @@ from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ,
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.long cimport PyLong_AsDouble, PyLong_Check
+from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
@@ -44,9 +44,14 @@ cdef extern from "Python.h":
     void Py_SET_REFCNT(PyObject *object, Py_ssize_t count)
     bint PyObject_GC_IsTracked(PyObject *object)
     bint PyObject_IS_GC(PyObject *object)
-    PyObject *PyObject_GenericGetAttr(PyObject *object, PyObject *name) except NULL
+    PyObject *PyObject_GenericGetAttr(PyObject *object, PyObject *name) noexcept
+    PyObject *PyErr_Occurred() noexcept
+    void PyErr_Clear() noexcept
+    double INT_AS_DOUBLE "PyLong_AsDouble" (PyObject *value) noexcept
+    ctypedef PyObject *(*getattrofunc)(PyObject *object, PyObject *name) noexcept
+    void PyType_Modified(PyTypeObject *type)
     int PyObject_GenericSetAttr(PyObject *object, PyObject *name, PyObject *value) except -1
-    PyObject *PyDict_GetItemWithError(PyObject *dict, PyObject *key) except? NULL
+    PyObject *PyDict_GetItemWithError(PyObject *dict, PyObject *key)
     ctypedef int (*visitproc)(PyObject *object, void *arg) noexcept
     PyObject *_PyType_Lookup(PyTypeObject *type, PyObject *name)
     ctypedef struct PyType_Slot:
@@ -59,8 +64,8 @@ cdef extern from "Python.h":
         unsigned int flags
         PyType_Slot *slots
     object PyType_FromSpecWithBases(PyType_Spec *spec, object bases)
-    int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_new, Py_tp_getattro, Py_tp_setattro
-    int Py_tp_methods, Py_tp_doc, Py_tp_init
+    int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_new, Py_tp_setattro
+    int Py_tp_methods, Py_tp_doc
     unsigned int Py_TPFLAGS_DEFAULT, Py_TPFLAGS_BASETYPE, Py_TPFLAGS_HAVE_GC
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
@@ -74,7 +79,9 @@ cdef extern from *:
     #define TYPE_FREE(object) (Py_TYPE(object)->tp_free(object))
     #define TYPE_OF(object) (Py_TYPE(object))
     #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
-    #define IS_DATA_DESCRIPTOR(object) (Py_TYPE(object)->tp_descr_set != NULL)
+    #define GETATTRO(type) ((type)->tp_getattro)
+    #define SET_GETATTRO(type, function) ((type)->tp_getattro = (function))
+    #define DESCRIPTOR_SET(object) (Py_TYPE(object)->tp_descr_set)
 
     /* What class Handle below lays out, for code that touches no reference count. */
     typedef struct {
@@ -84,6 +91,7 @@ cdef extern from *:
     } HandleObject;
     #define HANDLE_OF(anchor_) ((PyObject *)((char *)(anchor_) - offsetof(HandleObject, anchor)))
     """
+    ctypedef int (*descrsetfunc)(PyObject *descriptor, PyObject *self, PyObject *value) except -1
     ctypedef struct HandleObject:
         Anchor anchor
         PyObject *weakrefs      # of a dropped handle: the next in the free list
@@ -94,7 +102,9 @@ cdef extern from *:
     void TYPE_FREE(PyObject *object)
     PyTypeObject *TYPE_OF(PyObject *object)
     bint HAS_DICT(PyTypeObject *type)
-    bint IS_DATA_DESCRIPTOR(PyObject *object)
+    getattrofunc GETATTRO(PyTypeObject *type)
+    void SET_GETATTRO(PyTypeObject *type, getattrofunc function)
+    descrsetfunc DESCRIPTOR_SET(PyObject *descriptor)
 
 cdef extern from "methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
@@ -140,7 +150,11 @@ cdef class Handle:
 
     @data.setter
     def data(self, data):
-        cdef double value = real(data, 'Value.data')
+        cdef double value
+        if PyFloat_CheckExact(data):
+            value = PyFloat_AS_DOUBLE(data)
+        else:
+            value = real(data, 'Value.data')
         tape.value[self.anchor.index] = value
 
     @property
@@ -150,7 +164,11 @@ cdef class Handle:
 
     @grad.setter
     def grad(self, grad):
-        cdef double adjoint = real(grad, 'Value.grad')
+        cdef double adjoint
+        if PyFloat_CheckExact(grad):
+            adjoint = PyFloat_AS_DOUBLE(grad)
+        else:
+            adjoint = real(grad, 'Value.grad')
         tape_set_adjoint(&tape, self.anchor.index, adjoint)
 
     @property
@@ -210,11 +228,9 @@ cdef class Handle:
 
     @property
     def __dict__(self):
-        cdef PyAnnex *annex = need_annex(self)
+        attributes = attributes_of(self)
         make_heavy(self)    # whoever holds the dict may put anything into it
-        if annex.attributes == NULL:
-            replace(&annex.attributes, {})
-        return <object>annex.attributes
+        return attributes
 
     # -- operators --
 
@@ -436,6 +452,7 @@ cdef void dealloc_slowly(PyObject *self) noexcept:
         if tape.size > LARGE_TAPE and (made_handles - free_count) * 2 <= most_handles:
             most_handles = made_handles - free_count
             tape_compact(&tape, 0)
+            tape_trim(&tape, 1)
         set_free_stop()
     if tape.orphans != NULL:
         release_orphans()
@@ -681,6 +698,44 @@ cdef inline object record_binary(int op, object left, object right):
         if op_verdict(op, x, y, z) == ACCEPTED:
             handle = pop_handle()
             return attach(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0))
+    return record_binary_number(op, left, right)
+
+cdef inline bint is_simple_number(PyObject *value, double *number) noexcept:
+    """Whether it is a float or an int; an int that is too large is left to as_number."""
+    if PyFloat_CheckExact(<object>value):
+        number[0] = PyFloat_AS_DOUBLE(<object>value)
+        return True
+    if PyLong_CheckExact(<object>value):
+        number[0] = INT_AS_DOUBLE(value)
+        if number[0] != -1.0 or PyErr_Occurred() == NULL:
+            return True
+        PyErr_Clear()
+    return False
+
+cdef object record_binary_number(int op, object left, object right):
+    """With a number on one side, which becomes a leaf; whatever needs more care goes on."""
+    cdef PyObject *l = <PyObject *>left
+    cdef PyObject *r = <PyObject *>right
+    cdef PyObject *handle
+    cdef uint32_t a = 0, b = 0
+    cdef double x = 0, y = 0, z
+    cdef bint on_left = is_plain(l), on_right = is_plain(r)
+    if (not special and (on_left or is_simple_number(l, &x)) and (on_right or is_simple_number(r, &y))
+            and tape.limit - tape.size >= 2 and free_handles != NULL):
+        if on_left:
+            a = anchor_of(l).index
+            x = tape.value[a]
+        if on_right:
+            b = anchor_of(r).index
+            y = tape.value[b]
+        z = op_value(op, x, y)
+        if op_verdict(op, x, y, z) == ACCEPTED:
+            if not on_left:
+                a = tape_append(&tape, OP_leaf, x, 0, 0, 0)
+            elif not on_right:
+                b = tape_append(&tape, OP_leaf, y, 0, 0, 0)
+            handle = pop_handle()
+            return attach(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0))
     return record_binary_slowly(op, left, right)
 
 cdef object record_binary_slowly(int op, object left, object right):
@@ -778,10 +833,17 @@ def operations():
             for op in range(OP_leaf + 1, OP_COUNT)]
 
 cdef list operand_list(object values, str what):
-    """The values as a list of Values and floats."""
-    cdef list operands = list(values)
+    """The values as a list of Values and floats; itself, if it is one."""
+    cdef list operands
     cdef double number = 0
     cdef Py_ssize_t k
+    if type(values) is list:
+        for value in <list>values:
+            if TYPE_OF(<PyObject *>value) != ValueType and not PyFloat_CheckExact(value):
+                break
+        else:
+            return values
+    operands = list(values)
     for k in range(len(operands)):
         value = operands[k]
         if TYPE_OF(<PyObject *>value) == ValueType or PyFloat_CheckExact(value):
@@ -897,61 +959,69 @@ def custom(data, operands, partials, op='custom'):
         node._op = op
     return node
 
-def layer(list neurons, type neuron_type, x):
+def layer(list neurons, x, neuron_call):
     """The outputs of a layer's neurons for the input x: activation(w . x + b) of each, as a list.
 
-    neurons: with fields w (list of Values), b (Value) and activation (a name in activations). None
-    where this takes Python: a neuron of another type than neuron_type, fields that are not plain
-    Values, a thread in no_grad(). ValueError where x has another length than w.
+    neurons: with fields w (list of Values), b (Value) and activation (a name in activations).
+    neuron_call: what calling such a neuron does in Python, which this does for all of them at once.
+    None where it takes Python after all: neurons that are called otherwise, fields that are not
+    plain Values, a thread in no_grad(). ValueError where x has another length than w.
     """
     cdef list inputs = operand_list(x, 'Layer'), outputs = [], w
-    cdef Py_ssize_t n_in = PyList_GET_SIZE(inputs), k
-    cdef uint32_t first = 0, args, node
-    cdef int op
+    cdef Py_ssize_t n_in = PyList_GET_SIZE(inputs), n_out = PyList_GET_SIZE(neurons), k
+    cdef uint32_t n_args = <uint32_t>(2 * n_in + 1), first = 0, args, node
+    cdef uint32_t *to
+    cdef int op = OP_leaf
     cdef double total
     cdef PyObject *handle
+    cdef PyTypeObject *checked = NULL
+    activation = None
     if special:
         return None
-    for value in inputs:
-        if not PyFloat_CheckExact(value) and not is_plain(<PyObject *>value):
+    for k in range(n_in):
+        if not (PyFloat_CheckExact(inputs[k]) or is_plain(<PyObject *>PyList_GET_ITEM(inputs, k))):
             return None
-    reserve(<uint32_t>(n_in + 2 * len(neurons)), <uint32_t>((2 * n_in + 1) * len(neurons)))
+    reserve(<uint32_t>(n_in + 2 * n_out), <uint32_t>(n_args * n_out))
     tape.busy += 1      # so that the leaves of numbers in x keep their indices
     try:
         for neuron in neurons:
-            if TYPE_OF(<PyObject *>neuron) != <PyTypeObject *>neuron_type:
-                return None
+            if TYPE_OF(<PyObject *>neuron) != checked:
+                checked = TYPE_OF(<PyObject *>neuron)
+                if _PyType_Lookup(checked, <PyObject *>CALL) != <PyObject *>neuron_call:
+                    return None
             w = neuron.w
             bias = neuron.b
-            op = activations[neuron.activation]
+            if activation is not neuron.activation:
+                activation = neuron.activation
+                op = activations[activation]
             if PyList_GET_SIZE(w) != n_in:
                 raise ValueError(f'Layer: expected an input of length {len(w)}, got {n_in}')
+            if not is_plain(<PyObject *>bias):
+                return None
             for k in range(n_in):
                 if not is_plain(<PyObject *>PyList_GET_ITEM(w, k)):
                     return None
-            if not is_plain(<PyObject *>bias):
-                return None
-            handle = prepare(<uint32_t>(n_in + 2), <uint32_t>(2 * n_in + 1))
-            if not outputs:
-                first = tape.args_size
-                for k in range(n_in):
-                    tape.args[first + 2 * k + 1] = place(<PyObject *>PyList_GET_ITEM(inputs, k))
+            handle = prepare(<uint32_t>(n_in + 2), n_args)
             args = tape.args_size
-            tape.args[args + 2 * n_in] = anchor_of(<PyObject *>bias).index
-            total = tape.value[tape.args[args + 2 * n_in]]
+            to = tape.args + args
+            if not outputs:
+                first = args
+                for k in range(n_in):
+                    to[2 * k + 1] = place(<PyObject *>PyList_GET_ITEM(inputs, k))
+            else:
+                for k in range(n_in):
+                    to[2 * k + 1] = tape.args[first + 2 * k + 1]
             for k in range(n_in):
-                node = anchor_of(<PyObject *>PyList_GET_ITEM(w, k)).index
-                tape.args[args + 2 * k] = node
-                tape.args[args + 2 * k + 1] = tape.args[first + 2 * k + 1]
-                total += tape.value[node] * tape.value[tape.args[args + 2 * k + 1]]
-            tape.args_size += <uint32_t>(2 * n_in + 1)
-            node = tape_append(&tape, OP_dot, total, args, <uint32_t>(2 * n_in + 1), 0)
+                to[2 * k] = anchor_of(<PyObject *>PyList_GET_ITEM(w, k)).index
+            to[2 * n_in] = anchor_of(<PyObject *>bias).index
+            total = tape_variadic_value(&tape, OP_dot, to, n_args)
+            tape.args_size += n_args
+            node = tape_append(&tape, OP_dot, total, args, n_args, 0)
             if op != OP_leaf:
                 node = tape_append(&tape, <uint8_t>op, op_value(op, total, 0), node, 0, 0)
-            output = attach(handle, node)
+            outputs.append(attach(handle, node))
             if op != OP_leaf:
                 check_finite(op, total, tape.value[node])
-            outputs.append(output)
     finally:
         tape.busy -= 1
     return outputs
@@ -966,6 +1036,8 @@ cdef int check_finite(int op, double x, double z) except -1:
 activations = {row['name']: op for op, row in enumerate(operations(), start=1)
                if row['shape'] == 'unary'}
 activations['linear'] = OP_leaf
+
+cdef str CALL = '__call__'
 
 # -- the graph ------------------------------------------------------------------------------------
 
@@ -1122,7 +1194,8 @@ cdef object value_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf
     type(self).__init__(self, *positional, **keywords)
     return self
 
-cdef object value_getattro(PyObject *self, PyObject *name):
+cdef PyObject *value_getattro(PyObject *self, PyObject *name) noexcept:
+    """Also finds the attributes that stand in the annex."""
     cdef PyAnnex *annex
     cdef PyObject *found
     if anchor_of(self).flags & ANNEXED:
@@ -1130,24 +1203,37 @@ cdef object value_getattro(PyObject *self, PyObject *name):
         if annex.attributes != NULL:
             found = PyDict_GetItemWithError(annex.attributes, name)
             if found != NULL:
-                return <object>found
-    return steal(PyObject_GenericGetAttr(self, name))
+                Py_INCREF(<object>found)
+                return found
+    return PyObject_GenericGetAttr(self, name)
+
+cdef dict attributes_of(Handle self):
+    """The node's own attributes. Classes look there from the first time on that one of their
+    instances has some: until then, Python's fast paths for methods apply."""
+    cdef PyAnnex *annex = need_annex(self)
+    cdef PyTypeObject *type = TYPE_OF(<PyObject *>self)
+    if annex.attributes == NULL:
+        replace(&annex.attributes, {})
+    if GETATTRO(type) == PyObject_GenericGetAttr:
+        SET_GETATTRO(type, value_getattro)
+        PyType_Modified(type)
+    return <dict>annex.attributes
 
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except -1:
     cdef PyTypeObject *type = TYPE_OF(self)
     cdef PyObject *descriptor = _PyType_Lookup(type, name)
     cdef PyAnnex *annex
-    if HAS_DICT(type) or (descriptor != NULL and IS_DATA_DESCRIPTOR(descriptor)):
+    if descriptor != NULL and DESCRIPTOR_SET(descriptor) != NULL:
+        return DESCRIPTOR_SET(descriptor)(descriptor, self, value)
+    if HAS_DICT(type):
         return PyObject_GenericSetAttr(self, name, value)
-    annex = need_annex(<Handle>self)
     if value == NULL:
-        if annex.attributes == NULL or <object>name not in <dict>annex.attributes:
+        annex = annex_of(<Handle>self)
+        if annex == NULL or annex.attributes == NULL or <object>name not in <dict>annex.attributes:
             raise AttributeError(f'Value has no attribute {<object>name!r}')
         del (<dict>annex.attributes)[<object>name]
         return 0
-    if annex.attributes == NULL:
-        replace(&annex.attributes, {})
-    (<dict>annex.attributes)[<object>name] = <object>value
+    attributes_of(<Handle>self)[<object>name] = <object>value
     if may_form_cycle(<object>value):
         make_heavy(<Handle>self)
     return 0
@@ -1187,16 +1273,15 @@ chain rule you then assign to _backward. label: a name for people.
 Operators and methods record nodes; backward() sets the grad of each node that its node depends on.
 """
 
-cdef PyType_Slot value_slots[10]
+cdef PyType_Slot value_slots[8]
 value_slots[0] = PyType_Slot(Py_tp_new, <void *>value_new)
 value_slots[1] = PyType_Slot(Py_tp_dealloc, <void *>value_dealloc)
 value_slots[2] = PyType_Slot(Py_tp_traverse, <void *>value_traverse)
 value_slots[3] = PyType_Slot(Py_tp_clear, <void *>value_clear)
-value_slots[4] = PyType_Slot(Py_tp_getattro, <void *>value_getattro)
-value_slots[5] = PyType_Slot(Py_tp_setattro, <void *>value_setattro)
-value_slots[6] = PyType_Slot(Py_tp_methods, <void *>unary_methods)
-value_slots[7] = PyType_Slot(Py_tp_doc, <void *>VALUE_DOC)
-value_slots[8] = PyType_Slot(0, NULL)
+value_slots[4] = PyType_Slot(Py_tp_setattro, <void *>value_setattro)
+value_slots[5] = PyType_Slot(Py_tp_methods, <void *>unary_methods)
+value_slots[6] = PyType_Slot(Py_tp_doc, <void *>VALUE_DOC)
+value_slots[7] = PyType_Slot(0, NULL)
 
 cdef PyType_Spec value_spec
 value_spec.name = b'micrograd_c.engine.Value'

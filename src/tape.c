@@ -14,8 +14,8 @@
 enum {
     DEFAULT_MINIMUM = 8192,     /* nodes: 200 KB, so that a small training loop stays in L2 */
     FIRST_CAPACITY = 1024,      /* nodes */
-    TRIM_ABOVE = 1 << 18,       /* nodes: a smaller tape is not worth giving back */
-    MOST_PATIENCE = 64,         /* pops */
+    LARGE = 1 << 18,            /* nodes, 6 MB: less is not worth giving back */
+    PATIENCE = 8,               /* looks in a row that find most of the memory unused */
     HUGE_PAGE = 1 << 21,        /* bytes */
     HUGE_PAGES_ABOVE = 1 << 22, /* bytes: a smaller array would waste a good part of a page */
 };
@@ -82,6 +82,14 @@ static void set_limit(Tape *tape) {
     if (tape->limit < tape->size) tape->limit = tape->size;
 }
 
+/* Looks for garbage when there could be as much as there are living nodes now. */
+static void reset_collection(Tape *tape) {
+    uint64_t collect_at = (uint64_t)tape->size * 2;
+    if (collect_at < tape->minimum) collect_at = tape->minimum;
+    tape->collect_at = collect_at < MOST_NODES ? (uint32_t)collect_at : MOST_NODES;
+    set_limit(tape);
+}
+
 static int grow_args(Tape *tape, uint32_t args) {
     uint64_t needed = (uint64_t)tape->args_size + args;
     uint64_t capacity = tape->args_capacity + (uint64_t)tape->args_capacity / 2 + FIRST_CAPACITY;
@@ -104,9 +112,6 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
             if (capacity > MOST_NODES) capacity = MOST_NODES;
             capacity = (capacity + 63) & ~UINT64_C(63);
             if (set_capacity(tape, (uint32_t)capacity)) return -1;
-            if (tape->capacity > TRIM_ABOVE && tape->patience < MOST_PATIENCE && tape->slack)
-                tape->patience = tape->patience * 2 + 1;
-            tape->slack = 0;
         }
         if (needed > tape->collect_at) tape->collect_at = (uint32_t)(needed + (needed >> 3));
         set_limit(tape);
@@ -115,24 +120,20 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
 }
 
 void tape_trim(Tape *tape, int forced) {
-    uint64_t keep = (uint64_t)tape->size * 2 + FIRST_CAPACITY;
-    if (keep >= tape->capacity || (!forced && (tape->capacity <= TRIM_ABOVE || keep * 2 > tape->capacity)))
-        return;
-    /* A loop that builds and drops one large graph after another would give back and fault in the
-     * same pages for ever: each regrowth after a trim doubles the occasions that are let pass. */
-    if (!forced && tape->slack++ < tape->patience) return;
-    tape->slack = 1;
-    if (keep < FIRST_CAPACITY) keep = FIRST_CAPACITY;
-    set_capacity(tape, (uint32_t)((keep + 63) & ~UINT64_C(63)));
-    if (tape->args_capacity / 4 > tape->args_size) {
-        uint32_t capacity = tape->args_size * 2 + FIRST_CAPACITY;
-        if (capacity < tape->args_capacity &&
-            !resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)capacity * 4, 0))
-            tape->args_capacity = capacity;
+    uint64_t keep = ((uint64_t)tape->size * 2 + FIRST_CAPACITY + 63) & ~UINT64_C(63);
+    if (!forced) {
+        /* A loop that builds and drops one large graph after another would give back and fault in
+         * the same pages for ever; a loop on small graphs after a large one soon has looked often. */
+        int unused = tape->capacity > LARGE && tape->size < tape->capacity / 4;
+        tape->slack = unused ? tape->slack + 1 : 0;
+        if (tape->slack < PATIENCE) return;
     }
-    if (tape->collect_at > tape->capacity) tape->collect_at = tape->capacity;
-    if (tape->collect_at < tape->minimum) tape->collect_at = tape->minimum;
-    set_limit(tape);
+    tape->slack = 0;
+    if (keep < tape->capacity) set_capacity(tape, (uint32_t)keep);
+    uint32_t args = tape->args_size * 2 + FIRST_CAPACITY;
+    if (args < tape->args_capacity && !resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)args * 4, 0))
+        tape->args_capacity = args;
+    reset_collection(tape);
 }
 
 /* -- lifetimes ------------------------------------------------------------------------------- */
@@ -157,8 +158,10 @@ void tape_pop(Tape *tape) {
         tape->swept[WORD_OF(size)] &= BIT_OF(size) - 1;
         for (size_t word = WORD_OF(size) + 1; word < WORDS_FOR(top); word++) tape->swept[word] = 0;
     }
-    /* Only a pop worth an eighth of the memory is an occasion to give some back. */
-    if ((top - size) > tape->capacity / 8 && !tape->busy) tape_trim(tape, 0);
+    if (top - size > LARGE && !tape->busy) {
+        reset_collection(tape);
+        tape_trim(tape, 0);
+    }
 }
 
 /* All that a node refers to, a SCALED node's number too: what must live for the node to live. */
@@ -189,17 +192,29 @@ const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count) {
     return operands;
 }
 
-/* Marks the living in reached[0], highest first, and counts them. */
+/* Marks the living in reached[0], highest first, and counts them. Of the word that is being worked
+ * on, the members are kept in a register: a chain's nodes would wait for each other in memory. */
 static uint32_t mark(Tape *tape) {
     uint64_t *living = tape->reached[0];
     uint32_t total = 0;
-    for (uint32_t i = tape->size; i-- > 0;) {
-        if (!(bit_is_set(living, i) || (tape->owner[i] && owner_anchor(tape->owner[i])))) continue;
-        living[WORD_OF(i)] |= BIT_OF(i);
-        total++;
-        uint32_t count;
-        const uint32_t *refs = references(tape, i, &count);
-        for (uint32_t k = 0; k < count; k++) living[WORD_OF(refs[k])] |= BIT_OF(refs[k]);
+    for (uint32_t word = (uint32_t)WORDS_FOR(tape->size); word-- > 0;) {
+        uint32_t base = word << 6, end = tape->size - base < 64 ? tape->size - base : 64;
+        uint64_t here = living[word];
+        for (uint32_t k = 0; k < end; k++)
+            if (tape->owner[base + k] && owner_anchor(tape->owner[base + k])) here |= BIT_OF(k);
+        if (!here) continue;
+        for (uint32_t i = base + end; i-- > base;) {
+            if (!(here & BIT_OF(i))) continue;
+            uint32_t count;
+            const uint32_t *refs = references(tape, i, &count);
+            for (uint32_t k = 0; k < count; k++) {
+                uint64_t *other = &living[WORD_OF(refs[k])];
+                if (WORD_OF(refs[k]) == word) here |= BIT_OF(refs[k]);
+                else if (!(*other & BIT_OF(refs[k]))) *other |= BIT_OF(refs[k]);
+            }
+        }
+        living[word] = here;
+        total += count_bits(here);
     }
     return total;
 }
@@ -282,21 +297,19 @@ static void slide(Tape *tape) {
 
 void tape_compact(Tape *tape, int thorough) {
     if (tape->busy || tape->size == 0) return;
-    uint32_t living = mark(tape);
-    uint64_t collect_at = (uint64_t)living * 2;
-    if (living <= tape->size / 2 || (thorough && living < tape->size)) {
+    uint32_t size = tape->size, living = mark(tape);
+    if (living <= size / 2 || (thorough && living < size)) {
         slide(tape);
-        tape_trim(tape, thorough);
+        reset_collection(tape);
     } else {
         /* Mostly alive: moving it would be wasted work. Growing by half pays for this look. */
         unmark(tape);
-        if (collect_at < tape->size + (uint64_t)tape->size / 2)
-            collect_at = tape->size + (uint64_t)tape->size / 2;
+        reset_collection(tape);
+        if (tape->collect_at - size < size / 2)
+            tape->collect_at = size < MOST_NODES - size / 2 ? size + size / 2 : MOST_NODES;
+        set_limit(tape);
     }
-    if (collect_at < tape->minimum) collect_at = tape->minimum;
-    if (collect_at > MOST_NODES) collect_at = MOST_NODES;
-    tape->collect_at = (uint32_t)collect_at;
-    set_limit(tape);
+    tape_trim(tape, thorough);
 }
 
 /* -- inspect --------------------------------------------------------------------------------- */

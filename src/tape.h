@@ -71,7 +71,7 @@ typedef struct {
     uint32_t minimum;     /* least collect_at (tests make it tiny) */
     uint32_t closures;    /* nodes with OP_CLOSURE, at most */
     uint32_t busy;        /* compaction waits while it is not 0 */
-    uint32_t slack, patience; /* see tape_trim */
+    uint32_t slack;       /* looks in a row that found most of the memory unused */
     uint64_t compactions;
 } Tape;
 
@@ -142,7 +142,7 @@ void tape_pop(Tape *tape);
  * nothing while the tape is busy. */
 void tape_compact(Tape *tape, int thorough);
 
-/* Gives memory back that neither the living nor the recent past need; all of it if forced. */
+/* Gives memory back that has not been needed for a while, or all that is unused if forced. */
 void tape_trim(Tape *tape, int forced);
 
 /* -- inspect --------------------------------------------------------------------------------- */
