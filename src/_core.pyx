@@ -47,6 +47,7 @@ cdef extern from "Python.h":
     PyObject *PyObject_GenericGetAttr(PyObject *object, PyObject *name) noexcept
     PyObject *PyErr_Occurred() noexcept
     void PyErr_Clear() noexcept
+    PyObject *PyErr_NoMemory() noexcept
     double INT_AS_DOUBLE "PyLong_AsDouble" (PyObject *value) noexcept
     ctypedef PyObject *(*getattrofunc)(PyObject *object, PyObject *name) noexcept
     void PyType_Modified(PyTypeObject *type)
@@ -383,12 +384,14 @@ cdef inline PyObject *pop_handle() noexcept:
     Py_SET_REFCNT(handle, 1)
     return handle
 
-cdef PyObject *make_handle() except NULL:
-    """A handle to no node yet. May run the collector."""
+cdef PyObject *make_handle() noexcept:
+    """A handle to no node yet, or NULL with MemoryError set. May run the collector."""
     global made_handles, most_handles
     if free_handles != NULL:
         return pop_handle()
     cdef PyObject *handle = _PyObject_GC_New(ValueType)
+    if handle == NULL:
+        return NULL
     (<HandleObject *>handle).weakrefs = NULL
     anchor_of(handle).flags = 0
     made_handles += 1
@@ -464,25 +467,37 @@ cdef void discard(PyObject *handle) noexcept:
     Py_DECREF(<object>ValueType)
     made_handles -= 1
 
-cdef int reserve(uint32_t nodes, uint32_t args) except -1:
-    while True:
-        if tape_reserve(&tape, nodes, args):
-            raise MemoryError(f'no memory for {nodes} more nodes on the tape')
+cdef bint has_room(uint32_t nodes, uint32_t args) noexcept:
+    """Makes room; False, with MemoryError set, if there is none."""
+    while tape_reserve(&tape, nodes, args) == 0:
         if tape.orphans == NULL:
-            return 0
+            return True
         set_free_stop()
         release_orphans()   # may run Python code, which may use the room up
+    PyErr_NoMemory()
+    return False
 
-cdef inline PyObject *prepare(uint32_t nodes, uint32_t args) except NULL:
-    """A new handle and room on the tape. Until the next call, indices stay as they are."""
+cdef int reserve(uint32_t nodes, uint32_t args) except -1:
+    return 0 if has_room(nodes, args) else -1
+
+cdef inline PyObject *prepare(uint32_t nodes, uint32_t args, PyAnnex *annex=NULL) except NULL:
+    """A new handle and room on the tape. Until the next call, indices stay as they are.
+
+    annex: what else there is to give back if there is no memory.
+    """
     cdef PyObject *handle = make_handle()
-    if tape.limit - tape.size < nodes or args:
-        try:
-            reserve(nodes, args)
-        except:
-            discard(handle)
-            raise
+    if handle == NULL or ((tape.limit - tape.size < nodes or args) and not has_room(nodes, args)):
+        abandon(handle, annex)
+        return NULL
     return handle
+
+cdef void abandon(PyObject *handle, PyAnnex *annex) noexcept:
+    """Drops what was prepared for a node that is not to be."""
+    if handle != NULL:
+        discard(handle)
+    if annex != NULL:
+        clear_annex(annex)
+        free(annex)
 
 cdef object new_leaf(double value):
     cdef PyObject *handle = prepare(1, 0)
@@ -494,6 +509,8 @@ cdef object value_at(uint32_t i):
     if anchor != NULL:
         return <object>HANDLE_OF(anchor)
     cdef PyObject *handle = make_handle()
+    if handle == NULL:
+        reraise()
     anchor = owner_anchor(tape.owner[i])
     if anchor != NULL:      # the collector ran code that has asked for it, too
         discard(handle)
@@ -746,7 +763,7 @@ cdef object record_binary_slowly(int op, object left, object right):
     if not (l or as_number(left, &x)) or not (r or as_number(right, &y)):
         return NotImplemented
     annex = NULL if leaf else annex_for_heavy([left, right])
-    cdef PyObject *handle = prepare(3, 0)
+    cdef PyObject *handle = prepare(3, 0, annex)
     if l:
         a = anchor_of(<PyObject *>left).index
         x = tape.value[a]
@@ -766,12 +783,6 @@ cdef object record_binary_slowly(int op, object left, object right):
         b = tape_append(&tape, OP_leaf, y, 0, 0, 0)
     return attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex)
 
-cdef void abandon(PyObject *handle, PyAnnex *annex) noexcept:
-    discard(handle)
-    if annex != NULL:
-        clear_annex(annex)
-        free(annex)
-
 cdef object record_unary(object self, int op):
     cdef PyObject *handle
     cdef uint32_t a
@@ -780,7 +791,7 @@ cdef object record_unary(object self, int op):
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
         leaf = is_paused()
         annex = NULL if leaf else annex_for_heavy([self])
-    handle = prepare(1, 0)
+    handle = prepare(1, 0, annex)
     a = anchor_of(<PyObject *>self).index
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, 0)
@@ -794,9 +805,12 @@ cdef object record_unary(object self, int op):
 
 cdef object record_scaled(int op, object self, double y, bint literal_int):
     """An operation on one Value and a number that is no operand."""
-    cdef bint leaf = is_paused()
-    cdef PyAnnex *annex = NULL if leaf else annex_for_heavy([self])
-    cdef PyObject *handle = prepare(2, 0)
+    cdef bint leaf = False
+    cdef PyAnnex *annex = NULL
+    if anchor_of(<PyObject *>self).flags & HEAVY | special:
+        leaf = is_paused()
+        annex = NULL if leaf else annex_for_heavy([self])
+    cdef PyObject *handle = prepare(2, 0, annex)
     cdef uint32_t a = anchor_of(<PyObject *>self).index, b
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, y)
@@ -866,14 +880,7 @@ cdef object record_variadic(int op, list operands, object data=None):
     cdef PyAnnex *annex = NULL if leaf else annex_for_heavy(operands)
     cdef double value = 0 if data is None else data
     cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
-    cdef PyObject *handle
-    try:
-        handle = prepare(count + 1, count)
-    except:
-        if annex != NULL:
-            clear_annex(annex)
-            free(annex)
-        raise
+    cdef PyObject *handle = prepare(count + 1, count, annex)
     size = tape.size
     args = tape.args_size
     for k in range(count):
