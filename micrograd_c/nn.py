@@ -8,12 +8,14 @@ from .engine import Value, dot
 
 
 class Module:
-    """What has parameters: every Value, Module, or list of them among its attributes."""
+    """What has parameters: every Value, Module, or container of them among its attributes."""
 
-    def named_parameters(self, prefix=""):
-        """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order."""
-        for name, field in vars(self).items():
-            yield from _named(field, f"{prefix}{name}")
+    def named_parameters(self):
+        """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order.
+
+        A parameter that stands in several places comes once.
+        """
+        yield from _named(self, "", set())
 
     def parameters(self):
         """The Values that training changes, as a list."""
@@ -41,17 +43,25 @@ class Module:
             parameter.data = checked[name]
 
 
-def _named(field, name):
-    if isinstance(field, Value):
-        yield name, field
-    elif isinstance(field, Module):
-        yield from field.named_parameters(f"{name}.")
-    elif isinstance(field, list | tuple):
-        for index, item in enumerate(field):
-            yield from _named(item, f"{name}.{index}")
-    elif isinstance(field, dict):
-        for key, item in field.items():
-            yield from _named(item, f"{name}.{key}")
+def _named(part, name, seen):
+    """The parameters in a part of a module; seen: ids, since modules may refer to each other."""
+    if isinstance(part, Value):
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield name, part
+        return
+    if isinstance(part, Module):
+        items = vars(part).items()
+    elif isinstance(part, dict):
+        items = part.items()
+    elif isinstance(part, list | tuple):
+        items = enumerate(part)
+    else:
+        return
+    if id(part) not in seen:
+        seen.add(id(part))
+        for key, item in list(items):
+            yield from _named(item, f"{name}.{key}" if name else str(key), seen)
 
 
 class Neuron(Module):

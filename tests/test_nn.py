@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""Neuron, Layer, MLP and Module."""
+
+import random
+
+import pytest
+
+from micrograd_c import Value, no_grad, nn, tape_stats, topological_sort
+from micrograd_c.benchmarks import reference
+
+XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
+YS = [1.0, -1.0, -1.0, 1.0]
+
+
+def train_lesson(Value, MLP, steps=50, lr=0.05):
+    """The lesson's training loop; returns losses, parameters and predictions."""
+    xs = [[Value(x) for x in row] for row in XS]
+    random.seed(42)
+    mlp = MLP(3, [4, 4, 1])
+    losses = []
+    for _ in range(steps):
+        preds = [mlp(x) for x in xs]
+        loss = sum((p - y) ** 2 for p, y in zip(preds, YS, strict=True))
+        for p in mlp.parameters():
+            p.grad = 0.0
+        loss.backward()
+        for p in mlp.parameters():
+            p.data -= lr * p.grad
+        losses.append(loss.data)
+    return losses, [p.data for p in mlp.parameters()], [mlp(x).data for x in xs]
+
+
+def lesson_run():
+    return train_lesson(reference.Value, reference.lesson_classes(reference.Value)[2])
+
+
+@pytest.mark.parametrize(
+    "MLP", [nn.MLP, reference.lesson_classes(Value)[2]], ids=["our nn", "the lesson's classes"]
+)
+def test_seed_42_gives_the_lessons_training_run(MLP):
+    for ours, theirs in zip(train_lesson(Value, MLP), lesson_run(), strict=True):
+        assert ours == pytest.approx(theirs, rel=0, abs=1e-9)
+
+
+def test_the_lessons_network_has_41_parameters_and_learns():
+    losses, parameters, predictions = train_lesson(Value, nn.MLP)
+    assert len(losses) == 50 and len(parameters) == 41
+    assert losses[-1] < 0.05 < 1 < losses[0]
+    assert all(p * y > 0 for p, y in zip(predictions, YS, strict=True))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "linear", "softplus", "gelu"])
+def test_a_layer_is_its_neurons_one_by_one(activation):
+    layer = nn.Layer(3, 4, activation)
+    x = [Value(0.3), Value(-1.2), Value(2.0)]
+    together, apart = layer(x), [neuron(x) for neuron in layer.neurons]
+    assert [v.data for v in together] == [v.data for v in apart]
+    gradients = []
+    for outs in (together, apart):
+        sum(out * out for out in outs).backward()
+        gradients.append([p.grad for p in layer.parameters() + x])
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-14)
+
+
+def test_inputs_may_be_numbers_values_or_both():
+    layer = nn.Layer(3, 2)
+    outs = [
+        [v.data for v in layer(x)]
+        for x in ([1, -2.0, 0.5], [Value(1), Value(-2), Value(0.5)], (1.0, Value(-2.0), 0.5))
+    ]
+    assert outs[0] == outs[1] == outs[2]
+
+
+def test_inputs_get_gradients():
+    x = [Value(1.0), Value(2.0)]
+    mlp = nn.MLP(2, [3, 1], activation="sigmoid")
+    out = mlp(x)
+    out.backward()
+    eps = 1e-6
+    for k in range(2):
+        ahead, behind = ([v.data for v in x] for _ in range(2))
+        ahead[k] += eps
+        behind[k] -= eps
+        numerical = (mlp(ahead).data - mlp(behind).data) / (2 * eps)
+        assert x[k].grad == pytest.approx(numerical, rel=1e-6)
+
+
+def test_a_single_neuron_layer_gives_its_output():
+    assert isinstance(nn.Layer(2, 1)([1.0, 2.0]), Value)
+    assert isinstance(nn.Layer(2, 2)([1.0, 2.0]), list)
+
+
+def test_weights_come_in_the_lessons_order():
+    random.seed(7)
+    mlp = nn.MLP(2, [3, 1])
+    random.seed(7)
+    for layer in mlp.layers:
+        for neuron in layer.neurons:
+            assert [w.data for w in neuron.w] == [random.uniform(-1, 1) for _ in neuron.w]
+            assert neuron.b.data == 0.0
+
+
+def test_output_activation():
+    mlp = nn.MLP(2, [3, 3, 1], activation="relu", output_activation="linear")
+    kinds = [layer.neurons[0].activation for layer in mlp.layers]
+    assert kinds == ["relu", "relu", "linear"]
+    assert [layer.neurons[0].activation for layer in nn.MLP(2, [3, 1]).layers] == ["tanh", "tanh"]
+
+
+@pytest.mark.parametrize("module", [nn.Neuron(3), nn.Layer(3, 2), nn.MLP(3, [2, 1])])
+@pytest.mark.parametrize("length", [0, 2, 4])
+def test_a_wrong_input_length_is_an_error_with_both_lengths(module, length):
+    nodes = tape_stats().nodes
+    with pytest.raises(ValueError, match=f"3.*{length}"):
+        module([1.0] * length)
+    assert tape_stats().nodes == nodes
+
+
+@pytest.mark.parametrize("module", [nn.Neuron(2), nn.Layer(2, 2)])
+@pytest.mark.parametrize("x", [["a", 1.0], [None, Value(1.0)]])
+def test_a_wrong_input_type_is_a_type_error(module, x):
+    nodes = tape_stats().nodes
+    with pytest.raises(TypeError, match="number"):
+        module(x)
+    assert tape_stats().nodes == nodes
+
+
+def test_an_unknown_activation_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ValueError, match="tanh.*swish"):
+        nn.MLP(2, [1], activation="swish")
+
+
+def test_what_an_activation_refuses_is_an_error():
+    layer = nn.Layer(1, 1, activation="log")
+    layer.neurons[0].w[0].data = -1.0
+    with pytest.raises(ValueError, match="log"):
+        layer([1.0])
+
+
+def test_no_grad_gives_leaves():
+    mlp = nn.MLP(2, [3, 1])
+    with no_grad():
+        out = mlp([1.0, 2.0])
+    assert out._op == "" and out.data == mlp([1.0, 2.0]).data
+
+
+def test_a_neuron_of_ones_own_is_respected():
+    class Doubled(nn.Neuron):
+        def __call__(self, x):
+            return super().__call__(x) * 2
+
+    layer = nn.Layer(2, 2)
+    plain = [v.data for v in layer([1.0, 2.0])]
+    mine = Doubled(2)
+    mine.w, mine.b = layer.neurons[1].w, layer.neurons[1].b
+    layer.neurons[1] = mine
+    assert [v.data for v in layer([1.0, 2.0])] == [plain[0], 2 * plain[1]]
+
+
+def test_weights_of_a_subclass_take_part():
+    class Weight(Value):
+        pass
+
+    layer = nn.Layer(1, 2)
+    layer.neurons[0].w[0] = Weight(0.5)
+    out = layer([2.0])[0]
+    assert out.data == pytest.approx(Value(1.0).tanh().data)
+    assert any(type(v) is Weight for v in topological_sort(out))
+
+
+def test_replaced_weights_are_seen():
+    layer = nn.Layer(1, 1, "linear")
+    layer([1.0])
+    layer.neurons[0].w = [Value(3.0)]
+    layer.neurons[0].b = Value(1.0)
+    assert layer([2.0]).data == 7.0
+
+
+# -- Module --------------------------------------------------------------------------------------
+
+
+def test_named_parameters_follow_the_structure():
+    mlp = nn.MLP(1, [2])
+    named = dict(mlp.named_parameters())
+    assert list(named) == [
+        "layers.0.neurons.0.w.0",
+        "layers.0.neurons.0.b",
+        "layers.0.neurons.1.w.0",
+        "layers.0.neurons.1.b",
+    ]
+    assert [id(v) for v in named.values()] == [id(v) for v in mlp.parameters()]
+
+
+def test_a_module_of_ones_own_finds_its_parameters():
+    class Model(nn.Module):
+        def __init__(self):
+            self.scale = Value(2.0)
+            self.parts = {"body": nn.Neuron(1), "rest": [Value(1.0), (Value(2.0),)]}
+            self.name = "model"
+
+        def __call__(self, x):
+            return self.scale * self.parts["body"](x)
+
+    model = Model()
+    assert [name for name, _ in model.named_parameters()] == [
+        "scale",
+        "parts.body.w.0",
+        "parts.body.b",
+        "parts.rest.0",
+        "parts.rest.1.0",
+    ]
+    assert len(model.parameters()) == 5
+    model([1.0]).backward()
+    assert model.scale.grad != 0
+    model.zero_grad()
+    assert model.scale.grad == 0
+
+
+def test_a_shared_parameter_counts_once():
+    class Tied(nn.Module):
+        def __init__(self):
+            self.a = self.b = Value(1.0)
+
+    assert len(Tied().parameters()) == 1
+
+
+def test_modules_may_refer_to_each_other():
+    parent, child = nn.Neuron(1), nn.Neuron(1)
+    parent.child, child.parent = child, parent
+    assert len(dict(child.named_parameters())) == 4
+
+
+def test_state_dict_round_trip():
+    source, target = nn.MLP(2, [2, 1]), nn.MLP(2, [2, 1])
+    target.load_state_dict(source.state_dict())
+    assert [p.data for p in target.parameters()] == [p.data for p in source.parameters()]
+    assert source([1.0, 2.0]).data == target([1.0, 2.0]).data
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda state: state.pop("w.0"), KeyError),
+        (lambda state: state.update(extra=1.0), KeyError),
+        (lambda state: state.update(b="x"), TypeError),
+    ],
+)
+def test_a_bad_state_dict_changes_nothing(change, error):
+    neuron = nn.Neuron(2)
+    before = neuron.state_dict()
+    state = {name: 9.0 for name in before}
+    change(state)
+    with pytest.raises(error):
+        neuron.load_state_dict(state)
+    assert neuron.state_dict() == before
