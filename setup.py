@@ -7,6 +7,7 @@ MICROGRAD_C_DEBUG=1 builds it without optimisation, with symbols and every warni
 
 import os
 import sys
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -23,12 +24,10 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
     compile_args += [*sanitizers, "-O1", "-g", "-fno-omit-frame-pointer"]
     link_args += sanitizers
 
-headers = ["src/bits.h", "src/methods.h", "src/ops.h", "src/tape.h"]
-
 core = Extension(
     "micrograd_c._core",
     sources=["src/_core.pyx", "src/tape.c", "src/sweep.c"],
-    depends=[*headers, "src/tape.pxd"],
+    depends=glob("src/*.h") + glob("src/*.px[di]"),
     include_dirs=["src"],
     libraries=[] if sys.platform == "win32" else ["m"],
     extra_compile_args=compile_args,

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# Which Python objects are numbers, and which exceptions the engine raises.
+
+cdef str kind(object value):
+    return type(value).__name__
+
+cdef bint as_number(object value, double *number) except -1:
+    """Whether value is a real number or a NumPy scalar, and which."""
+    if PyFloat_Check(value):
+        number[0] = PyFloat_AS_DOUBLE(value)
+    elif PyLong_Check(value):
+        number[0] = PyLong_AsDouble(value)
+        if number[0] == -1.0:
+            number[0] = float(value)    # raises what is to be raised
+    elif isinstance(value, Handle):
+        return False
+    elif isinstance(value, numbers.Real):
+        number[0] = float(value)
+    elif is_numpy_number(value) and not hasattr(type(value), '__setitem__'):
+        number[0] = float(value)
+    else:
+        return False
+    return True
+
+cdef bint is_numpy_number(object value):
+    """A NumPy scalar or 0-d array of a real type, told by its shape: NumPy need not be there."""
+    return (getattr(value, 'ndim', None) == 0
+            and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
+
+cdef double real(object value, str what) except? -1:
+    cdef double number = 0
+    if as_number(value, &number):
+        return number
+    if is_numpy_number(value):
+        return float(value)
+    raise TypeError(f'{what}: expected a real number, got {kind(value)}')
+
+cdef object expect_operand(object result, str what, object operand):
+    if result is NotImplemented:
+        raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
+    return result
+
+cdef int refuse(int op, double x, double y, Verdict verdict) except -1:
+    cdef str name = op_info[op].name.decode(), symbol = op_info[op].symbol.decode()
+    if op_info[op].shape == UNARY:
+        call = f'{name}({x!r})'
+    else:
+        call = f'{x!r} {symbol} {y!r}'
+    if verdict == ZERO_DIVISION_ERROR:
+        reason = 'division by zero' if op == OP_truediv else 'zero to a negative power'
+        raise ZeroDivisionError(f'{call}: {reason}')
+    if verdict == OVERFLOW_ERROR:
+        raise OverflowError(f'{call}: the result is too large for a float')
+    if op_info[op].shape == UNARY:
+        raise ValueError(f'{call}: outside the domain of {name}')
+    raise ValueError(f'{call}: the result would be complex')
+
+cdef int reraise() except -1:
+    return -1       # the exception is set

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The package as a whole: names, stubs, style."""
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import micrograd_c
+from micrograd_c import _core
+
+ROOT = Path(__file__).parent.parent
+in_source_tree = pytest.mark.skipif(
+    not (ROOT / "src" / "stub.py").exists(), reason="needs the source tree"
+)
+
+
+def run(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def test_star_import_hides_no_builtin():
+    namespace = {}
+    exec("from micrograd_c import *", namespace)
+    import builtins
+
+    assert not {name for name in namespace if hasattr(builtins, name)} - {"__builtins__"} - {
+        name for name in vars(builtins) if name.startswith("__")
+    }
+    assert namespace["Value"] is micrograd_c.engine.Value
+
+
+def test_everything_in_all_exists():
+    for module in (micrograd_c, micrograd_c.engine):
+        assert all(hasattr(module, name) for name in module.__all__)
+        assert "sum" not in module.__all__ and callable(module.sum)
+
+
+def test_the_version_is_the_distributions():
+    assert micrograd_c.__version__ == importlib.metadata.version("micrograd_c")
+
+
+def test_the_package_needs_nothing_at_run_time():
+    code = "import sys; before = set(sys.modules); import micrograd_c, micrograd_c.nn; " + (
+        "print(*{m.split('.')[0] for m in set(sys.modules) - before} - sys.stdlib_module_names)"
+    )
+    loaded = set(run("-c", code).stdout.split())
+    assert {name for name in loaded if not name.startswith("__editable__")} == {"micrograd_c"}
+
+
+def test_value_says_where_it_is_from():
+    Value = micrograd_c.Value
+    assert (Value.__module__, Value.__qualname__) == ("micrograd_c.engine", "Value")
+    assert "Value(data" in Value.__doc__ or Value.__doc__.startswith("A number")
+    assert all(getattr(Value, row["name"]).__doc__ for row in _core.operations() if hasattr(Value, row["name"]))
+
+
+def test_every_public_function_has_a_docstring():
+    for name in micrograd_c.__all__:
+        thing = getattr(micrograd_c, name)
+        assert thing.__doc__, name
+
+
+@in_source_tree
+def test_the_stub_has_the_methods_of_the_operation_table():
+    process = run(ROOT / "src" / "stub.py", "--check")
+    assert process.returncode == 0, process.stderr
+
+
+@in_source_tree
+def test_the_stub_is_what_the_module_is(tmp_path):
+    pytest.importorskip("mypy")
+    allowed = tmp_path / "allowed"
+    # Attributes of one's own are found without a __getattr__, until there are some.
+    allowed.write_text(r"micrograd_c\._core\.Value\.__getattr__")
+    process = run("-m", "mypy.stubtest", "micrograd_c._core", "--allowlist", allowed)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+@in_source_tree
+@pytest.mark.skipif(not importlib.util.find_spec("ruff"), reason="needs ruff")
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_style(command):
+    process = run("-m", "ruff", *command, ".")
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+@in_source_tree
+def test_no_file_outgrows_one_sitting():
+    for folder in ("src", "micrograd_c", "tests", "benchmarks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".pyx", ".pxi", ".c", ".h"}:
+                lines = path.read_text(encoding="utf-8").count("\n")
+                assert lines <= 550, f"{path} has {lines} lines"
