@@ -232,13 +232,20 @@ activations['linear'] = OP_leaf
 cdef str CALL = '__call__'
 
 def layer(list neurons, x, neuron_call):
-    """The outputs of a layer's neurons for the input x: activation(w . x + b) of each, as a list.
+    """The outputs of a layer's neurons for the input x: activation(w . x + b) of each.
 
     neurons: with fields w (list of Values), b (Value) and activation (a name in activations).
-    neuron_call: what calling such a neuron does in Python, which this does for all of them at once.
-    None where it takes Python after all: neurons that are called otherwise, fields that are not
-    plain Values, a thread in no_grad(). ValueError where x has another length than w.
+    neuron_call: what calling such a neuron does in Python, which this does for all of them at once;
+    where it takes Python after all, it calls them. A list, or the output of a single neuron.
+    ValueError where x has another length than w.
     """
+    outputs = layer_at_once(neurons, x, neuron_call)
+    if outputs is None:
+        outputs = [neuron(x) for neuron in neurons]
+    return outputs[0] if PyList_GET_SIZE(outputs) == 1 else outputs
+
+cdef list layer_at_once(list neurons, x, neuron_call):
+    """None: a neuron that is called otherwise, a field that is no plain Value, or no_grad()."""
     cdef list inputs = operand_list(x, 'Layer'), outputs = [], w
     cdef Py_ssize_t n_in = PyList_GET_SIZE(inputs), n_out = PyList_GET_SIZE(neurons), k
     cdef uint32_t n_args = <uint32_t>(2 * n_in + 1), first = 0, args, node
