@@ -7,17 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 enum {
     DEFAULT_MINIMUM = 8192,     /* nodes: 200 KB, so that a small training loop stays in L2 */
     FIRST_CAPACITY = 1024,      /* nodes */
     LARGE = 1 << 18,            /* nodes, 6 MB: less is not worth giving back */
     PATIENCE = 8,               /* looks in a row that find most of the memory unused */
-    HUGE_PAGE = 1 << 21,        /* bytes */
-    HUGE_PAGES_ABOVE = 1 << 22, /* bytes: a smaller array would waste a good part of a page */
 };
 
 static const uint32_t MOST_NODES = UINT32_MAX - 64;
@@ -29,20 +23,6 @@ void tape_init(Tape *tape) {
 
 /* -- storage --------------------------------------------------------------------------------- */
 
-/* First touch of a fresh page costs more than recording the nodes on it; huge pages are few. */
-static void prefer_huge_pages(void *array, size_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (bytes >= HUGE_PAGES_ABOVE) {
-        uintptr_t from = ((uintptr_t)array + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-        uintptr_t to = ((uintptr_t)array + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
-        if (to > from) madvise((void *)from, to - from, MADV_HUGEPAGE);
-    }
-#else
-    (void)array;
-    (void)bytes;
-#endif
-}
-
 /* Resizes one array in place; on failure it stays as it was. A clean one grows by zeros. */
 static int resize(void *array, size_t old_bytes, size_t bytes, int clean) {
     void *old, *new;
@@ -50,7 +30,6 @@ static int resize(void *array, size_t old_bytes, size_t bytes, int clean) {
     new = realloc(old, bytes);
     if (!new) return bytes > old_bytes ? -1 : 0;
     if (clean && bytes > old_bytes) memset((char *)new + old_bytes, 0, bytes - old_bytes);
-    prefer_huge_pages(new, bytes);
     memcpy(array, &new, sizeof new);
     return 0;
 }
