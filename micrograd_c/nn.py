@@ -3,7 +3,7 @@
 
 import random
 
-from ._core import activations, layer
+from ._core import activations, layer, parameters_of
 from .engine import Value, dot
 
 
@@ -97,7 +97,9 @@ class Neuron(Module):
         return f"Neuron({len(self.w)}, {self.activation!r})"
 
 
+# What the core does for all neurons of a layer at once, as long as calling them does just this.
 _call_neuron = Neuron.__call__
+_neuron_parameters = Neuron.parameters
 
 
 class Layer(Module):
@@ -111,10 +113,7 @@ class Layer(Module):
         return layer(self.neurons, x, _call_neuron)
 
     def parameters(self):
-        parameters = []
-        for neuron in self.neurons:
-            parameters += neuron.parameters()
-        return parameters
+        return parameters_of(self.neurons, _neuron_parameters)
 
     def __repr__(self):
         return f"Layer({self.neurons})"

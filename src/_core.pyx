@@ -22,7 +22,7 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -73,6 +73,7 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #include <structmember.h>
     /* Fields and macros that Cython's own declarations leave out. */
     #define SET_VECTORCALL(type, function) ((type)->tp_vectorcall = (function))
     #define TYPE_INIT(type) ((void *)(type)->tp_init)
@@ -82,6 +83,9 @@ cdef extern from *:
     #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
     #define GETATTRO(type) ((type)->tp_getattro)
     #define SET_GETATTRO(type, function) ((type)->tp_getattro = (function))
+    /* Where __slots__ has put a field; 0: it is no such field. */
+    #define SLOT_OFFSET(found) ((found) && Py_IS_TYPE(found, &PyMemberDescr_Type) ? \
+                                ((PyMemberDescrObject *)(found))->d_member->offset : 0)
     #define DESCRIPTOR_SET(object) (Py_TYPE(object)->tp_descr_set)
 
     /* What class Handle below lays out, for code that touches no reference count. */
@@ -105,6 +109,7 @@ cdef extern from *:
     bint HAS_DICT(PyTypeObject *type)
     getattrofunc GETATTRO(PyTypeObject *type)
     void SET_GETATTRO(PyTypeObject *type, getattrofunc function)
+    Py_ssize_t SLOT_OFFSET(PyObject *found)
     descrsetfunc DESCRIPTOR_SET(PyObject *descriptor)
 
 cdef extern from "methods.h":
@@ -160,11 +165,7 @@ cdef class Handle:
 
     @data.setter
     def data(self, data):
-        cdef double value
-        if PyFloat_CheckExact(data):
-            value = PyFloat_AS_DOUBLE(data)
-        else:
-            value = real(data, 'Value.data')
+        cdef double value = real(data, 'Value.data')
         tape.value[self.anchor.index] = value
 
     @property
@@ -174,11 +175,7 @@ cdef class Handle:
 
     @grad.setter
     def grad(self, grad):
-        cdef double adjoint
-        if PyFloat_CheckExact(grad):
-            adjoint = PyFloat_AS_DOUBLE(grad)
-        else:
-            adjoint = real(grad, 'Value.grad')
+        cdef double adjoint = real(grad, 'Value.grad')
         tape_set_adjoint(&tape, self.anchor.index, adjoint)
 
     @property

@@ -229,7 +229,50 @@ activations = {row['name']: op for op, row in enumerate(operations(), start=1)
                if row['shape'] == 'unary'}
 activations['linear'] = OP_leaf
 
-cdef str CALL = '__call__'
+cdef str CALL = '__call__', PARAMETERS = 'parameters', W = 'w', B = 'b', ACTIVATION = 'activation'
+
+cdef struct NeuronSlots:
+    # A neuron's fields stand in slots; what they hold is read once found where: of a small network's
+    # forward pass, asking by name takes a third.
+    Py_ssize_t w_at, b_at, activation_at
+    PyObject *w
+    PyObject *b
+    PyObject *activation
+
+cdef bint find_slots(PyTypeObject *type, NeuronSlots *slots):
+    slots.w_at = SLOT_OFFSET(_PyType_Lookup(type, <PyObject *>W))
+    slots.b_at = SLOT_OFFSET(_PyType_Lookup(type, <PyObject *>B))
+    slots.activation_at = SLOT_OFFSET(_PyType_Lookup(type, <PyObject *>ACTIVATION))
+    return slots.w_at > 0 and slots.b_at > 0 and slots.activation_at > 0
+
+cdef inline bint read_slots(PyObject *neuron, NeuronSlots *slots) noexcept:
+    """Borrowed references; whether they are a list and two more objects."""
+    slots.w = (<PyObject **>(<char *>neuron + slots.w_at))[0]
+    slots.b = (<PyObject **>(<char *>neuron + slots.b_at))[0]
+    slots.activation = (<PyObject **>(<char *>neuron + slots.activation_at))[0]
+    return (slots.w != NULL and slots.b != NULL and slots.activation != NULL
+            and PyList_CheckExact(<object>slots.w))
+
+def parameters_of(list neurons, neuron_parameters):
+    """The parameters of neurons, one list.
+
+    neuron_parameters: what a neuron's parameters() is in Python: [*w, b].
+    """
+    cdef list parameters = []
+    cdef PyTypeObject *checked = NULL
+    cdef NeuronSlots slots
+    cdef bint known = False
+    for neuron in neurons:
+        if TYPE_OF(<PyObject *>neuron) != checked:
+            checked = TYPE_OF(<PyObject *>neuron)
+            known = (_PyType_Lookup(checked, <PyObject *>PARAMETERS) == <PyObject *>neuron_parameters
+                     and find_slots(checked, &slots))
+        if known and read_slots(<PyObject *>neuron, &slots):
+            parameters += <list>slots.w
+            parameters.append(<object>slots.b)
+        else:
+            parameters += neuron.parameters()
+    return parameters
 
 def layer(list neurons, x, neuron_call):
     """The outputs of a layer's neurons for the input x: activation(w . x + b) of each.
@@ -246,7 +289,7 @@ def layer(list neurons, x, neuron_call):
 
 cdef list layer_at_once(list neurons, x, neuron_call):
     """None: a neuron that is called otherwise, a field that is no plain Value, or no_grad()."""
-    cdef list inputs = operand_list(x, 'Layer'), outputs = [], w
+    cdef list inputs = operand_list(x, 'Layer'), outputs = []
     cdef Py_ssize_t n_in = PyList_GET_SIZE(inputs), n_out = PyList_GET_SIZE(neurons), k
     cdef uint32_t n_args = <uint32_t>(2 * n_in + 1), first = 0, args, node
     cdef uint32_t *to
@@ -254,6 +297,8 @@ cdef list layer_at_once(list neurons, x, neuron_call):
     cdef double total
     cdef PyObject *handle
     cdef PyTypeObject *checked = NULL
+    cdef NeuronSlots slots
+    cdef list w
     activation = None
     if special:
         return None
@@ -266,12 +311,15 @@ cdef list layer_at_once(list neurons, x, neuron_call):
         for neuron in neurons:
             if TYPE_OF(<PyObject *>neuron) != checked:
                 checked = TYPE_OF(<PyObject *>neuron)
-                if _PyType_Lookup(checked, <PyObject *>CALL) != <PyObject *>neuron_call:
+                if (_PyType_Lookup(checked, <PyObject *>CALL) != <PyObject *>neuron_call
+                        or not find_slots(checked, &slots)):
                     return None
-            w = neuron.w
-            bias = neuron.b
-            if activation is not neuron.activation:
-                activation = neuron.activation
+            if not read_slots(<PyObject *>neuron, &slots):
+                return None
+            w = <list>slots.w
+            bias = <object>slots.b
+            if <PyObject *>activation != slots.activation:
+                activation = <object>slots.activation
                 op = activations[activation]
             if PyList_GET_SIZE(w) != n_in:
                 raise ValueError(f'Layer: expected an input of length {len(w)}, got {n_in}')

@@ -99,10 +99,19 @@ cdef dict attributes_of(Handle self):
         PyType_Modified(type)
     return <dict>annex.attributes
 
+cdef object data_descriptor = vars(Handle)['data'], grad_descriptor = vars(Handle)['grad']
+
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except -1:
     cdef PyTypeObject *type = TYPE_OF(self)
     cdef PyObject *descriptor = _PyType_Lookup(type, name)
     cdef PyAnnex *annex
+    if value != NULL and PyFloat_CheckExact(<object>value):     # what training does most
+        if descriptor == <PyObject *>grad_descriptor:
+            tape_set_adjoint(&tape, anchor_of(self).index, PyFloat_AS_DOUBLE(<object>value))
+            return 0
+        if descriptor == <PyObject *>data_descriptor:
+            tape.value[anchor_of(self).index] = PyFloat_AS_DOUBLE(<object>value)
+            return 0
     if descriptor != NULL and DESCRIPTOR_SET(descriptor) != NULL:
         return DESCRIPTOR_SET(descriptor)(descriptor, self, value)
     if HAS_DICT(type):
