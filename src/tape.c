@@ -10,7 +10,7 @@
 enum {
     DEFAULT_MINIMUM = 8192,     /* nodes: 200 KB, so that a small training loop stays in L2 */
     FIRST_CAPACITY = 1024,      /* nodes */
-    LARGE = 1 << 18,            /* nodes, 6 MB: less is not worth giving back */
+    LARGE = 1 << 17,            /* nodes, 4 MB: less is not worth giving back */
     PATIENCE = 8,               /* looks in a row that find most of the memory unused */
 };
 
@@ -69,15 +69,20 @@ static void reset_collection(Tape *tape) {
     set_limit(tape);
 }
 
+static int set_args_capacity(Tape *tape, uint32_t capacity) {
+    size_t bytes = (size_t)capacity * sizeof *tape->args;
+    if (resize(&tape->args, (size_t)tape->args_capacity * sizeof *tape->args, bytes, 0)) return -1;
+    tape->args_capacity = capacity;
+    return 0;
+}
+
 static int grow_args(Tape *tape, uint32_t args) {
     uint64_t needed = (uint64_t)tape->args_size + args;
     uint64_t capacity = tape->args_capacity + (uint64_t)tape->args_capacity / 2 + FIRST_CAPACITY;
     if (capacity < needed) capacity = needed;
     if (capacity > UINT32_MAX) capacity = UINT32_MAX;
     if (capacity < needed) return -1;
-    if (resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)capacity * 4, 0)) return -1;
-    tape->args_capacity = (uint32_t)capacity;
-    return 0;
+    return set_args_capacity(tape, (uint32_t)capacity);
 }
 
 int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
@@ -98,20 +103,20 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
     return tape->args_capacity - tape->args_size < args ? grow_args(tape, args) : 0;
 }
 
+static uint32_t twice(uint32_t size) {
+    return size < LARGE / 2 ? LARGE : size < MOST_NODES / 2 ? size * 2 : MOST_NODES;
+}
+
 void tape_trim(Tape *tape, int forced) {
-    uint64_t keep = ((uint64_t)tape->size * 2 + FIRST_CAPACITY + 63) & ~UINT64_C(63);
-    if (!forced) {
-        /* A loop that builds and drops one large graph after another would give back and fault in
-         * the same pages for ever; a loop on small graphs after a large one soon has looked often. */
-        int unused = tape->capacity > LARGE && tape->size < tape->capacity / 4;
-        tape->slack = unused ? tape->slack + 1 : 0;
-        if (tape->slack < PATIENCE) return;
-    }
+    uint32_t keep = twice(tape->size), keep_args = twice(tape->args_size);
+    int unused = keep < tape->capacity / 2 || keep_args < tape->args_capacity / 2;
+    /* A loop that builds and drops one large graph after another would give back and fault in the
+     * same pages for ever; a loop on small graphs after a large one soon has looked often. */
+    tape->slack = unused ? tape->slack + 1 : 0;
+    if (!unused || !(forced || tape->slack >= PATIENCE)) return;
     tape->slack = 0;
-    if (keep < tape->capacity) set_capacity(tape, (uint32_t)keep);
-    uint32_t args = tape->args_size * 2 + FIRST_CAPACITY;
-    if (args < tape->args_capacity && !resize(&tape->args, (size_t)tape->args_capacity * 4, (size_t)args * 4, 0))
-        tape->args_capacity = args;
+    if (keep < tape->capacity) set_capacity(tape, keep);
+    if (keep_args < tape->args_capacity) set_args_capacity(tape, keep_args);
     reset_collection(tape);
 }
 
