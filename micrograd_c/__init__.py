@@ -2,7 +2,7 @@
 """micrograd at machine speed: scalar automatic differentiation on a contiguous tape."""
 
 try:
-    from . import _core
+    from . import _core as _core
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}._core":
         raise
@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from . import engine, nn
+from .compat import install, uninstall
 from .engine import (
     TapeStats,
     Value,
@@ -21,14 +22,13 @@ from .engine import (
     custom,
     dot,
     no_grad,
-    sum,
+    sum,  # noqa: F401
     take,
     tape_stats,
     topological_sort,
     where,
 )
 from .gradcheck import GradcheckError, gradcheck
-from .compat import install, uninstall
 
 __version__ = "0.1.0"
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # The lines between the marks are written by src/stub.py from the operation table.
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, SupportsFloat, TypeVar, overload
+from typing import Any, NamedTuple, SupportsFloat, TypeAlias, TypeVar, overload
 
 from typing_extensions import Self, disjoint_base
 
 _Number = SupportsFloat
-_Operand = Value | SupportsFloat
+_Operand: TypeAlias = Value | SupportsFloat
 _T = TypeVar("_T")
 
 @disjoint_base
@@ -79,7 +79,6 @@ class Value(Handle):
     def erf(self) -> Value: ...
     # end of the operation table
 
-
 class TapeStats(NamedTuple):
     nodes: int
     live: int
@@ -89,9 +88,7 @@ class TapeStats(NamedTuple):
 
 def topological_sort(root: Value) -> list[Value]: ...
 def sum(values: Iterable[_Operand], start: _Operand | None = None) -> Value: ...
-def dot(
-    ws: Iterable[_Operand], xs: Iterable[_Operand], bias: _Operand | None = None
-) -> Value: ...
+def dot(ws: Iterable[_Operand], xs: Iterable[_Operand], bias: _Operand | None = None) -> Value: ...
 def custom(
     data: _Number,
     operands: Iterable[_Operand],
@@ -104,7 +101,7 @@ def clip(v: _Operand, low: _Operand | None = None, high: _Operand | None = None)
 def take(values: Sequence[_T], index: int) -> _T: ...
 @overload
 def take(values: Iterable[_Operand], index: Value) -> Value: ...
-def accumulate_grads(on: bool = True) -> None: ...
+def accumulate_grads(on: bool = True) -> bool: ...
 def tape_stats() -> TapeStats: ...
 
 # For the Python floor of the package and its tests.

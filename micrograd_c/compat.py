@@ -81,17 +81,9 @@ def _make_modules():
     return {module.__name__: module for module in (package, engine, layers)}
 
 
-_modules = {}  # what install() put into sys.modules; empty: not installed
-_replaced = {}  # what stood there before
-_accumulated = False
-
-
-def _accumulates():
-    """What backward does by default now: there is nothing to ask but backward itself."""
-    leaf = Value(1.0)
-    leaf.grad = 1.0
-    (leaf * 1.0).backward()
-    return leaf.grad == 2.0
+_modules: dict[str, types.ModuleType] = {}  # what install() put into sys.modules
+_replaced: dict[str, types.ModuleType] = {}  # what stood there before
+_accumulated = False  # the default of backward() before
 
 
 def install():
@@ -105,9 +97,9 @@ def install():
     if not _modules:
         _modules.update(_make_modules())
         _replaced.update((name, sys.modules[name]) for name in _modules if name in sys.modules)
-        _accumulated = _accumulates()
+        _accumulated = accumulate_grads()
     sys.modules.update(_modules)
-    accumulate_grads(True)
+    accumulate_grads()
 
 
 def uninstall():

@@ -15,7 +15,7 @@ from ._core import (
     dot,
     pause_recording,
     resume_recording,
-    sum,
+    sum,  # noqa: F401
     take,
     tape_stats,
     topological_sort,

@@ -35,9 +35,7 @@ class Module:
         parameters = dict(self.named_parameters())
         missing, unknown = parameters.keys() - state.keys(), state.keys() - parameters.keys()
         if missing or unknown:
-            raise KeyError(
-                f"load_state_dict: missing {sorted(missing)}, unknown {sorted(unknown)}"
-            )
+            raise KeyError(f"load_state_dict: missing {sorted(missing)}, unknown {sorted(unknown)}")
         checked = {name: Value(state[name]).data for name in parameters}
         for name, parameter in parameters.items():
             parameter.data = checked[name]
@@ -72,7 +70,7 @@ class Neuron(Module):
     """
 
     # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth.
-    __slots__ = ("w", "b", "activation")
+    __slots__ = ("activation", "b", "w")
 
     def __init__(self, n_in, activation="tanh"):
         if activation not in activations:
@@ -126,11 +124,12 @@ class MLP(Module):
     """
 
     def __init__(self, n_in, layer_sizes, activation="tanh", output_activation=None):
-        sizes = [n_in, *layer_sizes]
+        n_ins = [n_in, *layer_sizes][:-1]
         activations = [activation] * len(layer_sizes)
         if activations and output_activation is not None:
             activations[-1] = output_activation
-        self.layers = [Layer(*shape) for shape in zip(sizes, layer_sizes, activations)]
+        shapes = zip(n_ins, layer_sizes, activations, strict=True)
+        self.layers = [Layer(*shape) for shape in shapes]
 
     def __call__(self, x):
         """The last layer's outputs, or its output if it has one neuron."""

@@ -461,9 +461,12 @@ def accumulate_grads(on=True):
     """What backward() does with the grads of leaves by default.
 
     True: adds to them, as PyTorch and micrograd do. False, the default: starts from 0, as the lesson.
+    Returns what was set before.
     """
     global accumulates
+    before = bool(accumulates)
     accumulates = bool(on)
+    return before
 
 def pause_recording():
     """Makes results of this thread leaves, until as many calls of resume_recording()."""

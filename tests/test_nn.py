@@ -4,9 +4,9 @@
 import random
 
 import pytest
-
-from micrograd_c import Value, no_grad, nn, tape_stats, topological_sort
 from micrograd_c.benchmarks import reference
+
+from micrograd_c import Value, nn, no_grad, tape_stats, topological_sort
 
 XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
 YS = [1.0, -1.0, -1.0, 1.0]
@@ -126,7 +126,7 @@ def test_a_wrong_input_type_is_a_type_error(module, x):
 
 
 def test_an_unknown_activation_is_an_error_that_names_the_known_ones():
-    with pytest.raises(ValueError, match="tanh.*swish"):
+    with pytest.raises(ValueError, match=r"tanh.*swish"):
         nn.MLP(2, [1], activation="swish")
 
 
@@ -248,7 +248,7 @@ def test_state_dict_round_trip():
 def test_a_bad_state_dict_changes_nothing(change, error):
     neuron = nn.Neuron(2)
     before = neuron.state_dict()
-    state = {name: 9.0 for name in before}
+    state = dict.fromkeys(before, 9.0)
     change(state)
     with pytest.raises(error):
         neuron.load_state_dict(state)

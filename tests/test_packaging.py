@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The package as a whole: names, stubs, style."""
 
+import builtins
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -27,11 +28,7 @@ def run(*arguments, cwd=ROOT):
 def test_star_import_hides_no_builtin():
     namespace = {}
     exec("from micrograd_c import *", namespace)
-    import builtins
-
-    assert not {name for name in namespace if hasattr(builtins, name)} - {"__builtins__"} - {
-        name for name in vars(builtins) if name.startswith("__")
-    }
+    assert not {name for name in namespace if not name.startswith("__")} & set(vars(builtins))
     assert namespace["Value"] is micrograd_c.engine.Value
 
 
@@ -50,14 +47,16 @@ def test_the_package_needs_nothing_at_run_time():
         "print(*{m.split('.')[0] for m in set(sys.modules) - before} - sys.stdlib_module_names)"
     )
     loaded = set(run("-c", code).stdout.split())
-    assert {name for name in loaded if not name.startswith("__editable__")} == {"micrograd_c"}
+    ours = {name for name in loaded if not name.startswith(("__editable__", "_cython", "cython_"))}
+    assert ours == {"micrograd_c"}
 
 
 def test_value_says_where_it_is_from():
     Value = micrograd_c.Value
     assert (Value.__module__, Value.__qualname__) == ("micrograd_c.engine", "Value")
-    assert "Value(data" in Value.__doc__ or Value.__doc__.startswith("A number")
-    assert all(getattr(Value, row["name"]).__doc__ for row in _core.operations() if hasattr(Value, row["name"]))
+    assert Value.__doc__.startswith("A number")
+    methods = [row["name"] for row in _core.operations() if row["shape"] == "unary"]
+    assert all(getattr(Value, name).__doc__ for name in methods)
 
 
 def test_every_public_function_has_a_docstring():

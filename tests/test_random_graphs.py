@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Random graphs on this engine and on the lesson's must agree, whatever dies and moves meanwhile."""
+"""Random graphs on this engine and on the lesson's agree, whatever dies and moves meanwhile."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from micrograd_c.benchmarks import reference
 
 from micrograd_c import Value, _core, dot, topological_sort
 from micrograd_c import sum as fused_sum
-from micrograd_c.benchmarks import reference
 
 # Each takes two operands, so that a program is a list of (operation, index, index).
 OPERATIONS = {
@@ -114,7 +114,7 @@ def test_fused_sums_are_the_plain_ones(pairs):
 @settings(max_examples=100, deadline=None)
 @given(leaves, programs, st.integers(1, 4))
 def test_accumulation_adds_only_to_leaves(numbers, program, times):
-    ours, made = run(Value, numbers, program)
+    _, made = run(Value, numbers, program)
     root = made[-1]
     root.backward()
     once = [v.grad for v in made]
