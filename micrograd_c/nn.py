@@ -70,7 +70,7 @@ class Neuron(Module):
     """
 
     # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth.
-    __slots__ = ("activation", "b", "w")
+    __slots__ = ("w", "b", "activation")  # noqa: RUF023 (the order of parameters)
 
     def __init__(self, n_in, activation="tanh"):
         if activation not in activations:

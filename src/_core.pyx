@@ -223,6 +223,8 @@ cdef class Handle:
     def _backward(self, rule):
         if not callable(rule):
             raise TypeError(f'Value._backward: expected a callable, got {kind(rule)}')
+        if is_paused():
+            return      # what no_grad() made is a leaf, and remains one
         cdef PyAnnex *annex = need_annex(self)
         if not tape.op[self.anchor.index] & OP_CLOSURE:
             tape.op[self.anchor.index] |= <uint8_t>OP_CLOSURE
@@ -270,12 +272,11 @@ cdef class Handle:
         return record_unary(self, OP_abs)
 
     def __richcmp__(self, other, int comparison):
-        cdef double number = 0
         if comparison == Py_EQ or comparison == Py_NE:
             return NotImplemented
         if isinstance(other, Handle):
             other = tape.value[(<Handle>other).anchor.index]
-        elif not as_number(other, &number):
+        elif not is_number(other):
             return NotImplemented
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
 
@@ -290,11 +291,11 @@ cdef class Handle:
 
     def maximum(self, other):
         """The larger of this and other; NaN if either is."""
-        return expect_operand(record_binary(OP_maximum, self, other), 'maximum', other)
+        return record_binary(OP_maximum, self, expect_operand(other, 'maximum'))
 
     def minimum(self, other):
         """The smaller of this and other; NaN if either is."""
-        return expect_operand(record_binary(OP_minimum, self, other), 'minimum', other)
+        return record_binary(OP_minimum, self, expect_operand(other, 'minimum'))
 
     # -- the graph --
 
@@ -334,9 +335,12 @@ cdef class Handle:
                             f'detach() makes one')
         cdef PyAnnex *annex = annex_of(self)
         if HAS_DICT(TYPE_OF(<PyObject *>self)):
-            attributes = getattr(self, '__dict__')
+            attributes = dict(getattr(self, '__dict__'))
         else:
-            attributes = <object>annex.attributes if annex != NULL and annex.attributes != NULL else {}
+            attributes = dict(<object>annex.attributes) if annex != NULL and annex.attributes != NULL else {}
+        for name in copyreg._slotnames(type(self)):
+            if hasattr(self, name):
+                attributes[name] = getattr(self, name)
         return copyreg.__newobj__, (type(self),), (self.data, self.grad, self.label, attributes)
 
     def __setstate__(self, state):
@@ -423,7 +427,7 @@ def custom(data, operands, partials, op='custom'):
         raise ValueError(f'custom: expected a partial for each of {len(all_operands)} operands, '
                          f'got {len(derivatives)}')
     node = record_variadic(OP_custom, all_operands + derivatives, value)
-    if op != 'custom':
+    if op != 'custom' and not is_paused():
         node._op = op
     return node
 
@@ -505,8 +509,10 @@ def set_minimum(nodes):
     tape.minimum = nodes
     tape.collect_at = tape.limit = tape.size
 
-def after_collection(phase, info):
-    if phase == 'stop' and info['generation'] == 2:
+def around_collection(phase, info):
+    if phase == 'start':
+        settle_late()
+    elif info['generation'] == 2:
         compact()
 
-gc.callbacks.append(after_collection)
+gc.callbacks.append(around_collection)

@@ -222,12 +222,59 @@ cdef void replace(PyObject **slot, object value):
 
 cdef void make_heavy(Handle self) noexcept:
     """From now on, what is recorded on this node holds a reference to its handle."""
-    self.anchor.flags |= HEAVY
-    if self.anchor.index + 1 == tape.size:      # nothing has been recorded on it
-        self.anchor.flags |= BORN_HEAVY
-    annex_of(self).heavy = True
+    global any_late
+    cdef PyAnnex *annex = annex_of(self)
+    if not annex.heavy:
+        annex.heavy = True
+        self.anchor.flags |= HEAVY
+        if self.anchor.index + 1 == tape.size:      # nothing has been recorded on it
+            self.anchor.flags |= BORN_HEAVY
+        else:
+            annex.base.late = any_late = True
     if not PyObject_GC_IsTracked(<PyObject *>self):
         PyObject_GC_Track(<PyObject *>self)
+
+cdef bint any_late = False
+
+cdef int settle_late() except -1:
+    """Makes heavy what was recorded on nodes before they became heavy.
+
+    Else the collector would not see that such a node is still needed, and would clear it; nor that a
+    node which nobody but the tape refers to is part of a cycle, and would keep it. So this happens
+    before every collection for which there is something to do.
+    """
+    global any_late
+    cdef uint32_t i
+    cdef list handles = []      # keeps each alive until the nodes above refer to it
+    cdef PyAnnex *annex
+    if not any_late:
+        return 0
+    tape_compact(&tape, 1)
+    tape.busy += 1
+    tape_mark_late(&tape)
+    try:
+        for i in range(tape.size):
+            if bit_is_set(tape.reached[0], i):
+                handle = value_at(i)
+                handles.append(handle)
+                annex = need_annex(handle)
+                if annex.operands == NULL:
+                    replace(&annex.operands, tuple(late_operands(i)))
+                annex.heavy = True
+                annex.base.late = False
+                anchor_of(<PyObject *>handle).flags |= HEAVY | BORN_HEAVY
+                if not PyObject_GC_IsTracked(<PyObject *>handle):
+                    PyObject_GC_Track(<PyObject *>handle)
+        any_late = False
+    finally:
+        tape_unmark(&tape)
+        tape.busy -= 1
+    return 0
+
+cdef list late_operands(uint32_t i):
+    cdef uint32_t k, count
+    cdef const uint32_t *operands = tape_operands(&tape, i, &count)
+    return [value_at(operands[k]) for k in range(count) if bit_is_set(tape.reached[0], operands[k])]
 
 cdef bint may_form_cycle(object value):
     if isinstance(value, tuple):

@@ -14,13 +14,17 @@ cdef bint as_number(object value, double *number) except -1:
             number[0] = float(value)    # raises what is to be raised
     elif isinstance(value, Handle):
         return False
-    elif isinstance(value, numbers.Real):
-        number[0] = float(value)
-    elif is_numpy_number(value) and not hasattr(type(value), '__setitem__'):
+    elif is_number(value):
         number[0] = float(value)
     else:
         return False
     return True
+
+cdef bint is_number(object value) except -1:
+    """Whether it is a real number; an array is not, of whatever shape."""
+    if isinstance(value, numbers.Real):
+        return getattr(getattr(value, 'dtype', None), 'kind', 'f') != 'm'   # NumPy's time spans
+    return is_numpy_number(value) and not hasattr(type(value), '__setitem__')
 
 cdef bint is_numpy_number(object value):
     """A NumPy scalar or 0-d array of a real type, told by its shape: NumPy need not be there."""
@@ -35,10 +39,16 @@ cdef double real(object value, str what) except? -1:
         return float(value)
     raise TypeError(f'{what}: expected a real number, got {kind(value)}')
 
-cdef object expect_operand(object result, str what, object operand):
-    if result is NotImplemented:
-        raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
-    return result
+cdef object expect_operand(object operand, str what):
+    """The operand of a method: a Value, or a number as a float."""
+    cdef double number = 0
+    if is_handle(operand):
+        return operand
+    if as_number(operand, &number):
+        return number
+    if is_numpy_number(operand):
+        return float(operand)
+    raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
 
 cdef int refuse(int op, double x, double y, Verdict verdict) except -1:
     cdef str name = op_info[op].name.decode(), symbol = op_info[op].symbol.decode()

@@ -156,9 +156,9 @@ cdef object record_power(object base, object exponent):
     cdef double y = 0
     if not as_number(exponent, &y):
         return NotImplemented
-    cdef bint literal_int = type(exponent) is int and -2.0**53 <= y <= 2.0**53
+    cdef bint literal_int = type(exponent) is int and <object>y == exponent
     power = record_scaled(OP_pow_number, base, y, literal_int)
-    if not literal_int and not PyFloat_Check(exponent):
+    if not literal_int and not PyFloat_Check(exponent) and not is_paused():
         power._op = f'**{exponent}'
     return power
 

@@ -203,13 +203,25 @@ static uint32_t mark(Tape *tape) {
     return total;
 }
 
-static void unmark(Tape *tape) {
-    memset(tape->reached[0], 0, WORDS_FOR(tape->size) * 8);
+void tape_unmark(Tape *tape) {
+    if (tape->size) memset(tape->reached[0], 0, WORDS_FOR(tape->size) * 8);
+}
+
+void tape_mark_late(Tape *tape) {
+    uint64_t *late = tape->reached[0];
+    for (uint32_t i = 0; i < tape->size; i++) {
+        const Annex *annex = owner_annex(tape->owner[i]);
+        uint32_t count;
+        const uint32_t *refs = references(tape, i, &count);
+        int found = annex && annex->late;
+        for (uint32_t k = 0; k < count && !found; k++) found = bit_is_set(late, refs[k]);
+        if (found) late[WORD_OF(i)] |= BIT_OF(i);
+    }
 }
 
 uint32_t tape_count_living(Tape *tape) {
     uint32_t total = tape->size ? mark(tape) : 0;
-    if (tape->size) unmark(tape);
+    tape_unmark(tape);
     return total;
 }
 
@@ -274,7 +286,7 @@ static void slide(Tape *tape) {
             tape->swept[WORD_OF(i)] &= ~BIT_OF(i);
         }
     }
-    unmark(tape);
+    tape_unmark(tape);
     tape->size = k;
     tape->compactions++;
 }
@@ -287,7 +299,7 @@ void tape_compact(Tape *tape, int thorough) {
         reset_collection(tape);
     } else {
         /* Mostly alive: moving it would be wasted work. Growing by half pays for this look. */
-        unmark(tape);
+        tape_unmark(tape);
         reset_collection(tape);
         if (tape->collect_at - size < size / 2)
             tape->collect_at = size < MOST_NODES - size / 2 ? size + size / 2 : MOST_NODES;

@@ -33,6 +33,7 @@ typedef struct {
 typedef struct Annex {
     Anchor *anchor;     /* NULL while only the graph refers to the node */
     struct Annex *next; /* in Tape.orphans */
+    int late;           /* nodes were recorded on this one before it had what its holder keeps here */
 } Annex;
 
 /* An Anchor *, or an Annex * with the lowest bit set, or 0: only the graph refers to the node. */
@@ -155,6 +156,11 @@ const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count);
 int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count);
 
 uint32_t tape_count_living(Tape *tape);
+
+/* Marks the late nodes and all that was recorded on them, directly or not, in reached[0], which is to
+ * be emptied with tape_unmark before anything else happens to the tape. */
+void tape_mark_late(Tape *tape);
+void tape_unmark(Tape *tape);
 size_t tape_bytes(const Tape *tape);
 
 #endif

@@ -28,6 +28,7 @@ cdef extern from "tape.h" nogil:
     ctypedef struct Annex:
         Anchor *anchor
         Annex *next
+        int late
     ctypedef uintptr_t Owner
     ctypedef struct Operands:
         uint32_t a, b
@@ -38,6 +39,7 @@ cdef extern from "tape.h" nogil:
         Operands *operands
         uint8_t *op
         Owner *owner
+        const uint64_t **reached
         uint32_t *args
         uint32_t size, limit, capacity, args_size
         Annex *orphans
@@ -61,7 +63,12 @@ cdef extern from "tape.h" nogil:
     const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count)
     int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count)
     uint32_t tape_count_living(Tape *tape)
+    void tape_mark_late(Tape *tape)
+    void tape_unmark(Tape *tape)
     size_t tape_bytes(const Tape *tape)
+
+cdef extern from "bits.h" nogil:
+    bint bit_is_set(const uint64_t *set, uint32_t i)
 
 cdef extern from "tape.h":
     ctypedef int (*ClosureRule)(uint32_t i) except -1

@@ -100,6 +100,8 @@ cdef dict attributes_of(Handle self):
     return <dict>annex.attributes
 
 cdef object data_descriptor = vars(Handle)['data'], grad_descriptor = vars(Handle)['grad']
+cdef object class_descriptor = vars(object)['__class__']
+cdef dict fields = dict(vars(Handle))
 
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except -1:
     cdef PyTypeObject *type = TYPE_OF(self)
@@ -112,6 +114,10 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
         if descriptor == <PyObject *>data_descriptor:
             tape.value[anchor_of(self).index] = PyFloat_AS_DOUBLE(<object>value)
             return 0
+    if descriptor == <PyObject *>class_descriptor:
+        raise TypeError('the class of a Value cannot be changed')
+    if value == NULL and descriptor != NULL and PyDict_GetItemWithError(<PyObject *>fields, name) != NULL:
+        raise AttributeError(f'Value.{<object>name} cannot be deleted')
     if descriptor != NULL and DESCRIPTOR_SET(descriptor) != NULL:
         return DESCRIPTOR_SET(descriptor)(descriptor, self, value)
     if HAS_DICT(type):

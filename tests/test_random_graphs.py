@@ -25,7 +25,8 @@ OPERATIONS = {
     "reciprocal": lambda x, y: 1 / (x * x + 1.0),
 }
 
-leaves = st.lists(st.floats(-2, 2), min_size=1, max_size=5)
+# Rounded: the oracle's tanh has no digits left below 1e-16, which decides at a kink.
+leaves = st.lists(st.floats(-2, 2).map(lambda x: round(x, 3)), min_size=1, max_size=5)
 programs = st.lists(
     st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 10**6), st.integers(0, 10**6)),
     max_size=60,
