@@ -65,7 +65,7 @@ cdef extern from "Python.h":
         unsigned int flags
         PyType_Slot *slots
     object PyType_FromSpecWithBases(PyType_Spec *spec, object bases)
-    int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_new, Py_tp_setattro
+    int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_new, Py_tp_getattro, Py_tp_setattro
     int Py_tp_methods, Py_tp_doc
     unsigned int Py_TPFLAGS_DEFAULT, Py_TPFLAGS_BASETYPE, Py_TPFLAGS_HAVE_GC
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *)

@@ -171,7 +171,6 @@ cdef object written_number(uint32_t leaf):
 cdef list operand_list(object values, str what):
     """The values as a list of Values and floats; itself, if it is one."""
     cdef list operands
-    cdef double number = 0
     cdef Py_ssize_t k
     if type(values) is list:
         for value in <list>values:
@@ -184,10 +183,7 @@ cdef list operand_list(object values, str what):
         value = operands[k]
         if TYPE_OF(<PyObject *>value) == ValueType or PyFloat_CheckExact(value):
             continue
-        if as_number(value, &number):
-            operands[k] = number
-        elif not isinstance(value, Handle):
-            raise TypeError(f'{what}: expected Values or real numbers, got {kind(value)}')
+        operands[k] = expect_operand(value, what)
     return operands
 
 cdef inline uint32_t place(PyObject *operand) noexcept:

@@ -11,6 +11,8 @@ cdef int initialise(Handle self, data, children, op, label) except -1:
     for child in operands:
         if not is_handle(child):
             raise TypeError(f'Value: expected Values as _children, got {kind(child)}')
+        if child is self:
+            raise ValueError('Value: a node cannot be its own operand')
     if operands and not is_paused():
         reserve(1, count)
         annex = need_annex(self)
@@ -88,8 +90,8 @@ cdef PyObject *value_getattro(PyObject *self, PyObject *name) noexcept:
     return PyObject_GenericGetAttr(self, name)
 
 cdef dict attributes_of(Handle self):
-    """The node's own attributes. Classes look there from the first time on that one of their
-    instances has some: until then, Python's fast paths for methods apply."""
+    """The node's own attributes. Value looks there from the first time on that one of its instances
+    has some: until then, its tp_getattro is Python's own, so that fast paths for methods apply."""
     cdef PyAnnex *annex = need_annex(self)
     cdef PyTypeObject *type = TYPE_OF(<PyObject *>self)
     if annex.attributes == NULL:
@@ -168,7 +170,7 @@ chain rule you then assign to _backward. label: a name for people.
 Operators and methods record nodes; backward() sets the grad of each node that its node depends on.
 """
 
-cdef PyType_Slot value_slots[8]
+cdef PyType_Slot value_slots[9]
 value_slots[0] = PyType_Slot(Py_tp_new, <void *>value_new)
 value_slots[1] = PyType_Slot(Py_tp_dealloc, <void *>value_dealloc)
 value_slots[2] = PyType_Slot(Py_tp_traverse, <void *>value_traverse)
@@ -176,7 +178,8 @@ value_slots[3] = PyType_Slot(Py_tp_clear, <void *>value_clear)
 value_slots[4] = PyType_Slot(Py_tp_setattro, <void *>value_setattro)
 value_slots[5] = PyType_Slot(Py_tp_methods, <void *>unary_methods)
 value_slots[6] = PyType_Slot(Py_tp_doc, <void *>VALUE_DOC)
-value_slots[7] = PyType_Slot(0, NULL)
+value_slots[7] = PyType_Slot(Py_tp_getattro, <void *>value_getattro)
+value_slots[8] = PyType_Slot(0, NULL)
 
 cdef PyType_Spec value_spec
 value_spec.name = b'micrograd_c.engine.Value'
@@ -191,4 +194,5 @@ Py_INCREF(Value)        # for ValueType, for ever
 ValueType = <PyTypeObject *>Value
 ValueType.tp_name = b'Value'     # in messages of Python's own, as a class made by Python
 value_init = TYPE_INIT(ValueType)
+SET_GETATTRO(ValueType, PyObject_GenericGetAttr)     # see attributes_of
 SET_VECTORCALL(ValueType, <vectorcallfunc>value_vectorcall)
