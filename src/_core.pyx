@@ -18,7 +18,6 @@ Three rules keep indices valid. Allocating a handle may run the collector, and w
 code: allocate first. Reserving room may compact the tape: reserve next. Only then read indices, and
 append.
 """
-cimport cython
 from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
@@ -78,7 +77,6 @@ cdef extern from *:
     #define SET_VECTORCALL(type, function) ((type)->tp_vectorcall = (function))
     #define TYPE_INIT(type) ((void *)(type)->tp_init)
     #define TYPE_ALLOC(type) ((type)->tp_alloc(type, 0))
-    #define TYPE_FREE(object) (Py_TYPE(object)->tp_free(object))
     #define TYPE_OF(object) (Py_TYPE(object))
     #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
     #define GETATTRO(type) ((type)->tp_getattro)
@@ -104,7 +102,6 @@ cdef extern from *:
     void SET_VECTORCALL(PyTypeObject *type, vectorcallfunc function)
     void *TYPE_INIT(PyTypeObject *type)
     PyObject *TYPE_ALLOC(PyTypeObject *type)
-    void TYPE_FREE(PyObject *object)
     PyTypeObject *TYPE_OF(PyObject *object)
     bint HAS_DICT(PyTypeObject *type)
     getattrofunc GETATTRO(PyTypeObject *type)

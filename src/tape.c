@@ -12,6 +12,7 @@ enum {
     FIRST_CAPACITY = 1024,      /* nodes */
     LARGE = 1 << 17,            /* nodes, 4 MB: less is not worth giving back */
     PATIENCE = 8,               /* looks in a row that find most of the memory unused */
+    MOST_PATIENCE = 32,         /* more of them, where memory was given back and taken again */
 };
 
 static const uint32_t MOST_NODES = UINT32_MAX - 64;
@@ -96,6 +97,10 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
             if (capacity > MOST_NODES) capacity = MOST_NODES;
             capacity = (capacity + 63) & ~UINT64_C(63);
             if (set_capacity(tape, (uint32_t)capacity)) return -1;
+            if (tape->trimmed_from && capacity > tape->trimmed_from / 2) {
+                tape->trimmed_from = 0;
+                if (tape->patience < MOST_PATIENCE) tape->patience = tape->patience * 2 + 1;
+            }
         }
         if (needed > tape->collect_at) tape->collect_at = (uint32_t)(needed + (needed >> 3));
         set_limit(tape);
@@ -111,10 +116,11 @@ void tape_trim(Tape *tape, int forced) {
     uint32_t keep = twice(tape->size), keep_args = twice(tape->args_size);
     int unused = keep < tape->capacity / 2 || keep_args < tape->args_capacity / 2;
     /* A loop that builds and drops one large graph after another would give back and fault in the
-     * same pages for ever; a loop on small graphs after a large one soon has looked often. */
+     * same pages for ever: once that has happened, more looks in a row have to find them unused. */
     tape->slack = unused ? tape->slack + 1 : 0;
-    if (!unused || !(forced || tape->slack >= PATIENCE)) return;
+    if (tape->slack <= tape->patience + (forced ? 0 : PATIENCE) || !unused) return;
     tape->slack = 0;
+    tape->trimmed_from = tape->capacity;
     if (keep < tape->capacity) set_capacity(tape, keep);
     if (keep_args < tape->args_capacity) set_args_capacity(tape, keep_args);
     reset_collection(tape);

@@ -73,6 +73,8 @@ typedef struct {
     uint32_t closures;    /* nodes with OP_CLOSURE, at most */
     uint32_t busy;        /* compaction waits while it is not 0 */
     uint32_t slack;       /* looks in a row that found most of the memory unused */
+    uint32_t patience;    /* how many of them to let pass */
+    uint32_t trimmed_from; /* the capacity before memory was given back, until it is taken again */
     uint64_t compactions;
 } Tape;
 
@@ -143,7 +145,7 @@ void tape_pop(Tape *tape);
  * nothing while the tape is busy. */
 void tape_compact(Tape *tape, int thorough);
 
-/* Gives memory back that has not been needed for a while, or all that is unused if forced. */
+/* Gives unused memory back: if forced, unless it was given back and needed again before. */
 void tape_trim(Tape *tape, int forced);
 
 /* -- inspect --------------------------------------------------------------------------------- */
