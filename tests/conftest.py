@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
+"""Fixtures that several test files share."""
+
 import gc
+import sys
+from pathlib import Path
 
 import pytest
 
 from micrograd_c import _core, accumulate_grads
+
+# So that common.py is found wherever this folder lies, in each of pytest's import modes.
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("common")
 
 DEFAULT_MINIMUM = 8192
 
@@ -32,3 +40,37 @@ def clean():
 
     nodes()
     return nodes
+
+
+@pytest.fixture(params=["calm", "restless"])
+def either_tape(request):
+    """The usual tape, and one on which nodes move all the time."""
+    if request.param == "restless":
+        request.getfixturevalue("restless")
+
+
+@pytest.fixture
+def no_collection_meanwhile():
+    """Counts of nodes must not depend on when Python's collector happens to run."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """Runs the command line in an empty folder."""
+    from common import start
+
+    return lambda *arguments: start("-m", "micrograd_c", *arguments, cwd=tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Puts a script into that folder; gives its name."""
+
+    def write(text, name="script.py"):
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return name
+
+    return write
