@@ -4,30 +4,18 @@
 import gc
 import os
 import random
-import subprocess
 import sys
-import textwrap
 import threading
 import weakref
 
 import pytest
+from common import closure_node, run_python
 
 from micrograd_c import Value, tape_stats, topological_sort
 
 
 class Tag:
     """Something to see the end of."""
-
-
-def closure_node(*operands):
-    out = Value(sum(v.data for v in operands), operands, "closure")
-
-    def _backward():
-        for operand in operands:
-            operand.grad += out.grad
-
-    out._backward = _backward
-    return out
 
 
 # -- nodes ---------------------------------------------------------------------------------------
@@ -458,15 +446,6 @@ def test_threads_record_and_sweep_side_by_side(restless):
     finally:
         sys.setswitchinterval(interval)
     assert not errors
-
-
-def run_python(code):
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
-    return process.stdout
 
 
 def test_values_alive_at_the_end_of_the_process_do_no_harm():
