@@ -23,6 +23,7 @@ from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
@@ -360,7 +361,7 @@ def sum(values, start=None):
 
     start: what to add first, as in Python's own sum.
     """
-    cdef list operands = operand_list(values, 'sum')
+    cdef list operands = list(operand_list(values, 'sum'))
     if start is not None:
         operands = operand_list([start], 'sum') + operands
     return record_variadic(OP_sum, operands) if operands else new_leaf(0.0)

@@ -12,6 +12,7 @@ cdef Py_ssize_t free_count = 0
 cdef Py_ssize_t made_handles = 0        # in the free list or in use
 cdef Py_ssize_t most_handles = 0        # in use at once, since the last look for garbage
 cdef Py_ssize_t free_stop = FREE_HANDLES
+cdef uint32_t disturbances = 0          # times that Python code may have run in make_handle or has_room
 
 cdef inline Anchor *anchor_of(PyObject *handle) noexcept:
     return &(<HandleObject *>handle).anchor
@@ -39,9 +40,10 @@ cdef inline PyObject *pop_handle() noexcept:
 
 cdef PyObject *make_handle() noexcept:
     """A handle to no node yet, or NULL with MemoryError set. May run the collector."""
-    global made_handles, most_handles
+    global made_handles, most_handles, disturbances
     if free_handles != NULL:
         return pop_handle()
+    disturbances += 1
     cdef PyObject *handle = _PyObject_GC_New(ValueType)
     if handle == NULL:
         return NULL
@@ -122,10 +124,12 @@ cdef void discard(PyObject *handle) noexcept:
 
 cdef bint has_room(uint32_t nodes, uint32_t args) noexcept:
     """Makes room; False, with MemoryError set, if there is none."""
+    global disturbances
     while tape_reserve(&tape, nodes, args) == 0:
         if tape.orphans == NULL or releasing:
             return True
         set_free_stop()
+        disturbances += 1
         release_orphans()   # may run Python code, which may use the room up
     PyErr_NoMemory()
     return False

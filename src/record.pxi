@@ -6,11 +6,17 @@
 cdef bint is_paused():
     return special != 0 and threading.get_ident() in paused
 
+cdef inline bint is_heavy(object handle) noexcept:
+    return anchor_of(<PyObject *>handle).flags & HEAVY
+
 cdef PyAnnex *annex_for_heavy(list operands) except? NULL:
-    """An annex that holds the operands' handles if one of them is heavy, else NULL."""
+    """An annex that holds the operands' handles if one of them is heavy, else NULL.
+
+    What is light now may be heavy after prepare(): a collection settles what is late.
+    """
     cdef PyAnnex *annex
     for operand in operands:
-        if is_handle(operand) and anchor_of(<PyObject *>operand).flags & HEAVY:
+        if is_handle(operand) and is_heavy(operand):
             handles = tuple([operand for operand in operands if is_handle(operand)])
             annex = make_annex()
             replace(&annex.operands, handles)
@@ -93,6 +99,9 @@ cdef object record_binary_slowly(int op, object left, object right):
         return NotImplemented
     annex = NULL if leaf else annex_for_heavy([left, right])
     cdef PyObject *handle = prepare(3, 0, annex)
+    if annex == NULL and not leaf and (l and is_heavy(left) or r and is_heavy(right)):
+        discard(handle)     # one of them became heavy meanwhile
+        return record_binary_slowly(op, left, right)
     if l:
         a = anchor_of(<PyObject *>left).index
         x = tape.value[a]
@@ -121,6 +130,9 @@ cdef object record_unary(object self, int op):
         leaf = is_paused()
         annex = NULL if leaf else annex_for_heavy([self])
     handle = prepare(1, 0, annex)
+    if annex == NULL and not leaf and is_heavy(self):
+        discard(handle)     # it became heavy meanwhile
+        return record_unary(self, op)
     a = anchor_of(<PyObject *>self).index
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, 0)
@@ -140,6 +152,9 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
         leaf = is_paused()
         annex = NULL if leaf else annex_for_heavy([self])
     cdef PyObject *handle = prepare(2, 0, annex)
+    if annex == NULL and not leaf and is_heavy(self):
+        discard(handle)     # it became heavy meanwhile
+        return record_scaled(op, self, y, literal_int)
     cdef uint32_t a = anchor_of(<PyObject *>self).index, b
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, y)
@@ -193,12 +208,21 @@ cdef inline uint32_t place(PyObject *operand) noexcept:
     return anchor_of(operand).index
 
 cdef object record_variadic(int op, list operands, object data=None):
-    """A node on all the operands. data: its value, where the operation does not compute one."""
+    """A node on all the operands. data: its value, where the operation does not compute one.
+
+    operands: of operand_list, but nobody else's, since Python code that runs meanwhile may change it.
+    """
     cdef bint leaf = is_paused()
     cdef PyAnnex *annex = NULL if leaf else annex_for_heavy(operands)
     cdef double value = 0 if data is None else data
     cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
+    cdef uint32_t before = disturbances
     cdef PyObject *handle = prepare(count + 1, count, annex)
+    if annex == NULL and not leaf and disturbances != before:
+        for operand in operands:
+            if is_handle(operand) and is_heavy(operand):
+                discard(handle)
+                return record_variadic(op, operands, data)
     size = tape.size
     args = tape.args_size
     for k in range(count):
@@ -242,12 +266,12 @@ cdef bint find_slots(PyTypeObject *type, NeuronSlots *slots):
     return slots.w_at > 0 and slots.b_at > 0 and slots.activation_at > 0
 
 cdef inline bint read_slots(PyObject *neuron, NeuronSlots *slots) noexcept:
-    """Borrowed references; whether they are a list and two more objects."""
+    """Borrowed references; whether they are a list, an object and a str."""
     slots.w = (<PyObject **>(<char *>neuron + slots.w_at))[0]
     slots.b = (<PyObject **>(<char *>neuron + slots.b_at))[0]
     slots.activation = (<PyObject **>(<char *>neuron + slots.activation_at))[0]
     return (slots.w != NULL and slots.b != NULL and slots.activation != NULL
-            and PyList_CheckExact(<object>slots.w))
+            and PyList_CheckExact(<object>slots.w) and PyUnicode_CheckExact(<object>slots.activation))
 
 def parameters_of(list neurons, neuron_parameters):
     """The parameters of neurons, one list.
@@ -283,11 +307,22 @@ def layer(list neurons, x, neuron_call):
         outputs = [neuron(x) for neuron in neurons]
     return outputs[0] if PyList_GET_SIZE(outputs) == 1 else outputs
 
+cdef bint are_plain(list values, Py_ssize_t count, bint or_floats) noexcept:
+    """Whether the list has so many light Values."""
+    cdef Py_ssize_t k
+    if PyList_GET_SIZE(values) != count:
+        return False
+    for k in range(count):
+        if not (is_plain(<PyObject *>PyList_GET_ITEM(values, k))
+                or (or_floats and PyFloat_CheckExact(<object>PyList_GET_ITEM(values, k)))):
+            return False
+    return True
+
 cdef list layer_at_once(list neurons, x, neuron_call):
     """None: a neuron that is called otherwise, a field that is no plain Value, or no_grad()."""
     cdef list inputs = operand_list(x, 'Layer'), outputs = []
     cdef Py_ssize_t n_in = PyList_GET_SIZE(inputs), n_out = PyList_GET_SIZE(neurons), k
-    cdef uint32_t n_args = <uint32_t>(2 * n_in + 1), first = 0, args, node
+    cdef uint32_t n_args = <uint32_t>(2 * n_in + 1), first = 0, args, node, before
     cdef uint32_t *to
     cdef int op = OP_leaf
     cdef double total
@@ -298,9 +333,8 @@ cdef list layer_at_once(list neurons, x, neuron_call):
     activation = None
     if special:
         return None
-    for k in range(n_in):
-        if not (PyFloat_CheckExact(inputs[k]) or is_plain(<PyObject *>PyList_GET_ITEM(inputs, k))):
-            return None
+    if not are_plain(inputs, n_in, True):
+        return None
     reserve(<uint32_t>(n_in + 2 * n_out), <uint32_t>(n_args * n_out))
     tape.busy += 1      # so that the leaves of numbers in x keep their indices
     try:
@@ -310,21 +344,25 @@ cdef list layer_at_once(list neurons, x, neuron_call):
                 if (_PyType_Lookup(checked, <PyObject *>CALL) != <PyObject *>neuron_call
                         or not find_slots(checked, &slots)):
                     return None
-            if not read_slots(<PyObject *>neuron, &slots):
+            before = disturbances
+            handle = prepare(<uint32_t>(n_in + 2), n_args)
+            if (not read_slots(<PyObject *>neuron, &slots) or not is_plain(slots.b)
+                    or (disturbances != before and not are_plain(inputs, n_in, True))):
+                discard(handle)
                 return None
             w = <list>slots.w
-            bias = <object>slots.b
+            if PyList_GET_SIZE(w) != n_in:
+                discard(handle)
+                raise ValueError(f'Layer: expected an input of length {len(w)}, got {n_in}')
+            if not are_plain(w, n_in, False):
+                discard(handle)
+                return None
             if <PyObject *>activation != slots.activation:
                 activation = <object>slots.activation
-                op = activations[activation]
-            if PyList_GET_SIZE(w) != n_in:
-                raise ValueError(f'Layer: expected an input of length {len(w)}, got {n_in}')
-            if not is_plain(<PyObject *>bias):
-                return None
-            for k in range(n_in):
-                if not is_plain(<PyObject *>PyList_GET_ITEM(w, k)):
+                if activation not in activations:
+                    discard(handle)
                     return None
-            handle = prepare(<uint32_t>(n_in + 2), n_args)
+                op = activations[activation]
             args = tape.args_size
             to = tape.args + args
             if not outputs:
@@ -336,7 +374,7 @@ cdef list layer_at_once(list neurons, x, neuron_call):
                     to[2 * k + 1] = tape.args[first + 2 * k + 1]
             for k in range(n_in):
                 to[2 * k] = anchor_of(<PyObject *>PyList_GET_ITEM(w, k)).index
-            to[2 * n_in] = anchor_of(<PyObject *>bias).index
+            to[2 * n_in] = anchor_of(slots.b).index
             total = tape_variadic_value(&tape, OP_dot, to, n_args)
             tape.args_size += n_args
             node = tape_append(&tape, OP_dot, total, args, n_args, 0)

@@ -11,7 +11,7 @@ import weakref
 import pytest
 from common import closure_node, run_python
 
-from micrograd_c import Value, tape_stats, topological_sort
+from micrograd_c import Value, dot, nn, tape_stats, topological_sort
 
 
 class Tag:
@@ -309,6 +309,39 @@ def test_a_subclass_itself_is_collected():
     del Local
     gc.collect()
     assert ref() is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda y: y.tanh(),
+        lambda y: y * 2,
+        lambda y: y**3,
+        lambda y: y + Value(1.0),
+        lambda y: dot([y], [2.0]),
+        lambda y: nn.Layer(1, 1)([y]),
+    ],
+)
+def test_a_node_that_becomes_heavy_while_another_is_recorded_on_it(record):
+    """The collector may run in the middle of recording, and settle what is late just there."""
+    calls = []
+    gc.collect()
+    in_use = [Value(0.0) for _ in range(3000)]  # no handle is free: the next one is allocated
+    threshold = gc.get_threshold()
+    a = Value(2.0)
+    b = a * 3.0
+    y = b + 1.0
+    b._backward = lambda b=[b]: calls.append(b[0].grad)
+    gc.set_threshold(1)
+    try:
+        z = record(y)
+    finally:
+        gc.set_threshold(*threshold)
+    del b, y, in_use
+    gc.collect()
+    gc.collect()
+    z.backward()
+    assert len(calls) == 1 and calls[0] != 0.0
 
 
 def test_finalizers_may_use_the_engine(restless):

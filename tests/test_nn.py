@@ -253,3 +253,10 @@ def test_a_bad_state_dict_changes_nothing(change, error):
     with pytest.raises(error):
         neuron.load_state_dict(state)
     assert neuron.state_dict() == before
+
+
+def test_a_weight_that_is_a_number_takes_part():
+    layer = nn.Layer(2, 1, "linear")
+    layer.neurons[0].w[0] = 3.0
+    layer.neurons[0].w[1].data = 1.0
+    assert layer([2.0, 5.0]).data == 11.0
