@@ -148,6 +148,8 @@ def test_ctrl_c(write, tmp_path, arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        # Started in the background, the tests themselves may have been told to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert child.stdout.readline()
