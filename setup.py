@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 if sys.platform == "win32":
     compile_args, link_args = ["/O2", "/fp:precise", "/std:c11"], []
 else:
-    compile_args, link_args = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"], []
+    compile_args, link_args = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno"], ["-pthread"]
 if os.environ.get("MICROGRAD_C_DEBUG"):
     compile_args += ["-O0", "-g", "-Wall", "-Wextra"]
 if os.environ.get("MICROGRAD_C_SANITIZE"):
@@ -26,7 +26,7 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
 
 core = Extension(
     "micrograd_c._core",
-    sources=["src/_core.pyx", "src/tape.c", "src/sweep.c"],
+    sources=["src/_core.pyx", *sorted(glob("src/*.c"))],
     depends=glob("src/*.h") + glob("src/*.px[di]"),
     include_dirs=["src"],
     libraries=[] if sys.platform == "win32" else ["m"],

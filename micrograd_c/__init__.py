@@ -12,8 +12,9 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import engine, nn
+from . import engine, nn, optim
 from .compat import install, uninstall
+from .compiled import CompiledFunction, TraceError, compile  # noqa: F401
 from .engine import (
     TapeStats,
     Value,
@@ -34,8 +35,10 @@ __version__ = "0.1.0"
 
 # Without the names that would hide Python's own from `import *`.
 __all__ = [
+    "CompiledFunction",
     "GradcheckError",
     "TapeStats",
+    "TraceError",
     "Value",
     "accumulate_grads",
     "clip",
@@ -46,6 +49,7 @@ __all__ = [
     "install",
     "nn",
     "no_grad",
+    "optim",
     "take",
     "tape_stats",
     "topological_sort",

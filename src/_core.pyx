@@ -24,15 +24,21 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stddef cimport ptrdiff_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
 
 from tape cimport *
+from program cimport *
 
 import collections
 import copyreg
 import gc
 import numbers
+import operator
+import os
+import sys
 import threading
 
 cdef extern from "Python.h":
@@ -159,21 +165,29 @@ cdef class Handle:
     @property
     def data(self):
         """The number; assignable."""
+        if is_recording:
+            check_read(self, '.data')
         return tape.value[self.anchor.index]
 
     @data.setter
     def data(self, data):
         cdef double value = real(data, 'Value.data')
+        if is_recording:
+            check_write(self, '.data')
         tape.value[self.anchor.index] = value
 
     @property
     def grad(self):
         """The adjoint: the derivative of the last root by this node; assignable."""
+        if is_recording:
+            check_read(self, '.grad')
         return tape_adjoint(&tape, self.anchor.index)
 
     @grad.setter
     def grad(self, grad):
         cdef double adjoint = real(grad, 'Value.grad')
+        if is_recording:
+            check_write(self, '.grad')
         tape_set_adjoint(&tape, self.anchor.index, adjoint)
 
     @property
@@ -272,6 +286,10 @@ cdef class Handle:
     def __richcmp__(self, other, int comparison):
         if comparison == Py_EQ or comparison == Py_NE:
             return NotImplemented
+        if is_recording:
+            check_read(self, 'a comparison')
+            if isinstance(other, Handle):
+                check_read(other, 'a comparison')
         if isinstance(other, Handle):
             other = tape.value[(<Handle>other).anchor.index]
         elif not is_number(other):
@@ -305,6 +323,8 @@ cdef class Handle:
         accumulate_grads() last set.
         """
         cdef bint adding = accumulates if accumulate is None else accumulate
+        if is_recording:
+            check_write(self, '.grad, by backward(),')
         cdef SweepStatus status = tape_sweep(&tape, self.anchor.index, adding, run_rule)
         if status == SWEEP_NO_MEMORY:
             raise MemoryError
@@ -313,15 +333,21 @@ cdef class Handle:
 
     def detach(self):
         """A new leaf with the same data."""
+        if is_recording:
+            check_leaf(self, 'detach()')
         return new_leaf(tape.value[self.anchor.index])
 
     def item(self):
         """The data, as PyTorch calls it."""
+        if is_recording:
+            check_read(self, '.item()')
         return tape.value[self.anchor.index]
 
     # -- as an object --
 
     def __repr__(self):
+        if is_recording and is_traced(self):
+            return 'Value(data=<of a sample>)'
         return f'Value(data={self.data}, grad={self.grad})'
 
     def __format__(self, specification):
@@ -353,6 +379,10 @@ include "numbers.pxi"
 include "handles.pxi"
 include "record.pxi"
 include "value.pxi"
+include "recording.pxi"
+include "arguments.pxi"
+include "program.pxi"
+include "training.pxi"
 
 # -- functions --------------------------------------------------------------------------------------
 
@@ -405,6 +435,10 @@ def take(values, index):
     if not is_handle(index):
         return values[index]
     cdef list operands = operand_list(values, 'take')
+    if is_traced(index):    # the replay looks at every sample's
+        if not operands:
+            raise IndexError('take: there are no values')
+        return record_variadic(OP_take, [index] + operands)
     position = index.data
     if position != position // 1:
         raise TypeError(f'take: expected a whole number as index, got {position!r}')

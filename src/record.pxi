@@ -97,6 +97,9 @@ cdef object record_binary_slowly(int op, object left, object right):
     cdef PyAnnex *annex
     if not (l or as_number(left, &x)) or not (r or as_number(right, &y)):
         return NotImplemented
+    if leaf and is_recording:
+        check_leaf(left, 'no_grad()')
+        check_leaf(right, 'no_grad()')
     annex = NULL if leaf else annex_for_heavy([left, right])
     cdef PyObject *handle = prepare(3, 0, annex)
     if annex == NULL and not leaf and (l and is_heavy(left) or r and is_heavy(right)):
@@ -110,7 +113,7 @@ cdef object record_binary_slowly(int op, object left, object right):
         y = tape.value[b]
     z = op_value(op, x, y)
     cdef Verdict verdict = op_verdict(op, x, y, z)
-    if verdict != ACCEPTED:
+    if verdict != ACCEPTED and not (is_recording and (is_traced(left) or is_traced(right))):
         abandon(handle, annex)
         refuse(op, x, y, verdict)
     if leaf:
@@ -128,6 +131,8 @@ cdef object record_unary(object self, int op):
     cdef PyAnnex *annex = NULL
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
         leaf = is_paused()
+        if leaf and is_recording:
+            check_leaf(self, 'no_grad()')
         annex = NULL if leaf else annex_for_heavy([self])
     handle = prepare(1, 0, annex)
     if annex == NULL and not leaf and is_heavy(self):
@@ -137,7 +142,7 @@ cdef object record_unary(object self, int op):
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, 0)
     cdef Verdict verdict = op_verdict(op, x, 0, z)
-    if verdict != ACCEPTED:
+    if verdict != ACCEPTED and not is_traced(self):
         abandon(handle, annex)
         refuse(op, x, 0, verdict)
     if leaf:
@@ -150,6 +155,8 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
     cdef PyAnnex *annex = NULL
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
         leaf = is_paused()
+        if leaf and is_recording:
+            check_leaf(self, 'no_grad()')
         annex = NULL if leaf else annex_for_heavy([self])
     cdef PyObject *handle = prepare(2, 0, annex)
     if annex == NULL and not leaf and is_heavy(self):
@@ -159,7 +166,7 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, y)
     cdef Verdict verdict = op_verdict(op, x, y, z)
-    if verdict != ACCEPTED:
+    if verdict != ACCEPTED and not is_traced(self):
         abandon(handle, annex)
         refuse(op, x, y, verdict)
     if leaf:
@@ -213,6 +220,9 @@ cdef object record_variadic(int op, list operands, object data=None):
     operands: of operand_list, but nobody else's, since Python code that runs meanwhile may change it.
     """
     cdef bint leaf = is_paused()
+    if leaf and is_recording:
+        for operand in operands:
+            check_leaf(operand, 'no_grad()')
     cdef PyAnnex *annex = NULL if leaf else annex_for_heavy(operands)
     cdef double value = 0 if data is None else data
     cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
@@ -380,15 +390,16 @@ cdef list layer_at_once(list neurons, x, neuron_call):
             node = tape_append(&tape, OP_dot, total, args, n_args, 0)
             if op != OP_leaf:
                 node = tape_append(&tape, <uint8_t>op, op_value(op, total, 0), node, 0, 0)
-            outputs.append(attach(handle, node))
+            output = attach(handle, node)
+            outputs.append(output)
             if op != OP_leaf:
-                check_finite(op, total, tape.value[node])
+                check_finite(op, total, tape.value[node], output)
     finally:
         tape.busy -= 1
     return outputs
 
-cdef int check_finite(int op, double x, double z) except -1:
+cdef int check_finite(int op, double x, double z, object output) except -1:
     cdef Verdict verdict = op_verdict(op, x, 0, z)
-    if verdict != ACCEPTED:
+    if verdict != ACCEPTED and not is_traced(output):
         refuse(op, x, 0, verdict)
     return 0

@@ -109,7 +109,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
     cdef PyTypeObject *type = TYPE_OF(self)
     cdef PyObject *descriptor = _PyType_Lookup(type, name)
     cdef PyAnnex *annex
-    if value != NULL and PyFloat_CheckExact(<object>value):     # what training does most
+    if value != NULL and PyFloat_CheckExact(<object>value) and not is_recording:    # what training does most
         if descriptor == <PyObject *>grad_descriptor:
             tape_set_adjoint(&tape, anchor_of(self).index, PyFloat_AS_DOUBLE(<object>value))
             return 0

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""compile: a plain function of one sample, recorded once and replayed over whole batches."""
+
+import functools
+import inspect
+import random
+import threading
+
+from ._core import Arguments, Optimizer, Recorded, Session, TraceError, Value, record
+from .progress import progress_bar
+
+__all__ = ["CompiledFunction", "TraceError", "compile"]
+
+
+def compile(fn, *, reduction="mean", threads=None, skip=()):
+    """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
+
+    fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a list of
+    Values where only outputs are asked for. What fn reads besides, such as a model's weights, are its
+    parameters. fn runs once for each structure of its arguments; afterwards its graph is replayed. It must
+    not branch on numbers that depend on its arguments: TraceError.
+
+    reduction: 'mean' or 'sum', the loss of a batch from its samples'.
+    threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by more.
+    Results are the same for any number.
+    skip: names of optimiser passes to leave out, for debugging.
+    """
+    return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip)
+
+
+class CompiledFunction:
+    """A function of one sample that takes batches: see compile()."""
+
+    def __init__(self, fn, *, reduction="mean", threads=None, skip=()):
+        if not callable(fn):
+            raise TypeError(f"compile: expected a function, got {type(fn).__name__}")
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"compile: expected reduction 'mean' or 'sum', got {reduction!r}")
+        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 64):
+            raise ValueError(f"compile: expected threads from 1 to 64 or None, got {threads!r}")
+        functools.update_wrapper(self, fn, updated=())
+        self._fn = fn
+        self._reduction = reduction
+        self._threads = threads or 0
+        self._skip = tuple(skip)
+        self._programs = {}
+        # A program has one working memory. A callback may come back in the thread that holds it.
+        self._lock = threading.RLock()
+
+    def __call__(self, *arrays):
+        """The outputs for a batch: a buffer of float64, of shape (B,), or (B, n) where fn returns a list.
+
+        arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of shape (B,)
+        for a Value, (B, n) for a list of n Values.
+        """
+        if any(_holds_values(array) for array in arrays):
+            return self._fn(*arrays)  # called by a function of one sample: part of its graph
+        arguments = Arguments(arrays, self._name_of)
+        with self._lock:
+            return self._program(arguments).evaluate(arguments, self._threads)
+
+    def value_and_grad(self, *arrays):
+        """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
+        arguments = Arguments(arrays, self._name_of)
+        with self._lock:
+            program = self._program(arguments, "value_and_grad")
+            return program.value_and_grad(arguments, self._reduction == "mean", self._threads)
+
+    def fit(
+        self,
+        *arrays,
+        optimizer,
+        steps,
+        batch_size=None,
+        shuffle=False,
+        seed=None,
+        progress=False,
+        callback=None,
+    ):
+        """Trains for so many steps and returns the loss before each of them.
+
+        A step is value_and_grad on a batch and optimizer.step(), as in a loop in Python, but in the core.
+        optimizer: of micrograd_c.optim; its parameters are updated in place.
+        batch_size: samples a step, in order, the rest of an epoch in a smaller batch; None: all.
+        shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
+        progress: shows a bar, tqdm's where that is installed.
+        callback(step, loss): is called after every step, and may change data and optimizer.lr; if it
+        returns True, training ends.
+
+        Ctrl-C ends it with the parameters of the last whole step.
+        """
+        steps = _whole_number("steps", steps, least=0)
+        if batch_size is not None:
+            batch_size = _whole_number("batch_size", batch_size, least=1)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"fit: expected an optimizer of micrograd_c.optim, got {type(optimizer).__name__}"
+            )
+        if callback is not None and not callable(callback):
+            raise TypeError(f"fit: expected a callable as callback, got {type(callback).__name__}")
+        if seed is None:
+            seed = random.getrandbits(64) if shuffle else 0
+        seed = _whole_number("seed", seed) % 2**64
+        arguments = Arguments(arrays, self._name_of)
+        with self._lock:
+            program = self._program(arguments, "fit")
+            trained = {id(value) for value in optimizer.params}
+            if any(id(value) in trained for value, _ in program.guards):
+                raise TraceError(
+                    "fit: the function reads the number of a parameter that training changes; "
+                    "compute with the Value itself"
+                )
+            is_mean = self._reduction == "mean"
+            session = Session(
+                program,
+                arguments,
+                optimizer,
+                is_mean,
+                steps,
+                batch_size or 0,
+                bool(shuffle),
+                seed,
+                self._threads,
+            )
+            _run(session, steps, progress, callback)
+            return session.all_losses()
+
+    def stats(self):
+        """Of the program used last: a CompiledStats. Before the first call: ValueError."""
+        if not self._programs:
+            raise ValueError("stats: nothing has been recorded yet; call the function first")
+        return next(reversed(self._programs.values())).stats()
+
+    def __str__(self):
+        """The programs, step by step: what became of the graph."""
+        name = getattr(self, "__qualname__", repr(self._fn))
+        lines = [f"compiled function {name}, {len(self._programs)} program(s)"]
+        for structure, program in self._programs.items():
+            shapes = ", ".join(
+                f"{self._name_of(k)}: {'(B,)' if n < 0 else f'(B, {n})'}"
+                for k, n in enumerate(structure)
+            )
+            stats = program.stats()
+            lines += [
+                "",
+                f"program for {shapes}",
+                f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after optimisation,"
+                f" {stats.parameters} parameters",
+                program.listing(not program.is_list).rstrip(),
+            ]
+        return "\n".join(lines)
+
+    def __repr__(self):
+        name = getattr(self, "__qualname__", repr(self._fn))
+        return f"<compiled function {name}, {len(self._programs)} program(s)>"
+
+    def _name_of(self, k):
+        """The name of argument k, for messages."""
+        try:
+            names = list(inspect.signature(self._fn).parameters)
+        except (TypeError, ValueError):
+            names = []
+        return names[k] if k < len(names) else str(k)
+
+    def _program(self, arguments, loss_for=None):
+        """The program for arguments of this structure, recorded now if there is none that holds."""
+        program = self._programs.pop(arguments.structure, None)
+        if program is None or not program.still_holds():
+            program = record(self._fn, arguments, self._skip)
+        self._programs[arguments.structure] = program  # the one used last stands last
+        if loss_for and program.is_list:
+            raise TypeError(f"{loss_for}: expected a function that returns a Value, got a list")
+        return program
+
+
+def _holds_values(array):
+    return isinstance(array, Value) or (
+        isinstance(array, list | tuple) and len(array) > 0 and isinstance(array[0], Value)
+    )
+
+
+def _whole_number(name, number, least=None):
+    try:
+        whole = number.__index__()
+    except AttributeError:
+        raise TypeError(
+            f"fit: expected a whole number as {name}, got {type(number).__name__}"
+        ) from None
+    if least is not None and whole < least:
+        raise ValueError(f"fit: expected {name} of at least {least}, got {whole}")
+    return whole
+
+
+def _run(session, steps, progress, callback):
+    """All steps at once, or in pieces where somebody wants to hear of them in between."""
+    if callback is None and not progress:
+        session.train(steps)
+        return
+    with progress_bar(steps if progress else None) as show:
+        while session.done < steps:
+            session.train(1 if callback else show.share(steps - session.done))
+            loss = session.loss(session.done - 1)
+            show(session.done, loss)
+            if callback is not None:
+                if callback(session.done - 1, loss) is True:
+                    break
+                session.fetch()
+
+
+def recorded(fn, *arrays, skip=()):
+    """What compile() makes of fn for such arrays, for tests of the optimiser: a Recorded."""
+    compiled = CompiledFunction(fn, skip=skip)
+    return record(fn, Arguments(arrays, compiled._name_of), skip)
+
+
+assert Recorded  # the type of a CompiledFunction's programs

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""A progress bar: tqdm's where it is installed, else a plain line."""
+
+import contextlib
+import sys
+import time
+
+
+class _Bar:
+    """Called with the steps done and the last loss; says how many steps to do until the next call."""
+
+    SECONDS = 0.1  # between two calls
+
+    def __init__(self, steps):
+        self.steps = steps
+        self.piece = 1
+        self.last = time.perf_counter()
+
+    def share(self, left):
+        """So many steps that about SECONDS pass, given how long the last ones took."""
+        now = time.perf_counter()
+        elapsed, self.last = now - self.last, now
+        factor = min(2.0, max(0.25, self.SECONDS / max(elapsed, 1e-9)))
+        self.piece = max(1, round(self.piece * factor))
+        return min(left, self.piece)
+
+    def __call__(self, done, loss):
+        """Nothing to show."""
+
+    def close(self):
+        """Nothing to close."""
+
+
+class _Line(_Bar):
+    """One line on standard error, written over while it is a terminal."""
+
+    shown = 0.0
+
+    def __call__(self, done, loss):
+        now = time.perf_counter()
+        if done < self.steps and now - self.shown < self.SECONDS:
+            return
+        self.shown = now
+        line = f"step {done}/{self.steps} ({100 * done // self.steps} %), loss {loss:.6g}"
+        sys.stderr.write(f"\r{line:<60}" if sys.stderr.isatty() else f"{line}\n")
+        sys.stderr.flush()
+
+    def close(self):
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")
+
+
+class _Tqdm(_Bar):
+    def __init__(self, steps, tqdm):
+        super().__init__(steps)
+        self.bar = tqdm(total=steps, unit="step")
+
+    def __call__(self, done, loss):
+        self.bar.set_postfix(loss=f"{loss:.6g}", refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self):
+        self.bar.close()
+
+
+@contextlib.contextmanager
+def progress_bar(steps):
+    """A bar over so many steps; None: one that shows nothing."""
+    bar = _Bar(steps)
+    if steps is not None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            bar = _Line(steps)
+        else:
+            bar = _Tqdm(steps, tqdm)
+    try:
+        yield bar
+    finally:
+        bar.close()

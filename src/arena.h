@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory that is given back all at once: for a program's parts, and for what its making needs.
+ *
+ * Making a program takes dozens of arrays. When one cannot be had, arena_alloc jumps to where the
+ * making began, and the whole arena is freed there: no function in between knows of failure.
+ */
+#ifndef MICROGRAD_C_ARENA_H
+#define MICROGRAD_C_ARENA_H
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct ArenaChunk {
+    struct ArenaChunk *next;
+    size_t used, size;
+} ArenaChunk;
+
+typedef struct {
+    ArenaChunk *chunks;
+    size_t bytes;
+    jmp_buf out_of_memory;
+} Arena;
+
+enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16 };
+
+#define ARENA_HEADER ((sizeof(ArenaChunk) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN)
+
+/* Zeroed memory for count items. */
+static inline void *arena_alloc(Arena *arena, size_t count, size_t size) {
+    ArenaChunk *chunk = arena->chunks;
+    size_t bytes = (count * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (!chunk || chunk->size - chunk->used < bytes) {
+        size_t room = bytes > ARENA_CHUNK ? bytes : ARENA_CHUNK;
+        chunk = calloc(1, ARENA_HEADER + room);
+        if (!chunk) longjmp(arena->out_of_memory, 1);
+        chunk->size = room;
+        arena->bytes += ARENA_HEADER + room;
+        /* A chunk made for one large array is full: the current one stays in front. */
+        if (arena->chunks && bytes > ARENA_CHUNK) {
+            chunk->next = arena->chunks->next;
+            arena->chunks->next = chunk;
+        } else {
+            chunk->next = arena->chunks;
+            arena->chunks = chunk;
+        }
+    }
+    void *memory = (char *)chunk + ARENA_HEADER + chunk->used;
+    chunk->used += bytes;
+    return memory;
+}
+
+#define ARENA_ARRAY(arena, type, count) ((type *)arena_alloc(arena, (count), sizeof(type)))
+
+static inline void arena_free(Arena *arena) {
+    while (arena->chunks) {
+        ArenaChunk *next = arena->chunks->next;
+        free(arena->chunks);
+        arena->chunks = next;
+    }
+    arena->bytes = 0;
+}
+
+/* An array of an arena that grows; the old copy stays in the arena until its end. */
+#define GROWING(type)      \
+    struct {               \
+        type *items;       \
+        uint32_t size, capacity; \
+    }
+
+#define GROW(arena, array, type, more)                                                        \
+    do {                                                                                      \
+        if ((array)->capacity - (array)->size < (uint32_t)(more)) {                           \
+            uint32_t grow_to = ((array)->size + (uint32_t)(more)) * 2 + 16;                   \
+            type *grown = ARENA_ARRAY(arena, type, grow_to);                                  \
+            if ((array)->size) memcpy(grown, (array)->items, (array)->size * sizeof(type));   \
+            (array)->items = grown;                                                           \
+            (array)->capacity = grow_to;                                                      \
+        }                                                                                     \
+    } while (0)
+
+#endif

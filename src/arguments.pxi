@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+# What a compiled function is called with, and what it gives back: batches of numbers.
+from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
+                             PyObject_GetBuffer)
+
+cdef class Arguments:
+    """The arguments of one call, as columns of numbers.
+
+    arrays: float32 or float64 buffers, which are read where they are, other buffers of numbers, or
+    nested sequences, which are copied; of shape (B,) or (B, n), all of one B, else ValueError.
+    name_of: a function that gives argument k's name for messages.
+    """
+    cdef Column *columns
+    cdef uint32_t n_columns
+    cdef readonly Py_ssize_t size       # B
+    cdef readonly tuple structure       # an argument's n; -1: of shape (B,)
+    cdef Py_buffer *buffers
+    cdef int n_buffers
+    cdef double **copies
+    cdef int n_copies
+    cdef object name_of
+
+    def __init__(self, tuple arrays, name_of):
+        cdef int k, count = len(arrays)
+        if self.buffers != NULL or not arrays:
+            raise TypeError('a compiled function needs an array for each argument, got none')
+        self.buffers = <Py_buffer *>calloc(count, sizeof(Py_buffer))
+        self.copies = <double **>calloc(count, sizeof(double *))
+        if self.buffers == NULL or self.copies == NULL:
+            raise MemoryError
+        self.name_of = name_of
+        self.structure = ()
+        self.size = -1
+        for k in range(count):
+            self.add(arrays[k], k)
+
+    def __dealloc__(self):
+        cdef int k
+        for k in range(self.n_buffers):
+            PyBuffer_Release(&self.buffers[k])
+        for k in range(self.n_copies):
+            free(self.copies[k])
+        free(self.buffers)
+        free(self.copies)
+        free(self.columns)
+
+    cdef str name(self, int k):
+        return f'argument {self.name_of(k)!r}'
+
+    cdef int add(self, array, int k) except -1:
+        cdef Py_buffer *buffer
+        if isinstance(array, (str, bytes, bytearray, Handle)):
+            raise TypeError(f'{self.name(k)}: expected an array of numbers, got {kind(array)}')
+        if PyObject_CheckBuffer(array):
+            buffer = &self.buffers[self.n_buffers]
+            PyObject_GetBuffer(array, buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+            self.n_buffers += 1
+            if self.is_float(buffer):
+                return self.add_columns(k, <const char *>buffer.buf, buffer.ndim, buffer.shape,
+                                        buffer.strides, buffer.itemsize == 4)
+            shape = tuple([buffer.shape[d] for d in range(buffer.ndim)])
+            if len(shape) not in (1, 2):
+                self.refuse_shape(k, shape)
+            try:
+                rows = memoryview(array).tolist()
+            except NotImplementedError:
+                raise TypeError(f'{self.name(k)}: expected numbers, got a buffer of format '
+                                f'{buffer.format.decode()!r}') from None
+            return self.add_rows(k, rows, shape)
+        try:
+            rows = list(array)
+        except TypeError:
+            if is_number(array) or is_numpy_number(array):
+                self.refuse_shape(k, ())
+            raise TypeError(f'{self.name(k)}: expected an array of numbers, got {kind(array)}') from None
+        return self.add_rows(k, rows, self.shape_of(k, rows))
+
+    cdef bint is_float(self, Py_buffer *buffer):
+        cdef bytes code = buffer.format if buffer.format != NULL else b'B'
+        return code.lstrip(b'@=<') in (b'd', b'f') and (sys.byteorder == 'little' or code[:1] != b'<')
+
+    cdef int refuse_shape(self, int k, tuple shape) except -1:
+        raise ValueError(f'{self.name(k)}: expected shape (B,) or (B, n), got {shape}')
+
+    cdef tuple shape_of(self, int k, list rows):
+        """The shape of nested sequences, whose numbers are looked at later."""
+        cdef tuple shape = ()
+        for j, row in enumerate(rows):
+            if isinstance(row, (str, Handle)):
+                raise TypeError(f'{self.name(k)}: expected numbers, got {kind(row)}')
+            length = None if not hasattr(row, '__len__') or is_numpy_number(row) else len(row)
+            if j == 0:
+                shape = () if length is None else (length,)
+            elif (() if length is None else (length,)) != shape:
+                raise ValueError(f'{self.name(k)}: expected rows of one length, got row 0 of shape {shape} '
+                                 f'and row {j} of shape {() if length is None else (length,)}')
+        return (len(rows), *shape)
+
+    cdef int add_rows(self, int k, list rows, tuple shape) except -1:
+        """Copies numbers: a list of them, or of sequences of them."""
+        cdef Py_ssize_t count = 1, at = 0
+        cdef Py_ssize_t[2] sizes
+        cdef Py_ssize_t[2] strides
+        cdef double *copy
+        sizes[0] = shape[0]
+        sizes[1] = shape[1] if len(shape) == 2 else 1
+        count = sizes[0] * sizes[1]
+        copy = <double *>malloc((count + 1) * sizeof(double))
+        if copy == NULL:
+            raise MemoryError
+        self.copies[self.n_copies] = copy
+        self.n_copies += 1
+        for row in rows:
+            for number in (row if len(shape) == 2 else (row,)):
+                if hasattr(number, '__len__') and not is_numpy_number(number):
+                    self.refuse_shape(k, (*shape, len(number)))
+                if at < count:
+                    copy[at] = real(number, self.name(k))
+                at += 1
+        strides[0] = sizes[1] * sizeof(double)
+        strides[1] = sizeof(double)
+        return self.add_columns(k, <const char *>copy, len(shape), sizes, strides, False)
+
+    cdef int add_columns(self, int k, const char *data, int ndim, Py_ssize_t *shape, Py_ssize_t *strides,
+                         bint is_float32) except -1:
+        cdef Py_ssize_t n = 1, c
+        cdef Column *columns
+        if ndim not in (1, 2):
+            self.refuse_shape(k, tuple([shape[c] for c in range(ndim)]))
+        if self.size < 0:
+            self.size = shape[0]
+            if <size_t>shape[0] >= 0xFFFFFFFFu:
+                raise ValueError(f'{self.name(k)}: {shape[0]} samples are more than a batch can hold')
+        elif shape[0] != self.size:
+            expected = f'({self.size}, {shape[1]})' if ndim == 2 else f'({self.size},)'
+            raise ValueError(f'{self.name(k)}: expected shape {expected}, as {self.name(0)} has '
+                             f'{self.size} samples; got {tuple([shape[c] for c in range(ndim)])}')
+        if ndim == 2:
+            n = shape[1]
+        self.structure += (n if ndim == 2 else -1,)
+        columns = <Column *>realloc(self.columns, (self.n_columns + n + 1) * sizeof(Column))
+        if columns == NULL:
+            raise MemoryError
+        self.columns = columns
+        for c in range(n):
+            columns[self.n_columns].data = data + (c * strides[1] if ndim == 2 else 0)
+            columns[self.n_columns].stride = strides[0]
+            columns[self.n_columns].is_float32 = is_float32
+            self.n_columns += 1
+        return 0
+
+    cdef double first_number(self, uint32_t column):
+        """Of the first sample, for recording; of no sample, a number inside most domains."""
+        if self.size == 0:
+            return 0.5
+        if self.columns[column].is_float32:
+            return (<const float *>self.columns[column].data)[0]
+        return (<const double *>self.columns[column].data)[0]
+
+    def inputs(self):
+        """New leaves for the function: for each argument one, or a list of them."""
+        cdef uint32_t column = 0
+        cdef list values = []
+        for n in self.structure:
+            leaves = []
+            for _ in range(n if n >= 0 else 1):
+                leaves.append(new_leaf(self.first_number(column)))
+                column += 1
+            values.append(leaves if n >= 0 else leaves[0])
+        return values
+
+
+cdef class Outputs:
+    """What a compiled function gives back: a buffer of float64 of shape (B,) or (B, n).
+
+    numpy.asarray() takes it without a copy. Without NumPy: len, indexing (a number, or a row as a
+    list), iteration, tolist().
+    """
+    cdef double *numbers
+    cdef readonly tuple shape
+    cdef Py_ssize_t[2] sizes
+    cdef Py_ssize_t[2] strides
+    cdef int ndim
+
+    def __cinit__(self, Py_ssize_t size, Py_ssize_t n):
+        self.ndim = 1 if n < 0 else 2
+        self.sizes[0] = size
+        self.sizes[1] = n if n >= 0 else 1
+        self.strides[0] = self.sizes[1] * sizeof(double)
+        self.strides[1] = sizeof(double)
+        self.shape = tuple([self.sizes[k] for k in range(self.ndim)])
+        self.numbers = <double *>malloc((size * self.sizes[1] + 1) * sizeof(double))
+        if self.numbers == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.numbers)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        buffer.buf = <void *>self.numbers
+        buffer.obj = self
+        buffer.len = self.sizes[0] * self.sizes[1] * <Py_ssize_t>sizeof(double)
+        buffer.itemsize = sizeof(double)
+        buffer.readonly = 0
+        buffer.ndim = self.ndim
+        buffer.format = b'd'
+        buffer.shape = self.sizes
+        buffer.strides = self.strides
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+    def __len__(self):
+        return self.sizes[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.tolist()[index]
+        if isinstance(index, tuple) and len(index) == 2 and self.ndim == 2:
+            return self[index[0]][index[1]]
+        cdef Py_ssize_t k = operator.index(index), c
+        if k < 0:
+            k += self.sizes[0]
+        if not 0 <= k < self.sizes[0]:
+            raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
+        if self.ndim == 1:
+            return self.numbers[k]
+        return [self.numbers[k * self.sizes[1] + c] for c in range(self.sizes[1])]
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def tolist(self):
+        """As a list of floats, or of lists of floats."""
+        cdef Py_ssize_t k
+        return [self[k] for k in range(self.sizes[0])]
+
+    def __repr__(self):
+        return f'Outputs({self.tolist()})' if self.sizes[0] <= 20 else f'Outputs(shape={self.shape})'

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Freezing: from the tape to a graph of its own.
+ */
+#include "graph.h"
+
+#define REACHED UINT32_MAX
+
+typedef struct {
+    const Tape *tape;
+    uint32_t *number; /* by tape index: 0, REACHED, or one more than its index in the frozen graph */
+    uint32_t lowest; /* of the nodes below mark that are reached */
+} Reach;
+
+static void reach_operands(Reach *reach, uint32_t i) {
+    uint32_t count;
+    const uint32_t *operands = tape_operands(reach->tape, i, &count);
+    for (uint32_t k = 0; k < count; k++) {
+        reach->number[operands[k]] = REACHED;
+        if (operands[k] < reach->lowest) reach->lowest = operands[k];
+    }
+}
+
+static int is_leaf(const Tape *tape, uint32_t i) { return (tape->op[i] & ~OP_CLOSURE) == OP_leaf; }
+
+/* Operands of tape node i as operands of the frozen node. */
+static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
+    const Tape *tape = reach->tape;
+    const uint32_t *number = reach->number;
+    Node *node = &graph->nodes[graph->size];
+    uint32_t a = tape->operands[i].a, b = tape->operands[i].b;
+    uint8_t op = tape->op[i];
+    if (op & OP_CLOSURE || op == OP_opaque) return FREEZE_CLOSURE;
+    node->op = op;
+    switch (op_info[op].shape) {
+    case LEAF:
+        node->number = tape->value[i];
+        return FROZEN;
+    case SCALED:
+        node->number = tape->value[b];
+        node->a = number[a] - 1;
+        break;
+    case UNARY:
+        node->a = number[a] - 1;
+        break;
+    case BINARY:
+        node->a = number[a] - 1;
+        node->b = number[b] - 1;
+        break;
+    case VARIADIC:
+        GROW(graph->arena, &graph->args, uint32_t, b);
+        node->a = graph->args.size;
+        node->b = b;
+        node->number = tape->value[i];
+        for (uint32_t k = 0; k < b; k++)
+            graph->args.items[graph->args.size++] = number[tape->args[a + k]] - 1;
+        if (op == OP_sum || op == OP_dot) {
+            node->op = NODE_LINEAR;
+            node->c = op == OP_dot ? b / 2 : 0;
+        }
+    }
+    uint32_t count;
+    const uint32_t *operands = node_operands(graph, graph->size, &count);
+    for (uint32_t k = 0; k < count; k++)
+        if (graph->nodes[operands[k]].stage > node->stage)
+            node->stage = graph->nodes[operands[k]].stage;
+    return node->op == OP_custom && node->stage == SAMPLE ? FREEZE_CUSTOM : FROZEN;
+}
+
+static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
+                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
+                           uint32_t **parameters) {
+    Arena *arena = graph->arena;
+    uint32_t total = 0;
+    Reach reach = {tape, ARENA_ARRAY(arena, uint32_t, (size_t)tape->size + 1), mark};
+    uint32_t *number = reach.number;
+    for (uint32_t k = 0; k < n_roots; k++) {
+        number[roots[k]] = REACHED;
+        if (roots[k] < reach.lowest) reach.lowest = roots[k];
+    }
+    for (uint32_t i = tape->size; i-- > mark;)
+        if (number[i]) reach_operands(&reach, i);
+    for (uint32_t i = reach.lowest; i < tape->size; i++) total += number[i] == REACHED;
+
+    graph->nodes = ARENA_ARRAY(arena, Node, total + n_inputs);
+    graph->roots = ARENA_ARRAY(arena, uint32_t, n_roots);
+    graph->n_roots = n_roots;
+    graph->n_inputs = n_inputs;
+    *parameters = ARENA_ARRAY(arena, uint32_t, total);
+    for (uint32_t k = 0; k < n_inputs; k++) {
+        if (!number[inputs[k]]) continue;
+        graph->nodes[graph->size] = (Node){.op = NODE_INPUT, .stage = SAMPLE, .a = k};
+        number[inputs[k]] = ++graph->size;
+    }
+    for (uint32_t i = reach.lowest; i < tape->size; i++) {
+        if (number[i] != REACHED) continue;
+        Node *node = &graph->nodes[graph->size];
+        if ((i < mark || is_leaf(tape, i)) && owner_anchor(tape->owner[i])) {
+            *node = (Node){.op = NODE_PARAMETER, .stage = ONCE, .a = graph->n_parameters};
+            (*parameters)[graph->n_parameters++] = i;
+        } else if (i < mark) {
+            *node = (Node){.op = NODE_CONSTANT, .number = tape->value[i]};
+        } else {
+            FreezeStatus status = freeze_node(graph, &reach, i);
+            if (status != FROZEN) return status;
+        }
+        number[i] = ++graph->size;
+    }
+    for (uint32_t k = 0; k < n_roots; k++) graph->roots[k] = number[roots[k]] - 1;
+    graph->recorded = graph->size;
+    return FROZEN;
+}
+
+FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
+                          uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
+                          uint32_t **parameters) {
+    if (setjmp(graph->arena->out_of_memory)) return FREEZE_NO_MEMORY;
+    return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
+}
+
+int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
+                 uint32_t n_inputs) {
+    if (i < mark || !n_inputs) return 0;
+    uint32_t first = inputs[0], last = inputs[n_inputs - 1];
+    uint8_t *reached = calloc((size_t)i - mark + 1, 1);
+    int depends = 0;
+    if (!reached) return -1;
+    reached[i - mark] = 1;
+    for (uint32_t j = i + 1; j-- > mark && !depends;) {
+        uint32_t count;
+        if (!reached[j - mark]) continue;
+        depends = j >= first && j <= last;
+        const uint32_t *operands = tape_operands(tape, j, &count);
+        for (uint32_t k = 0; k < count; k++)
+            if (operands[k] >= mark) reached[operands[k] - mark] = 1;
+    }
+    free(reached);
+    return depends;
+}

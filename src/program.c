@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Replay: blocks of lanes, chunks of blocks, workers.
+ *
+ * A batch is cut into blocks whose rows stay in the first or second cache, and blocks into chunks, by
+ * the batch's size alone. Chunks are what threads share out; each sums its own adjoints, and the chunks'
+ * are added in order, so that results are the same for any number of threads.
+ */
+#include "program.h"
+
+#include "team.h"
+
+#include <math.h>
+
+/* -- levels ------------------------------------------------------------------------------------------ */
+
+extern const Kernels kernels_baseline;
+#if defined(__x86_64__) && defined(__GNUC__)
+extern const Kernels kernels_avx2, kernels_avx512;
+#endif
+
+const Kernels *const *kernels_available(int *count) {
+    static const Kernels *levels[3];
+    int n = 0;
+    levels[n++] = &kernels_baseline;
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        levels[n++] = &kernels_avx2;
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+            levels[n++] = &kernels_avx512;
+    }
+#endif
+    *count = n;
+    return levels;
+}
+
+/* -- making --------------------------------------------------------------------------------------------- */
+
+static int make_plan(Program *program, Graph *graph, int gradients) {
+    if (setjmp(program->arena.out_of_memory)) return -1;
+    plan_make(&program->plan, &program->arena, graph, gradients);
+    const Plan *plan = &program->plan;
+    program->once = ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1);
+    for (uint32_t k = 0; k < plan->n_constants; k++)
+        program->once[plan->constant_rows[k]] = plan->constants[k];
+    program->n_roots = graph->n_roots;
+    return 0;
+}
+
+Program *program_make(Graph *graph, int gradients) {
+    Program *program = calloc(1, sizeof *program);
+    if (program && make_plan(program, graph, gradients)) {
+        program_free(program);
+        return NULL;
+    }
+    return program;
+}
+
+void program_free(Program *program) {
+    if (!program) return;
+    free(program->memory);
+    free(program->partial);
+    arena_free(&program->arena);
+    free(program);
+}
+
+size_t program_bytes(const Program *program) {
+    return sizeof *program + program->arena.bytes +
+           (program->memory_size + program->partial_size) * sizeof(double);
+}
+
+double *program_parameter(Program *program, uint32_t parameter) {
+    uint32_t row = program->plan.parameter_row[parameter];
+    return row == NONE ? NULL : program->once + row;
+}
+
+/* -- blocks ------------------------------------------------------------------------------------------------ */
+
+enum {
+    BLOCK_BYTES = 384 * 1024, /* of rows: they stay in the second cache */
+    MOST_LANES = 256,
+    LEAST_LANES = 32,
+    MOST_CHUNKS = 16,
+    BLOCKS_OF_CHUNK = 4,      /* at least, if there is more than one chunk */
+    CACHE_LINE = 8            /* doubles */
+};
+
+#define POLL_WORK 2e7      /* multiply-adds between polls: a few milliseconds */
+#define THREAD_WORK 4e6    /* multiply-adds that are worth a thread's start */
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* Lanes of a block: few empty ones in the last, and rows that do not fall on each other in the cache,
+ * which takes addresses apart by their distance in lines modulo a power of two. */
+static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
+    size_t most = BLOCK_BYTES / sizeof(double) / (plan->n_rows + 1), best = 0;
+    double least = INFINITY;
+    if (most > MOST_LANES) most = MOST_LANES;
+    if (most < LEAST_LANES) most = LEAST_LANES;
+    if (size <= most) return round_up(size, width);
+    for (size_t lanes = round_up(most / 2, width); lanes <= most; lanes += width) {
+        double cost = (double)((size + lanes - 1) / lanes) * (double)(lanes + 4);
+        if (lanes % (4 * CACHE_LINE) == 0) cost *= 1.1;
+        if (cost <= least) {
+            least = cost;
+            best = lanes;
+        }
+    }
+    return best;
+}
+
+/* One of few samples does not fill wide vectors. */
+static const Kernels *kernels_for(const Kernels *kernels, size_t size) {
+    int count;
+    const Kernels *const *levels = kernels_available(&count);
+    for (int k = count - 1; k > 0; k--)
+        if (levels[k] == kernels && levels[k - 1]->width >= 4 && levels[k - 1]->width >= size)
+            return levels[k - 1];
+    return kernels;
+}
+
+typedef struct {
+    Program *program;
+    Batch *batch;
+    const Kernels *kernels;
+    int gradients;
+    size_t lanes, n_blocks, n_chunks;
+    double seed;
+    double *adjoints;      /* of chunk 0; further chunks' stand behind, each with its loss at the end */
+    size_t adjoint_stride;
+    double *memory;
+    size_t worker_memory;
+    Counter next_chunk;
+    Flag stopped;
+    RunStatus status[MOST_CHUNKS];
+    size_t bad_sample[MOST_CHUNKS];
+    double bad_index[MOST_CHUNKS];
+    uint32_t bad_count[MOST_CHUNKS];
+} Job;
+
+static double number_at(const Column *column, size_t sample) {
+    const char *at = column->data + (ptrdiff_t)sample * column->stride;
+    if (column->is_float32) {
+        float number;
+        memcpy(&number, at, sizeof number);
+        return number;
+    }
+    double number;
+    memcpy(&number, at, sizeof number);
+    return number;
+}
+
+static void read_columns(const Job *job, Frame *frame, size_t first) {
+    const Plan *plan = &job->program->plan;
+    const uint32_t *samples = job->batch->samples;
+    for (uint32_t c = 0; c < plan->n_columns; c++) {
+        const Column *column = &job->batch->columns[plan->columns[c]];
+        double *row = frame->rows + plan->column_rows[c] * frame->lanes;
+        for (size_t k = 0; k < frame->valid; k++)
+            row[k] = number_at(column, samples ? samples[first + k] : first + k);
+        for (size_t k = frame->valid; k < frame->lanes; k++) row[k] = row[frame->valid - 1];
+    }
+}
+
+static void write_outputs(const Job *job, const Frame *frame, size_t first) {
+    const Program *program = job->program;
+    for (uint32_t r = 0; r < program->n_roots; r++) {
+        Ref root = program->plan.roots[r];
+        double *out = job->batch->outputs + first * program->n_roots + r;
+        const double *row = root.space == IN_ROWS ? frame->rows + root.at * frame->lanes : NULL;
+        for (size_t k = 0; k < frame->valid; k++)
+            out[k * program->n_roots] = row ? row[k] : frame->once[root.at];
+    }
+}
+
+/* Forward, and back. Adds the loss of the block's samples to *loss. */
+static RunStatus run_block(Job *job, Frame *frame, size_t first, double *loss) {
+    const Plan *plan = &job->program->plan;
+    size_t left = job->batch->size - first;
+    frame->valid = left < frame->lanes ? left : frame->lanes;
+    frame->bad_lane = NONE;
+    read_columns(job, frame, first);
+    job->kernels->run(plan->forward.items, plan->forward.size, frame);
+    if (frame->bad_lane != NONE) return RUN_BAD_INDEX;
+    if (!job->gradients) {
+        write_outputs(job, frame, first);
+        return RUN_DONE;
+    }
+    *loss += job->kernels->sum(frame->rows + plan->roots[0].at * frame->lanes, frame->valid);
+    double *seed = frame->rows + plan->root_adjoint * frame->lanes;
+    for (size_t k = 0; k < frame->lanes; k++) seed[k] = k < frame->valid ? job->seed : 0.0;
+    job->kernels->run(plan->backward.items, plan->backward.size, frame);
+    return RUN_DONE;
+}
+
+static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
+    Program *program = job->program;
+    size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
+    double loss = 0.0;
+    frame->once_adjoint = job->adjoints + chunk * job->adjoint_stride;
+    for (size_t block = first; block < end; block++) {
+        RunStatus status = run_block(job, frame, block * job->lanes, &loss);
+        if (status == RUN_BAD_INDEX) {
+            job->bad_sample[chunk] = block * job->lanes + frame->bad_lane;
+            job->bad_index[chunk] = frame->bad_index;
+            job->bad_count[chunk] = frame->bad_count;
+        }
+        if (status != RUN_DONE) return status;
+        if (flag_is_set(&job->stopped)) return RUN_STOPPED;
+        if (!may_poll || !job->batch->poll) continue;
+        program->unpolled += program->plan.work * (double)job->lanes * (job->gradients ? 3 : 1) + 100;
+        if (program->unpolled > POLL_WORK) {
+            program->unpolled = 0;
+            if (job->batch->poll()) {
+                flag_set(&job->stopped);
+                return RUN_STOPPED;
+            }
+        }
+    }
+    if (job->gradients) frame->once_adjoint[program->plan.n_once] = loss;
+    return RUN_DONE;
+}
+
+static void work(void *job_, int worker) {
+    Job *job = job_;
+    const Plan *plan = &job->program->plan;
+    Frame frame = {.lanes = job->lanes, .once = job->program->once};
+    frame.rows = job->memory + (size_t)worker * job->worker_memory;
+    frame.scratch = frame.rows + plan->n_rows * job->lanes;
+    frame.pointers = (const double **)(frame.scratch + 4 * job->lanes);
+    for (;;) {
+        size_t chunk = counter_next(&job->next_chunk);
+        if (chunk >= job->n_chunks) return;
+        job->status[chunk] = run_chunk(job, &frame, chunk, worker == 0);
+    }
+}
+
+static int grow(double **memory, size_t *size, size_t needed) {
+    if (*size >= needed) return 0;
+    free(*memory);
+    *memory = malloc((needed + CACHE_LINE) * sizeof(double));
+    *size = *memory ? needed : 0;
+    return *memory ? 0 : -1;
+}
+
+static double *aligned(double *memory) {
+    return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
+}
+
+static int choose_threads(const Program *program, const Batch *batch, size_t n_chunks, int gradients) {
+    double total = program->plan.work * (double)batch->size * (gradients ? 3 : 1);
+    size_t threads = (size_t)batch->threads;
+    if (batch->threads <= 0) {
+        threads = (size_t)processors();
+        if (total / THREAD_WORK < (double)threads) threads = (size_t)(total / THREAD_WORK);
+    }
+    if (threads > n_chunks) threads = n_chunks;
+    return threads < 1 ? 1 : (int)threads;
+}
+
+/* All blocks of the batch, after what is computed once. */
+static RunStatus run_blocks(Program *program, Batch *batch, int gradients, double *loss) {
+    const Plan *plan = &program->plan;
+    Job job = {.program = program, .batch = batch, .gradients = gradients};
+    job.kernels = kernels_for(batch->kernels, batch->size);
+    job.lanes = choose_lanes(plan, batch->size, job.kernels->width);
+    job.n_blocks = (batch->size + job.lanes - 1) / job.lanes;
+    job.n_chunks = job.n_blocks / BLOCKS_OF_CHUNK;
+    if (job.n_chunks < 1) job.n_chunks = 1;
+    if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
+    job.seed = batch->is_mean ? 1.0 / (double)batch->size : 1.0;
+    program->lanes = (uint32_t)job.lanes;
+    int threads = choose_threads(program, batch, job.n_chunks, gradients);
+
+    job.worker_memory =
+        round_up((plan->n_rows + 4) * job.lanes + plan->most_pointers * sizeof(double *) / sizeof(double) + 1,
+                 CACHE_LINE);
+    job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
+    if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
+    if (gradients && grow(&program->partial, &program->partial_size, job.adjoint_stride * job.n_chunks))
+        return RUN_NO_MEMORY;
+    job.memory = aligned(program->memory);
+    if (gradients) {
+        job.adjoints = aligned(program->partial);
+        memset(job.adjoints, 0, job.adjoint_stride * job.n_chunks * sizeof(double));
+    }
+    if (threads == 1) work(&job, 0);
+    else team_run(work, &job, threads);
+
+    for (size_t chunk = 0; chunk < job.n_chunks; chunk++) {
+        if (job.status[chunk] == RUN_BAD_INDEX) {
+            batch->bad_sample = job.bad_sample[chunk];
+            batch->bad_index = job.bad_index[chunk];
+            batch->bad_count = job.bad_count[chunk];
+            return RUN_BAD_INDEX;
+        }
+    }
+    for (size_t chunk = 0; chunk < job.n_chunks; chunk++)
+        if (job.status[chunk] != RUN_DONE) return job.status[chunk];
+    for (size_t chunk = 0; gradients && chunk < job.n_chunks; chunk++) {
+        const double *adjoints = job.adjoints + chunk * job.adjoint_stride;
+        double *to = program->once + plan->n_once;
+        for (uint32_t k = 0; k < plan->n_once; k++) to[k] += adjoints[k];
+        *loss += adjoints[plan->n_once];
+    }
+    return RUN_DONE;
+}
+
+static RunStatus run_once(Program *program, Batch *batch, const StepList *steps, int forward) {
+    const Plan *plan = &program->plan;
+    Frame frame = {.rows = program->once, .lanes = 1, .valid = 1, .once = program->once, .bad_lane = NONE};
+    if (!steps->size) return RUN_DONE;
+    if (grow(&program->memory, &program->memory_size, 2 * (size_t)plan->most_members + 4)) return RUN_NO_MEMORY;
+    frame.scratch = program->memory;
+    batch->kernels->run(steps->items, steps->size, &frame);
+    if (frame.bad_lane == NONE || !forward) return RUN_DONE;
+    batch->bad_sample = 0;
+    batch->bad_index = frame.bad_index;
+    batch->bad_count = frame.bad_count;
+    return RUN_BAD_INDEX;
+}
+
+RunStatus program_evaluate(Program *program, Batch *batch) {
+    RunStatus status = run_once(program, batch, &program->plan.once, 1);
+    if (status != RUN_DONE || batch->size == 0) return status;
+    return run_blocks(program, batch, 0, NULL);
+}
+
+RunStatus program_gradients(Program *program, Batch *batch) {
+    const Plan *plan = &program->plan;
+    Ref root = plan->roots[0];
+    double *adjoints = program->once + plan->n_once, size = (double)batch->size;
+    RunStatus status = run_once(program, batch, &plan->once, 1);
+    if (status != RUN_DONE) return status;
+    memset(adjoints, 0, plan->n_once * sizeof(double));
+    batch->loss = 0.0;
+    if (root.space == IN_ONCE) {
+        batch->loss = program->once[root.at] * (batch->is_mean ? 1.0 : size);
+        adjoints[root.at] = batch->is_mean ? size > 0 : size;
+        if (batch->is_mean && batch->size == 0) batch->loss = NAN;
+    } else if (batch->size > 0) {
+        status = run_blocks(program, batch, 1, &batch->loss);
+        if (status != RUN_DONE) return status;
+        if (batch->is_mean) batch->loss /= size;
+    } else if (batch->is_mean) {
+        batch->loss = NAN;
+    }
+    return run_once(program, batch, &plan->once_backward, 0);
+}
+
+/* -- training ------------------------------------------------------------------------------------------------- */
+
+/* SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+static void shuffle(uint32_t *items, size_t n, uint64_t *random) {
+    for (size_t k = n; k > 1; k--) {
+        /* The high half of a product is a number below k, even up to k in 2^32. */
+        size_t j = (size_t)((next_random(random) >> 32) * (uint64_t)k >> 32);
+        uint32_t item = items[k - 1];
+        items[k - 1] = items[j];
+        items[j] = item;
+    }
+}
+
+static void choose_batch(Training *training) {
+    if (!training->order) return;
+    if (training->position >= training->n_samples) training->position = 0;
+    if (training->position == 0 && training->shuffle)
+        shuffle(training->order, training->n_samples, &training->random);
+    size_t left = training->n_samples - training->position;
+    training->batch.samples = training->order + training->position;
+    training->batch.size = left < training->batch_size ? left : training->batch_size;
+}
+
+RunStatus program_train(Program *program, Training *training, size_t steps) {
+    for (size_t end = training->done + steps; training->done < end; training->done++) {
+        choose_batch(training);
+        RunStatus status = program_gradients(program, &training->batch);
+        if (status != RUN_DONE) return status;
+        training->moments.steps++;
+        for (size_t k = 0; k < training->n_stretches; k++) {
+            const Stretch *stretch = &training->stretches[k];
+            training->batch.kernels->update(&training->rule, &training->moments, stretch->p,
+                                            stretch->grads, stretch->size, stretch->from);
+        }
+        training->losses[training->done] = training->batch.loss;
+        training->position += training->batch.size;
+    }
+    return RUN_DONE;
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# What the Python boundary uses of graph.h and program.h; the headers are the documentation.
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stddef cimport ptrdiff_t
+
+from tape cimport Tape
+
+cdef extern from "arena.h" nogil:
+    ctypedef struct Arena:
+        size_t bytes
+    void arena_free(Arena *arena)
+
+cdef extern from "graph.h" nogil:
+    enum:
+        NONE, PASS_COUNT
+    ctypedef enum FreezeStatus:
+        FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
+    ctypedef struct Graph:
+        Arena *arena
+        uint32_t size, recorded, n_parameters
+    ctypedef struct Pass:
+        const char *name
+        const char *text
+    const Pass passes[]
+    FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
+                              uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
+                              uint32_t **parameters)
+    int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
+                     uint32_t n_inputs)
+    int graph_optimise(Graph *graph, unsigned skip)
+
+cdef extern from "program.h" nogil:
+    ctypedef struct Kernels:
+        const char *name
+        uint32_t width
+        void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
+                    size_t first)
+    const Kernels *const *kernels_available(int *count)
+
+    ctypedef enum RuleKind:
+        SGD, ADAM, ADAMW
+    ctypedef struct Rule:
+        RuleKind kind
+        int nesterov, amsgrad, maximize
+        double lr, momentum, beta1, beta2, eps, weight_decay
+    ctypedef struct Moments:
+        double *m
+        double *v
+        double *v_max
+        uint64_t steps
+
+    ctypedef struct Column:
+        const char *data
+        ptrdiff_t stride
+        int is_float32
+    ctypedef enum RunStatus:
+        RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
+    ctypedef int (*Poll)() noexcept
+    ctypedef struct Batch:
+        const Column *columns
+        const uint32_t *samples
+        size_t size
+        int threads, is_mean
+        const Kernels *kernels
+        Poll poll
+        double loss
+        double *outputs
+        size_t bad_sample
+        double bad_index
+        uint32_t bad_count
+    ctypedef struct Plan:
+        uint32_t n_once, n_rows
+        double work
+    ctypedef struct Program:
+        Plan plan
+        uint32_t n_roots, lanes
+        double *once
+        size_t unpolled
+    Program *program_make(Graph *graph, int gradients)
+    void program_free(Program *program)
+    size_t program_bytes(const Program *program)
+    double *program_parameter(Program *program, uint32_t parameter)
+    char *program_listing(const Program *program)
+    RunStatus program_evaluate(Program *program, Batch *batch)
+    RunStatus program_gradients(Program *program, Batch *batch)
+
+    ctypedef struct Stretch:
+        double *p
+        const double *grads
+        size_t size, first "from"
+    ctypedef struct Training:
+        Batch batch
+        Rule rule
+        Moments moments
+        const Stretch *stretches
+        size_t n_stretches
+        uint32_t *order
+        size_t n_samples, batch_size, position
+        int shuffle
+        uint64_t random
+        double *losses
+        size_t done
+    RunStatus program_train(Program *program, Training *training, size_t steps)
