@@ -495,7 +495,9 @@ static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const
     for (uint32_t r = 0; r < forward->n_runs; r++) {
         const Run *run = &forward->runs[r];
         const Ref sides[2] = {run->a, run->b};
-        for (int side = 0; side < 2; side++) {
+        int is_square = run->a.space == run->b.space && run->a.at == run->b.at &&
+                        run->a.stride == run->b.stride;
+        for (int side = 0; side < (is_square ? 1 : 2); side++) {
             Ref to = sides[side], other = sides[!side];
             const uint8_t *by_row = to.space == IN_ONCE || stage != SAMPLE ? needed->once : needed->rows;
             if (!run_needs(by_row, to, run->count)) continue;
@@ -503,8 +505,14 @@ static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const
             step->op = run->b.space == NOWHERE ? OP_add : OP_mul;
             step->g = g;
             if (step->op == OP_mul) step->y = other; /* the gain of x is g * y */
-            Ref refs[] = {step->out, step->g, step->y};
-            step->flat = (uint8_t)(is_flat(run->count, refs, 3) && run->count == 1);
+            if (is_square) { /* both factors' gains at once */
+                step->op = OP_pow_number;
+                step->number = 2.0;
+                step->x = to;
+                step->y = (Ref){0};
+            }
+            Ref refs[] = {step->out, step->g, step->x, step->y};
+            step->flat = (uint8_t)(is_flat(run->count, refs, 4) && run->count == 1);
         }
     }
 }

@@ -21,7 +21,10 @@ extern const Kernels kernels_avx2, kernels_avx512;
 
 const Kernels *const *kernels_available(int *count) {
     static const Kernels *levels[3];
+    static int known; /* asking the processor takes microseconds on a virtual machine */
     int n = 0;
+    *count = known;
+    if (known) return levels;
     levels[n++] = &kernels_baseline;
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
@@ -32,8 +35,28 @@ const Kernels *const *kernels_available(int *count) {
             levels[n++] = &kernels_avx512;
     }
 #endif
-    *count = n;
+    *count = known = n;
     return levels;
+}
+
+/* -- sizes -------------------------------------------------------------------------------------------------- */
+
+enum {
+    BLOCK_BYTES = 384 * 1024, /* of rows: they stay in the second cache */
+    MOST_LANES = 256,
+    LEAST_LANES = 32,
+    MOST_CHUNKS = 16,
+    BLOCKS_OF_CHUNK = 4,      /* at least, if there is more than one chunk */
+    CACHE_LINE = 8            /* doubles */
+};
+
+#define POLL_WORK 2e7      /* multiply-adds between polls: a few milliseconds */
+#define THREAD_WORK 4e6    /* multiply-adds that are worth a thread's start */
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static double *aligned(double *memory) {
+    return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
 }
 
 /* -- making --------------------------------------------------------------------------------------------- */
@@ -42,7 +65,7 @@ static int make_plan(Program *program, Graph *graph, int gradients) {
     if (setjmp(program->arena.out_of_memory)) return -1;
     plan_make(&program->plan, &program->arena, graph, gradients);
     const Plan *plan = &program->plan;
-    program->once = ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1);
+    program->once = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
     for (uint32_t k = 0; k < plan->n_constants; k++)
         program->once[plan->constant_rows[k]] = plan->constants[k];
     program->n_roots = graph->n_roots;
@@ -77,20 +100,6 @@ double *program_parameter(Program *program, uint32_t parameter) {
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------ */
-
-enum {
-    BLOCK_BYTES = 384 * 1024, /* of rows: they stay in the second cache */
-    MOST_LANES = 256,
-    LEAST_LANES = 32,
-    MOST_CHUNKS = 16,
-    BLOCKS_OF_CHUNK = 4,      /* at least, if there is more than one chunk */
-    CACHE_LINE = 8            /* doubles */
-};
-
-#define POLL_WORK 2e7      /* multiply-adds between polls: a few milliseconds */
-#define THREAD_WORK 4e6    /* multiply-adds that are worth a thread's start */
-
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* Lanes of a block: few empty ones in the last, and rows that do not fall on each other in the cache,
  * which takes addresses apart by their distance in lines modulo a power of two. */
@@ -134,10 +143,12 @@ typedef struct {
     size_t worker_memory;
     Counter next_chunk;
     Flag stopped;
-    RunStatus status[MOST_CHUNKS];
-    size_t bad_sample[MOST_CHUNKS];
-    double bad_index[MOST_CHUNKS];
-    uint32_t bad_count[MOST_CHUNKS];
+    struct Outcome {
+        RunStatus status;
+        uint32_t bad_count;
+        size_t bad_sample;
+        double bad_index;
+    } outcomes[MOST_CHUNKS];
 } Job;
 
 static double number_at(const Column *column, size_t sample) {
@@ -203,9 +214,10 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
     for (size_t block = first; block < end; block++) {
         RunStatus status = run_block(job, frame, block * job->lanes, &loss);
         if (status == RUN_BAD_INDEX) {
-            job->bad_sample[chunk] = block * job->lanes + frame->bad_lane;
-            job->bad_index[chunk] = frame->bad_index;
-            job->bad_count[chunk] = frame->bad_count;
+            struct Outcome *outcome = &job->outcomes[chunk];
+            outcome->bad_sample = block * job->lanes + frame->bad_lane;
+            outcome->bad_index = frame->bad_index;
+            outcome->bad_count = frame->bad_count;
         }
         if (status != RUN_DONE) return status;
         if (flag_is_set(&job->stopped)) return RUN_STOPPED;
@@ -233,7 +245,7 @@ static void work(void *job_, int worker) {
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
-        job->status[chunk] = run_chunk(job, &frame, chunk, worker == 0);
+        job->outcomes[chunk].status = run_chunk(job, &frame, chunk, worker == 0);
     }
 }
 
@@ -245,16 +257,12 @@ static int grow(double **memory, size_t *size, size_t needed) {
     return *memory ? 0 : -1;
 }
 
-static double *aligned(double *memory) {
-    return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
-}
-
 static int choose_threads(const Program *program, const Batch *batch, size_t n_chunks, int gradients) {
     double total = program->plan.work * (double)batch->size * (gradients ? 3 : 1);
     size_t threads = (size_t)batch->threads;
     if (batch->threads <= 0) {
-        threads = (size_t)processors();
-        if (total / THREAD_WORK < (double)threads) threads = (size_t)(total / THREAD_WORK);
+        threads = total / THREAD_WORK < MOST_CHUNKS ? (size_t)(total / THREAD_WORK) : MOST_CHUNKS;
+        if (threads > 1 && (size_t)processors() < threads) threads = (size_t)processors();
     }
     if (threads > n_chunks) threads = n_chunks;
     return threads < 1 ? 1 : (int)threads;
@@ -263,7 +271,12 @@ static int choose_threads(const Program *program, const Batch *batch, size_t n_c
 /* All blocks of the batch, after what is computed once. */
 static RunStatus run_blocks(Program *program, Batch *batch, int gradients, double *loss) {
     const Plan *plan = &program->plan;
-    Job job = {.program = program, .batch = batch, .gradients = gradients};
+    Job job; /* outcomes are set as chunks are run */
+    job.program = program;
+    job.batch = batch;
+    job.gradients = gradients;
+    memset(&job.next_chunk, 0, sizeof job.next_chunk);
+    memset(&job.stopped, 0, sizeof job.stopped);
     job.kernels = kernels_for(batch->kernels, batch->size);
     job.lanes = choose_lanes(plan, batch->size, job.kernels->width);
     job.n_blocks = (batch->size + job.lanes - 1) / job.lanes;
@@ -279,10 +292,12 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
                  CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
-    if (gradients && grow(&program->partial, &program->partial_size, job.adjoint_stride * job.n_chunks))
+    if (gradients && job.n_chunks > 1 &&
+        grow(&program->partial, &program->partial_size, job.adjoint_stride * job.n_chunks))
         return RUN_NO_MEMORY;
     job.memory = aligned(program->memory);
-    if (gradients) {
+    job.adjoints = program->once + plan->n_once; /* a single chunk's go where all are to be */
+    if (gradients && job.n_chunks > 1) {
         job.adjoints = aligned(program->partial);
         memset(job.adjoints, 0, job.adjoint_stride * job.n_chunks * sizeof(double));
     }
@@ -290,19 +305,17 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
     else team_run(work, &job, threads);
 
     for (size_t chunk = 0; chunk < job.n_chunks; chunk++) {
-        if (job.status[chunk] == RUN_BAD_INDEX) {
-            batch->bad_sample = job.bad_sample[chunk];
-            batch->bad_index = job.bad_index[chunk];
-            batch->bad_count = job.bad_count[chunk];
-            return RUN_BAD_INDEX;
-        }
+        const struct Outcome *outcome = &job.outcomes[chunk];
+        if (outcome->status == RUN_DONE) continue;
+        batch->bad_sample = outcome->bad_sample;
+        batch->bad_index = outcome->bad_index;
+        batch->bad_count = outcome->bad_count;
+        return outcome->status;
     }
-    for (size_t chunk = 0; chunk < job.n_chunks; chunk++)
-        if (job.status[chunk] != RUN_DONE) return job.status[chunk];
+    double *to = program->once + plan->n_once;
     for (size_t chunk = 0; gradients && chunk < job.n_chunks; chunk++) {
         const double *adjoints = job.adjoints + chunk * job.adjoint_stride;
-        double *to = program->once + plan->n_once;
-        for (uint32_t k = 0; k < plan->n_once; k++) to[k] += adjoints[k];
+        for (uint32_t k = 0; k < plan->n_once && job.n_chunks > 1; k++) to[k] += adjoints[k];
         *loss += adjoints[plan->n_once];
     }
     return RUN_DONE;
