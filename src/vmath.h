@@ -69,10 +69,10 @@ VMATH double expm1_between(double x, double *rest) {
     double rounded = x * INV_LN2 + ROUNDER, n = rounded - ROUNDER;
     int64_t k = bits_of_double(rounded) - bits_of_double(ROUNDER);
     double hi = x - n * LN2_HI, lo = n * LN2_LO, r = hi - lo;
-    double q = r + (r * r * exp_tail(r) + ((hi - r) - lo));
+    double tail = r * r * exp_tail(r) + ((hi - r) - lo), q = r + tail;
     /* 2^k (q + 1) - 1, where k may be 1024 */
     double scale = power_of_two(k - 1), a = scale * q, b = scale - 0.5, sum = a + b;
-    *rest = 2.0 * (a - (sum - b));
+    *rest = 2.0 * ((a - (sum - b)) + scale * (tail - (q - r)));
     return 2.0 * sum;
 }
 
@@ -86,7 +86,7 @@ VMATH double v_expm1(double x) {
 VMATH double v_tanh(double x) {
     double t = 2.0 * fabs(x), rest;
     double e = expm1_between(t > 44.0 ? 44.0 : t, &rest);
-    double below = e + 2.0, lost = e - (below - 2.0) + rest;
+    double below = e + 2.0, two = below - e, lost = (e - (below - two)) + (2.0 - two) + rest;
     double z = e / below;
     z += (rest - z * lost) * (0.5 - 0.5 * z); /* 1 / below is (1 - z) / 2 */
     return fabs(x) < 1e-300 ? x : copysign(z, x);
