@@ -16,7 +16,8 @@ from setuptools import Extension, setup
 if sys.platform == "win32":
     compile_args, link_args = ["/O2", "/fp:precise", "/std:c11"], []
 else:
-    compile_args, link_args = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno"], ["-pthread"]
+    compile_args = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno"]
+    link_args = ["-pthread"]
 if os.environ.get("MICROGRAD_C_DEBUG"):
     compile_args += ["-O0", "-g", "-Wall", "-Wextra"]
 if os.environ.get("MICROGRAD_C_SANITIZE"):

@@ -6,7 +6,7 @@ import inspect
 import random
 import threading
 
-from ._core import Arguments, Optimizer, Recorded, Session, TraceError, Value, record
+from ._core import Arguments, Optimizer, Session, TraceError, Value, record
 from .progress import progress_bar
 
 __all__ = ["CompiledFunction", "TraceError", "compile"]
@@ -15,14 +15,14 @@ __all__ = ["CompiledFunction", "TraceError", "compile"]
 def compile(fn, *, reduction="mean", threads=None, skip=()):
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
-    fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a list of
-    Values where only outputs are asked for. What fn reads besides, such as a model's weights, are its
-    parameters. fn runs once for each structure of its arguments; afterwards its graph is replayed. It must
-    not branch on numbers that depend on its arguments: TraceError.
+    fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
+    list of Values where only outputs are asked for. What fn reads besides, such as a model's
+    weights, are its parameters. fn runs once for each structure of its arguments; afterwards its
+    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError.
 
     reduction: 'mean' or 'sum', the loss of a batch from its samples'.
-    threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by more.
-    Results are the same for any number.
+    threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
+    more. Results are the same for any number.
     skip: names of optimiser passes to leave out, for debugging.
     """
     return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip)
@@ -48,10 +48,10 @@ class CompiledFunction:
         self._lock = threading.RLock()
 
     def __call__(self, *arrays):
-        """The outputs for a batch: a buffer of float64, of shape (B,), or (B, n) where fn returns a list.
+        """The outputs for a batch: a buffer of float64 of shape (B,), or (B, n) for a list of n.
 
-        arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of shape (B,)
-        for a Value, (B, n) for a list of n Values.
+        arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
+        shape (B,) for a Value, (B, n) for a list of n Values.
         """
         if any(_holds_values(array) for array in arrays):
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
@@ -79,13 +79,15 @@ class CompiledFunction:
     ):
         """Trains for so many steps and returns the loss before each of them.
 
-        A step is value_and_grad on a batch and optimizer.step(), as in a loop in Python, but in the core.
+        A step is value_and_grad on a batch and optimizer.step(), as in a loop in Python, but in
+        the core.
+
         optimizer: of micrograd_c.optim; its parameters are updated in place.
         batch_size: samples a step, in order, the rest of an epoch in a smaller batch; None: all.
         shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
         progress: shows a bar, tqdm's where that is installed.
-        callback(step, loss): is called after every step, and may change data and optimizer.lr; if it
-        returns True, training ends.
+        callback(step, loss) is called after every step, and may change data and optimizer.lr;
+        if it returns True, training ends.
 
         Ctrl-C ends it with the parameters of the last whole step.
         """
@@ -144,8 +146,8 @@ class CompiledFunction:
             lines += [
                 "",
                 f"program for {shapes}",
-                f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after optimisation,"
-                f" {stats.parameters} parameters",
+                f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
+                f" optimisation, {stats.parameters} parameters",
                 program.listing(not program.is_list).rstrip(),
             ]
         return "\n".join(lines)
@@ -205,12 +207,3 @@ def _run(session, steps, progress, callback):
                 if callback(session.done - 1, loss) is True:
                     break
                 session.fetch()
-
-
-def recorded(fn, *arrays, skip=()):
-    """What compile() makes of fn for such arrays, for tests of the optimiser: a Recorded."""
-    compiled = CompiledFunction(fn, skip=skip)
-    return record(fn, Arguments(arrays, compiled._name_of), skip)
-
-
-assert Recorded  # the type of a CompiledFunction's programs

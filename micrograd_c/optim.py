@@ -12,15 +12,16 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 def _at_least_zero(**numbers):
     for name, number in numbers.items():
-        if not 0.0 <= number:
+        if not number >= 0.0:
             raise ValueError(f"{name}: expected at least 0, got {number!r}")
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum as in torch.optim.SGD.
 
-    params: Values. lr: the learning rate. momentum: how much of the last update is kept. nesterov: looks
-    ahead by Nesterov's rule; needs momentum. weight_decay: an L2 penalty's factor. maximize: climbs.
+    params: Values. lr: the learning rate. momentum: how much of the last update is kept.
+    nesterov: looks ahead by Nesterov's rule; needs momentum. weight_decay: an L2 penalty's
+    factor. maximize: climbs.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), as in torch.optim.Adam.
 
-    params: Values. lr: the learning rate. betas: decay of the first and second moments, in [0, 1).
-    eps: added to the root of the second. weight_decay: an L2 penalty's factor. amsgrad: uses the largest
-    second moment so far (Reddi, Kale and Kumar, 2018). maximize: climbs.
+    params: Values. lr: the learning rate. betas: decay of the first and second moments, in [0,
+    1).
+    eps: added to the root of the second. weight_decay: an L2 penalty's factor. amsgrad: uses the
+    largest second moment so far (Reddi, Kale and Kumar, 2018). maximize: climbs.
     """
 
     _decoupled = False
@@ -70,7 +72,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019), as torch.optim.AdamW."""
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019).
+
+    As torch.optim.AdamW.
+    """
 
     _decoupled = True
 

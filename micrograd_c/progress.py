@@ -2,12 +2,13 @@
 """A progress bar: tqdm's where it is installed, else a plain line."""
 
 import contextlib
+import importlib
 import sys
 import time
 
 
 class _Bar:
-    """Called with the steps done and the last loss; says how many steps to do until the next call."""
+    """Is called with the steps done and the last loss; says how many to do until the next call."""
 
     SECONDS = 0.1  # between two calls
 
@@ -69,7 +70,7 @@ def progress_bar(steps):
     bar = _Bar(steps)
     if steps is not None:
         try:
-            from tqdm.auto import tqdm
+            tqdm = importlib.import_module("tqdm.auto").tqdm
         except ImportError:
             bar = _Line(steps)
         else:

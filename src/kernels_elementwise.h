@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Part of kernels.h: the cells of the operation table in loops, for values and for chain rules.
+ */
+/* -- elementwise kernels: cells of the table in a loop --------------------------------------------- */
+
+typedef void (*MapKernel)(double *restrict out, const double *X, const double *Y, size_t n);
+typedef void (*GainKernel)(double *restrict out, const double *G, const double *X, const double *Y,
+                           const double *Z, size_t n);
+
+/* Which operands are one number for all lanes. */
+enum { VECTORS, SECOND_IS_NUMBER, FIRST_IS_NUMBER, VARIANTS };
+
+#define MAP(name, x_, y_, value)                                                        \
+    static void name(double *restrict out, const double *X, const double *Y, size_t n) { \
+        for (size_t k = 0; k < n; k++) {                                                \
+            const double x = x_, y = y_;                                                \
+            (void)y;                                                                    \
+            out[k] = (value);                                                           \
+        }                                                                               \
+    }
+#define MAP2(id, symbol, refuse, lo, hi, value, ...) \
+    MAP(map_##id##_vv, X[k], Y[k], value)            \
+    MAP(map_##id##_vs, X[k], Y[0], value)            \
+    MAP(map_##id##_sv, X[0], Y[k], value)
+#define MAP1(id, symbol, refuse, lo, hi, value, ...) MAP(map_##id##_vv, X[k], Y[0], value)
+FOR_EACH_BINARY(MAP2)
+FOR_EACH_UNARY(MAP1)
+FOR_EACH_SCALED(MAP1)
+
+static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
+#define ROW2(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vs, map_##id##_sv},
+#define ROW1(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vv, map_##id##_vv},
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1)
+#undef ROW2
+#undef ROW1
+};
+
+#define GAIN(name, x_, y_, assign, gain)                                                    \
+    static void name(double *restrict out, const double *G, const double *X, const double *Y, \
+                     const double *Z, size_t n) {                                           \
+        for (size_t k = 0; k < n; k++) {                                                    \
+            const double g = G[k], x = x_, y = y_, z = Z[k];                                \
+            (void)g, (void)x, (void)y, (void)z;                                             \
+            out[k] assign (gain);                                                           \
+        }                                                                                   \
+    }
+#define GAIN_SIDE(name, gain)                         \
+    GAIN(name##_vv_set, X[k], Y[k], =, gain)          \
+    GAIN(name##_vs_set, X[k], Y[0], =, gain)          \
+    GAIN(name##_sv_set, X[0], Y[k], =, gain)          \
+    GAIN(name##_vv_add, X[k], Y[k], +=, gain)         \
+    GAIN(name##_vs_add, X[k], Y[0], +=, gain)         \
+    GAIN(name##_sv_add, X[0], Y[k], +=, gain)
+#define GAINS2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) \
+    GAIN_SIDE(gain_##id##_x, gain_x)                              \
+    GAIN_SIDE(gain_##id##_y, gain_y)
+#define GAINS1(id, symbol, refuse, lo, hi, value, gain_x)  \
+    GAIN(gain_##id##_x_set, X[k], Y[0], =, gain_x)         \
+    GAIN(gain_##id##_x_add, X[k], Y[0], +=, gain_x)
+FOR_EACH_BINARY(GAINS2)
+FOR_EACH_UNARY(GAINS1)
+FOR_EACH_SCALED(GAINS1)
+
+/* By operation, operand, whether added, and variant. */
+static const GainKernel gain_kernels[OP_COUNT][2][2][VARIANTS] = {
+#define SIDE(name)                                                 \
+    {{name##_vv_set, name##_vs_set, name##_sv_set}, {name##_vv_add, name##_vs_add, name##_sv_add}}
+#define ROW2(id, ...) [OP_##id] = {SIDE(gain_##id##_x), SIDE(gain_##id##_y)},
+#define ROW1(id, ...)                                                                \
+    [OP_##id] = {{{gain_##id##_x_set, gain_##id##_x_set, gain_##id##_x_set},         \
+                  {gain_##id##_x_add, gain_##id##_x_add, gain_##id##_x_add}}},
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1)
+#undef SIDE
+#undef ROW2
+#undef ROW1
+};

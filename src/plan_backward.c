@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Backward steps: the chain rule of each group, as gains of its operands' adjoints.
+ */
+#include "planner.h"
+
+/* -- backward steps ---------------------------------------------------------------------------------- */
+
+/* Which of x, y and z a chain-rule cell reads, from its text: bit 0, 1, 2. */
+static unsigned names_in(const char *cell) {
+    unsigned names = 0;
+    char before = ' ';
+    for (; *cell; before = *cell++) {
+        int inside = (before >= 'a' && before <= 'z') || before == '_' || (before >= '0' && before <= '9');
+        char after = cell[1];
+        int more = (after >= 'a' && after <= 'z') || after == '_' || (after >= '0' && after <= '9') ||
+                   after == '(';
+        if (*cell >= 'x' && *cell <= 'z' && !inside && !more) names |= 1u << (*cell - 'x');
+    }
+    return names;
+}
+
+static unsigned names_in_gain(uint8_t op, int which) {
+    static const char *const cells[OP_COUNT][2] = {
+#define CELLS2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {#gain_x, #gain_y},
+#define CELLS1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {#gain_x, ""},
+        FOR_EACH_BINARY(CELLS2) FOR_EACH_UNARY(CELLS1) FOR_EACH_SCALED(CELLS1)
+#undef CELLS2
+#undef CELLS1
+    };
+    return names_in(cells[op][which]);
+}
+
+static void zero_row(Planner *p, uint32_t adjoint) {
+    Step *step = new_step(p, STEP_ZERO, 1);
+    step->out = (Ref){adjoint, IN_ROWS, 1};
+    p->reached[adjoint - p->n_values] = 1;
+}
+
+/* Whether a contribution to these adjoint rows of a block is added; if so, all of them have a value. */
+static int prepare_rows(Planner *p, Ref out, uint32_t count) {
+    uint32_t first = out.at - p->n_values, n = out.stride ? count : 1, reached = 0;
+    for (uint32_t k = 0; k < n; k++) reached += p->reached[first + k];
+    int assigned = reached == 0 && (out.stride || count == 1);
+    for (uint32_t k = 0; k < n; k++) {
+        if (assigned) p->reached[first + k] = 1;
+        else if (!p->reached[first + k]) zero_row(p, out.at + k);
+    }
+    return !assigned;
+}
+
+static int any_needs(const Planner *p, uint32_t node, uint32_t count, int stride) {
+    /* Members of a run stand in consecutive rows: of one group, linked, or leaves. */
+    if (!stride) count = 1;
+    for (uint32_t k = 0; k < count; k++) {
+        if (p->needs[node]) return 1;
+        if (k + 1 < count) node = p->next[node];
+        if (node == NONE) break;
+    }
+    return 0;
+}
+
+/* A step that adds to the adjoints of an operand, in whichever space it stands. */
+static Step *new_gain(Planner *p, StepKind kind, Ref out, uint32_t count, Stage stage) {
+    int add = 1;
+    if (stage == SAMPLE && out.space == IN_ROWS) add = prepare_rows(p, out, count);
+    Step *step = new_step(p, kind, count);
+    step->out = out;
+    step->add = (uint8_t)add;
+    return step;
+}
+
+static void plan_map_gains(Planner *p, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    Shape shape = op_info[node->op].shape;
+    for (int which = 0; which < (shape == BINARY ? 2 : 1); which++) {
+        uint32_t operand = which ? node->b : node->a;
+        int stride = which ? group->stride_b : group->stride_a;
+        if (!any_needs(p, operand, group->count, stride)) continue;
+        unsigned names = names_in_gain(node->op, which);
+        Step *step = new_gain(p, STEP_GAIN, adjoint_ref(p, operand, stage, stride), group->count, stage);
+        step->op = node->op;
+        step->which = (uint8_t)which;
+        step->number = node->number;
+        step->g = adjoint_ref(p, group->first, stage, 1);
+        if (names & 1) step->x = value_ref(p, node->a, stage, group->stride_a);
+        if (names & 2 && shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
+        if (names & 4) step->z = value_ref(p, group->first, stage, 1);
+        Ref refs[] = {step->out, step->g, step->x, step->y, step->z};
+        step->flat = (uint8_t)(is_flat(group->count, refs, 5) &&
+                               !(step->out.space == IN_ONCE && step->out.stride));
+    }
+}
+
+static Ref to_adjoint(const Planner *p, Ref value, Stage stage) {
+    if (value.space == IN_ROWS) value.at += stage == SAMPLE ? p->n_values : p->plan->n_once;
+    return value;
+}
+
+/* Rows of values that lead to a parameter, for runs, which know places only. */
+static int run_needs(const uint8_t *needed, Ref ref, uint32_t count) {
+    if (ref.space == NOWHERE) return 0;
+    for (uint32_t k = 0; k < (ref.stride ? count : 1); k++)
+        if (needed[ref.at + k]) return 1;
+    return 0;
+}
+
+typedef struct {
+    uint8_t *rows, *once; /* needed[], by row */
+} Needed;
+
+static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const Step *forward,
+                              const Needed *needed) {
+    Ref g = adjoint_ref(p, group->first, stage, 0);
+    for (uint32_t r = 0; r < forward->n_runs; r++) {
+        const Run *run = &forward->runs[r];
+        const Ref sides[2] = {run->a, run->b};
+        int is_square = run->a.space == run->b.space && run->a.at == run->b.at &&
+                        run->a.stride == run->b.stride;
+        for (int side = 0; side < (is_square ? 1 : 2); side++) {
+            Ref to = sides[side], other = sides[!side];
+            const uint8_t *by_row = to.space == IN_ONCE || stage != SAMPLE ? needed->once : needed->rows;
+            if (!run_needs(by_row, to, run->count)) continue;
+            Step *step = new_gain(p, STEP_GAIN, to_adjoint(p, to, stage), run->count, stage);
+            step->op = run->b.space == NOWHERE ? OP_add : OP_mul;
+            step->g = g;
+            if (step->op == OP_mul) step->y = other; /* the gain of x is g * y */
+            if (is_square) { /* both factors' gains at once */
+                step->op = OP_pow_number;
+                step->number = 2.0;
+                step->x = to;
+                step->y = (Ref){0};
+            }
+            Ref refs[] = {step->out, step->g, step->x, step->y};
+            step->flat = (uint8_t)(is_flat(run->count, refs, 4) && run->count == 1);
+        }
+    }
+}
+
+static void plan_variadic_gains(Planner *p, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    const uint32_t *args = p->graph->args.items + node->a;
+    Ref g = adjoint_ref(p, group->first, stage, 0);
+    if (node->op == OP_take) {
+        int any = 0;
+        for (uint32_t k = 1; k < node->b; k++) any |= p->needs[args[k]];
+        if (!any) return;
+        Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
+        for (uint32_t k = 1; k < node->b; k++) {
+            refs[k] = adjoint_ref(p, args[k], stage, 0);
+            if (stage == SAMPLE && refs[k].space == IN_ROWS && !p->reached[refs[k].at - p->n_values])
+                zero_row(p, refs[k].at);
+        }
+        Step *step = new_step(p, STEP_TAKE_GAIN, 1);
+        step->x = value_ref(p, args[0], stage, 0);
+        step->g = g;
+        step->refs = refs;
+        step->n_refs = node->b;
+        return;
+    }
+    uint32_t n_operands = node->op == OP_custom ? node->b / 2 : node->b;
+    for (uint32_t k = 0; k < n_operands; k++) {
+        if (!p->needs[args[k]]) continue;
+        if (node->op == OP_where && k == 0) continue;
+        StepKind kind = node->op == OP_custom  ? STEP_GAIN
+                        : node->op == OP_where ? STEP_WHERE_GAIN
+                                               : STEP_CLIP_GAIN;
+        Step *step = new_gain(p, kind, adjoint_ref(p, args[k], stage, 0), 1, stage);
+        step->which = (uint8_t)k;
+        step->g = g;
+        step->flat = 1;
+        if (kind == STEP_GAIN) {
+            step->op = OP_mul;
+            step->which = 0;
+            step->y = value_ref(p, args[n_operands + k], stage, 0);
+        } else {
+            step->n_refs = node->b;
+            step->refs = refs_of(p, args, node->b, stage);
+        }
+    }
+}
+
+static void plan_matvec_gains(Planner *p, const Group *group, const Step *forward) {
+    Graph *graph = p->graph;
+    const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
+    const uint32_t *inputs = graph->args.items + matvec->inputs;
+    Ref g = adjoint_ref(p, group->first, SAMPLE, 1);
+    uint32_t *columns = ARENA_ARRAY(p->arena, uint32_t, matvec->n_in), n = 0, reached = 0;
+    Ref *refs = ARENA_ARRAY(p->arena, Ref, matvec->n_in);
+    for (uint32_t k = 0; k < matvec->n_in; k++) {
+        if (!p->needs[inputs[k]]) continue;
+        refs[n] = adjoint_ref(p, inputs[k], SAMPLE, 0);
+        reached += p->reached[refs[n].at - p->n_values];
+        columns[n++] = k;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at);
+        p->reached[refs[k].at - p->n_values] = 1;
+    }
+    /* Weights first: their adjoints read the inputs, whose rows the next step may be the last to need. */
+    Step *step = new_step(p, STEP_MATVEC_W, matvec->n_out);
+    step->g = g;
+    step->x = forward->x;
+    step->y = forward->y;
+    step->refs = forward->refs;
+    step->n_refs = forward->n_refs;
+    if (n) {
+        step = new_step(p, STEP_MATVEC_X, matvec->n_out);
+        step->g = g;
+        step->x = forward->x;
+        step->refs = refs;
+        step->n_refs = n;
+        step->columns = columns;
+        step->number = matvec->n_in;
+        step->add = reached > 0;
+    }
+}
+
+void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forward) {
+    Needed needed = {ARENA_ARRAY(p->arena, uint8_t, p->n_values + 1),
+                     ARENA_ARRAY(p->arena, uint8_t, p->n_once + 1)};
+    for (uint32_t i = 0; i < p->graph->size; i++)
+        if (p->row[i] != NONE && p->needs[i]) (is_sample(p, i) ? needed.rows : needed.once)[p->row[i]] = 1;
+    for (uint32_t g = p->groups.size; g-- > from;) {
+        const Group *group = &p->groups.items[g];
+        const Node *node = &p->graph->nodes[group->first];
+        if (!any_needs(p, group->first, group->count, 1)) continue;
+        if (stage == SAMPLE) {
+            uint32_t reached = 0;
+            for (uint32_t k = 0; k < group->count; k++) reached += p->reached[group->row + k];
+            if (!reached) continue;
+            for (uint32_t k = 0; k < group->count; k++)
+                if (!p->reached[group->row + k]) zero_row(p, p->n_values + group->row + k);
+        }
+        const Step *step = &forward->items[g - from];
+        if (node->op == NODE_ROW) plan_matvec_gains(p, group, step);
+        else if (node->op == NODE_LINEAR) plan_linear_gains(p, group, stage, step, &needed);
+        else if (is_elementwise(node)) plan_map_gains(p, group, stage);
+        else plan_variadic_gains(p, group, stage);
+    }
+}
+
+/* Copies give back what they gain: what they were made of may itself be computed. */
+void plan_scatters(Planner *p, const StepList *gathers) {
+    for (uint32_t k = gathers->size; k-- > 0;) {
+        const Step *gather = &gathers->items[k];
+        Step *step = new_step(p, STEP_SCATTER, gather->count);
+        step->g = (Ref){gather->out.at + p->plan->n_once, IN_ROWS, 1};
+        step->refs = ARENA_ARRAY(p->arena, Ref, gather->n_refs);
+        step->n_refs = gather->n_refs;
+        for (uint32_t r = 0; r < gather->n_refs; r++) {
+            step->refs[r] = gather->refs[r];
+            step->refs[r].at += p->plan->n_once;
+        }
+    }
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Forward steps: one for each group.
+ */
+#include "planner.h"
+
+/* -- forward steps ----------------------------------------------------------------------------------- */
+
+/* The terms of a sum as runs; terms are sorted by place first, for longer runs. */
+typedef struct {
+    Ref a, b;
+} Term;
+
+static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
+
+static int compare_terms(const void *left, const void *right) {
+    const Term *p = left, *q = right;
+    if (p->b.space != q->b.space) return p->b.space < q->b.space ? -1 : 1;
+    if (place_of(p->a) != place_of(q->a)) return place_of(p->a) < place_of(q->a) ? -1 : 1;
+    return place_of(p->b) < place_of(q->b) ? -1 : place_of(p->b) > place_of(q->b);
+}
+
+static int follows(Ref next, Ref first, uint32_t count, int stride) {
+    return next.space == first.space && (next.space == NOWHERE || next.at == first.at + count * stride);
+}
+
+static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
+    const uint32_t *args = p->graph->args.items + node->a;
+    uint32_t n_terms = node->c + (node->b - 2 * node->c);
+    Term *terms = ARENA_ARRAY(p->arena, Term, n_terms + 1);
+    int sorted = 1;
+    for (uint32_t k = 0; k < n_terms; k++) {
+        if (k < node->c) {
+            terms[k].a = value_ref(p, args[2 * k], stage, 0);
+            terms[k].b = value_ref(p, args[2 * k + 1], stage, 0);
+            if (place_of(terms[k].a) > place_of(terms[k].b)) {
+                Ref a = terms[k].a; /* rows before once rows */
+                terms[k].a = terms[k].b;
+                terms[k].b = a;
+            }
+        } else {
+            terms[k].a = value_ref(p, args[node->c + k], stage, 0);
+        }
+        if (k && compare_terms(&terms[k - 1], &terms[k]) > 0) sorted = 0;
+    }
+    if (!sorted) qsort(terms, n_terms, sizeof *terms, compare_terms);
+    step->runs = ARENA_ARRAY(p->arena, Run, n_terms);
+    for (uint32_t k = 0; k < n_terms;) {
+        Run *run = &step->runs[step->n_runs++];
+        *run = (Run){terms[k].a, terms[k].b, 1};
+        if (k + 1 < n_terms)
+            for (int way = 0; way < 3; way++) {
+                int sa = way != 1, sb = way != 2;
+                if (!follows(terms[k + 1].a, terms[k].a, 1, sa)) continue;
+                if (!follows(terms[k + 1].b, terms[k].b, 1, sb)) continue;
+                uint32_t n = 2;
+                while (k + n < n_terms && follows(terms[k + n].a, terms[k].a, n, sa) &&
+                       follows(terms[k + n].b, terms[k].b, n, sb))
+                    n++;
+                run->a.stride = (uint8_t)sa;
+                run->b.stride = (uint8_t)(sb && run->b.space != NOWHERE);
+                run->count = n;
+                break;
+            }
+        k += run->count;
+    }
+}
+
+static void plan_matvec(Planner *p, const Group *group) {
+    Graph *graph = p->graph;
+    const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
+    Step *step = new_step(p, STEP_MATVEC, matvec->n_out);
+    step->out = (Ref){group->row, IN_ROWS, 1};
+    step->refs = refs_of(p, graph->args.items + matvec->inputs, matvec->n_in, SAMPLE);
+    step->n_refs = matvec->n_in;
+    p->plan->work += (double)matvec->n_in * matvec->n_out;
+}
+
+static StepKind variadic_step(uint8_t op) {
+    switch (op) {
+    case NODE_LINEAR: return STEP_LINEAR;
+    case OP_where: return STEP_WHERE;
+    case OP_clip: return STEP_CLIP;
+    case OP_take: return STEP_TAKE;
+    default: return STEP_NUMBER; /* OP_custom */
+    }
+}
+
+void plan_forward(Planner *p, uint32_t from, Stage stage) {
+    for (uint32_t g = from; g < p->groups.size; g++) {
+        const Group *group = &p->groups.items[g];
+        const Node *node = &p->graph->nodes[group->first];
+        if (node->op == NODE_ROW) {
+            plan_matvec(p, group);
+            continue;
+        }
+        Step *step;
+        if (is_elementwise(node)) {
+            Shape shape = op_info[node->op].shape;
+            step = new_step(p, STEP_MAP, group->count);
+            step->op = node->op;
+            step->number = node->number;
+            step->x = value_ref(p, node->a, stage, group->stride_a);
+            if (shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
+            p->plan->work += 2.0 * group->count * (stage == SAMPLE);
+        } else {
+            step = new_step(p, variadic_step(node->op), 1);
+            step->op = node->op;
+            step->number = node->number;
+            if (node->op == NODE_LINEAR) {
+                make_runs(p, step, node, stage);
+            } else {
+                step->n_refs = node->b;
+                step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
+            }
+            p->plan->work += (double)node->b * (stage == SAMPLE);
+        }
+        step->out = (Ref){group->row, IN_ROWS, 1};
+        Ref refs[] = {step->out, step->x, step->y};
+        step->flat = (uint8_t)is_flat(step->count, refs, 3);
+    }
+}
+
+/* Once rows in which the listed nodes stand one after another: where they do so already, or a copy. */
+static uint32_t in_one_piece(Planner *p, const uint32_t *nodes, uint32_t count, int *copied) {
+    *copied = 0;
+    for (uint32_t k = 1; k < count && !*copied; k++) *copied = p->row[nodes[k]] != p->row[nodes[0]] + k;
+    if (!*copied) return p->row[nodes[0]];
+    uint32_t row = p->n_once;
+    p->n_once += count;
+    return row;
+}
+
+/* Gives the matrix products of the forward steps their matrices, copied together where need be. */
+void plan_matrices(Planner *p, StepList *forward) {
+    Graph *graph = p->graph;
+    uint32_t m = 0;
+    int copied;
+    for (uint32_t g = 0; g < p->groups.size; g++) {
+        const Node *node = &graph->nodes[p->groups.items[g].first];
+        if (node->op != NODE_ROW) continue;
+        const Matvec *matvec = &graph->matvecs.items[node->c];
+        while (forward->items[m].kind != STEP_MATVEC) m++;
+        Step *step = &forward->items[m++];
+        const uint32_t *lists[2] = {graph->args.items + matvec->weights,
+                                    graph->args.items + matvec->biases};
+        uint32_t counts[2] = {matvec->n_out * matvec->n_in, matvec->n_out};
+        Ref *places[2] = {&step->x, &step->y};
+        for (int k = 0; k < (matvec->biases == NONE ? 1 : 2); k++) {
+            *places[k] = (Ref){in_one_piece(p, lists[k], counts[k], &copied), IN_ONCE, 1};
+            if (!copied) continue;
+            Step *gather = new_step(p, STEP_GATHER, counts[k]);
+            gather->out = (Ref){places[k]->at, IN_ROWS, 1};
+            gather->refs = refs_of(p, lists[k], counts[k], ONCE);
+            gather->n_refs = counts[k];
+        }
+    }
+}

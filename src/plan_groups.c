@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Groups: nodes that one step computes, since their operands stand in consecutive rows.
+ */
+#include "planner.h"
+
+/* -- groups ----------------------------------------------------------------------------------------- */
+
+static uint64_t group_key(const Planner *p, uint32_t i, uint32_t a, uint32_t b) {
+    const Node *node = &p->graph->nodes[i];
+    uint64_t bits = 0, key = node->op;
+    if (op_info[node->op].shape == SCALED) memcpy(&bits, &node->number, sizeof bits);
+    key = (key ^ bits) * UINT64_C(0x9E3779B97F4A7C15);
+    key = (key ^ key >> 29 ^ a) * UINT64_C(0x9E3779B97F4A7C15);
+    key = (key ^ key >> 29 ^ b) * UINT64_C(0x9E3779B97F4A7C15);
+    return key ^ key >> 32;
+}
+
+static uint32_t new_group(Planner *p, uint32_t i) {
+    GROW(p->arena, &p->groups, Group, 1);
+    p->groups.items[p->groups.size] = (Group){.first = i, .last = i, .count = 1};
+    p->group_of[i] = p->groups.size;
+    p->position[i] = 0;
+    return p->groups.size++;
+}
+
+static void join(Planner *p, uint32_t g, uint32_t i, uint32_t *before) {
+    Group *group = &p->groups.items[g];
+    before[i] = group->last;
+    p->next[group->last] = i;
+    p->group_of[i] = g;
+    p->position[i] = group->count++;
+    group->last = i;
+}
+
+/* Puts the nodes of a stage into groups; leaves and once rows are in `before` already. A node joins
+ * the group whose last member's operands stand one row before its own, or are its own. */
+void plan_groups(Planner *p, Stage stage, uint32_t *before) {
+    Graph *graph = p->graph;
+    size_t size = 16;
+    while (size < 2 * (size_t)graph->size) size *= 2;
+    uint32_t *table = ARENA_ARRAY(p->arena, uint32_t, size); /* key of the last member -> group + 1 */
+    uint64_t *keys = ARENA_ARRAY(p->arena, uint64_t, size);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
+        if (node->op == NODE_CONSTANT || node->op == NODE_PARAMETER || node->op == NODE_INPUT) continue;
+        if (node->op == NODE_ROW) {
+            if (node->a > 0) continue; /* the first row has brought them all */
+            uint32_t g = new_group(p, i);
+            for (uint32_t j = i + 1, r = 1; r < graph->matvecs.items[node->c].n_out; j++)
+                if (graph->nodes[j].op == NODE_ROW && graph->nodes[j].c == node->c) {
+                    join(p, g, j, before);
+                    r++;
+                }
+            continue;
+        }
+        if (!is_elementwise(node)) {
+            new_group(p, i);
+            continue;
+        }
+        int binary = op_info[node->op].shape == BINARY;
+        uint32_t a = node->a, b = binary ? node->b : NONE;
+        uint32_t a1 = before[a], b1 = binary ? before[b] : NONE;
+        uint32_t found = NONE;
+        size_t slot = 0;
+        for (int way = 0; way < 3 && found == NONE; way++) {
+            uint32_t pa = way == 1 ? a : a1, pb = !binary ? NONE : way == 2 ? b : b1;
+            if (pa == NONE || (binary && pb == NONE) || (!binary && way)) continue;
+            uint64_t key = group_key(p, i, pa, pb);
+            for (slot = key & (size - 1); table[slot]; slot = (slot + 1) & (size - 1)) {
+                Group *group = &p->groups.items[table[slot] - 1];
+                const Node *last = &graph->nodes[group->last];
+                int sa = way != 1, sb = way != 2;
+                if (keys[slot] != key || last->op != node->op || last->a != pa ||
+                    (binary && last->b != pb))
+                    continue;
+                if (op_info[node->op].shape == SCALED && last->number != node->number) continue;
+                if (group->strides_known && (group->stride_a != sa || (binary && group->stride_b != sb)))
+                    continue;
+                /* The operands must be there when the group is computed. */
+                uint32_t g = table[slot] - 1;
+                if ((p->group_of[a] != NONE && p->group_of[a] >= g) ||
+                    (binary && p->group_of[b] != NONE && p->group_of[b] >= g))
+                    continue;
+                group->strides_known = 1;
+                group->stride_a = (uint8_t)sa;
+                group->stride_b = (uint8_t)(binary && sb);
+                found = g;
+                break;
+            }
+        }
+        if (found == NONE) found = new_group(p, i);
+        else join(p, found, i, before);
+        uint64_t key = group_key(p, i, a, b);
+        for (slot = key & (size - 1); table[slot]; slot = (slot + 1) & (size - 1)) continue;
+        table[slot] = found + 1;
+        keys[slot] = key;
+    }
+}
+
+/* -- the order of once rows -------------------------------------------------------------------------- */
+
+static void place_once(Planner *p, uint32_t i, uint32_t *before, uint32_t *last) {
+    if (p->row[i] != NONE || p->graph->nodes[i].stage == SAMPLE) return;
+    if (p->graph->nodes[i].op != NODE_PARAMETER && p->graph->nodes[i].op != NODE_CONSTANT) return;
+    p->row[i] = p->n_once++;
+    before[i] = *last;
+    *last = i;
+}
+
+/* Parameters and numbers, so that matrices lie in one piece wherever each weight has one place. */
+void plan_leaves(Planner *p, uint32_t *before) {
+    Graph *graph = p->graph;
+    const uint32_t *args = graph->args.items;
+    uint32_t last = NONE;
+    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
+        const Matvec *matvec = &graph->matvecs.items[m];
+        for (uint32_t k = 0; k < matvec->n_out * matvec->n_in; k++)
+            place_once(p, args[matvec->weights + k], before, &last);
+        for (uint32_t k = 0; matvec->biases != NONE && k < matvec->n_out; k++)
+            place_once(p, args[matvec->biases + k], before, &last);
+    }
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (graph->nodes[i].op == NODE_PARAMETER) place_once(p, i, before, &last);
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (graph->nodes[i].op == NODE_CONSTANT) place_once(p, i, before, &last);
+    Plan *plan = p->plan;
+    plan->parameter_row = ARENA_ARRAY(p->arena, uint32_t, graph->n_parameters);
+    for (uint32_t k = 0; k < graph->n_parameters; k++) plan->parameter_row[k] = NONE;
+    plan->constant_rows = ARENA_ARRAY(p->arena, uint32_t, p->n_once);
+    plan->constants = ARENA_ARRAY(p->arena, double, p->n_once);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (p->row[i] == NONE) continue;
+        if (graph->nodes[i].op == NODE_PARAMETER)
+            plan->parameter_row[graph->nodes[i].a] = p->row[i];
+        else if (graph->nodes[i].op == NODE_CONSTANT) {
+            plan->constant_rows[plan->n_constants] = p->row[i];
+            plan->constants[plan->n_constants++] = graph->nodes[i].number;
+        }
+    }
+}
