@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The lines between the marks are written by src/stub.py from the operation table.
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, SupportsFloat, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, SupportsFloat, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Self, disjoint_base
 
@@ -114,6 +115,7 @@ class CompiledStats(NamedTuple):
     parameters: int
     level: str
 
+@final
 class Outputs:
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -121,9 +123,12 @@ class Outputs:
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any, /) -> Any: ...
     def __iter__(self) -> Iterator[Any]: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
     def tolist(self) -> list[Any]: ...
 
+@disjoint_base
 class Optimizer:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     @property
@@ -157,6 +162,7 @@ class Optimizer:
     ) -> None: ...
 
 # For the Python floor of the package and its tests.
+@final
 class Arguments:
     def __init__(self, arrays: tuple[Any, ...], name_of: Callable[[int], str]) -> None: ...
     @property
@@ -165,8 +171,10 @@ class Arguments:
     def structure(self) -> tuple[int, ...]: ...
     def inputs(self) -> list[Value | list[Value]]: ...
 
+@final
 class Recording: ...
 
+@final
 class Recorded:
     def __new__(cls) -> Self: ...
     @property
@@ -183,6 +191,7 @@ class Recorded:
     def evaluate(self, arguments: Arguments, threads: int) -> Outputs: ...
     def value_and_grad(self, arguments: Arguments, is_mean: bool, threads: int) -> float: ...
 
+@final
 class Session:
     def __init__(
         self,

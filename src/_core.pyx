@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: c_api_binop_methods=True, cdivision=True, autotestdict=False
+# cython: c_api_binop_methods=True, cdivision=True, autotestdict=False, auto_pickle=False
 """The Python boundary of the tape: arguments, errors, lifetimes, handles.
 
 A Value is a handle: the index of a node, and nothing else. What the node is stands on the tape.
@@ -18,6 +18,7 @@ Three rules keep indices valid. Allocating a handle may run the collector, and w
 code: allocate first. Reserving room may compact the tape: reserve next. Only then read indices, and
 append.
 """
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact

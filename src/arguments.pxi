@@ -3,6 +3,7 @@
 from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
                              PyObject_GetBuffer)
 
+@cython.final
 cdef class Arguments:
     """The arguments of one call, as columns of numbers.
 
@@ -170,6 +171,7 @@ cdef class Arguments:
         return values
 
 
+@cython.final
 cdef class Outputs:
     """What a compiled function gives back: a buffer of float64 of shape (B,) or (B, n).
 

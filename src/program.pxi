@@ -154,6 +154,7 @@ CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes 
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units."""
 
+@cython.final
 cdef class Recorded:
     """A function's graph for one structure of arguments, and the programs made of it."""
     cdef Arena arena

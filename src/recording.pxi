@@ -4,6 +4,7 @@
 class TraceError(RuntimeError):
     """A function that is being compiled did what cannot be replayed."""
 
+@cython.final
 cdef class Recording:
     """One call of a function on inputs whose numbers stand for any."""
     cdef uint32_t mark              # nodes of the tape that were there before

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Training in the core: an optimiser's parameters are moved into a program's rows, and back.
 
+@cython.final
 cdef class Session:
     """One call of fit: what is being trained, on what, and how far it is.
 
