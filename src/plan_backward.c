@@ -115,7 +115,7 @@ static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const
     for (uint32_t r = 0; r < forward->n_runs; r++) {
         const Run *run = &forward->runs[r];
         const Ref sides[2] = {run->a, run->b};
-        int is_square = run->a.space == run->b.space && run->a.at == run->b.at &&
+        int is_square = run->a.space == IN_ROWS && run->b.space == IN_ROWS && run->a.at == run->b.at &&
                         run->a.stride == run->b.stride;
         for (int side = 0; side < (is_square ? 1 : 2); side++) {
             Ref to = sides[side], other = sides[!side];

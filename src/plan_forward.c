@@ -9,7 +9,18 @@
 /* The terms of a sum as runs; terms are sorted by place first, for longer runs. */
 typedef struct {
     Ref a, b;
+    uint32_t group_a, group_b; /* rows of other groups may be put elsewhere */
 } Term;
+
+static Term new_term(const Planner *p, uint32_t a, uint32_t b, Stage stage) {
+    Term term = {.a = value_ref(p, a, stage, 0)};
+    term.group_a = stage == SAMPLE ? p->group_of[a] : 0;
+    if (b == NONE) return term;
+    term.b = value_ref(p, b, stage, 0);
+    term.group_b = stage == SAMPLE ? p->group_of[b] : 0;
+    if (term.a.space < term.b.space || (term.a.space == term.b.space && term.a.at <= term.b.at)) return term;
+    return (Term){term.b, term.a, term.group_b, term.group_a}; /* rows before once rows */
+}
 
 static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
 
@@ -24,23 +35,20 @@ static int follows(Ref next, Ref first, uint32_t count, int stride) {
     return next.space == first.space && (next.space == NOWHERE || next.at == first.at + count * stride);
 }
 
+/* Whether term k is the count-th of a run that begins with `first`. */
+static int continues(const Term *next, const Term *first, uint32_t count, int stride_a, int stride_b) {
+    return next->group_a == first->group_a && next->group_b == first->group_b &&
+           follows(next->a, first->a, count, stride_a) && follows(next->b, first->b, count, stride_b);
+}
+
 static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
     const uint32_t *args = p->graph->args.items + node->a;
     uint32_t n_terms = node->c + (node->b - 2 * node->c);
     Term *terms = ARENA_ARRAY(p->arena, Term, n_terms + 1);
     int sorted = 1;
     for (uint32_t k = 0; k < n_terms; k++) {
-        if (k < node->c) {
-            terms[k].a = value_ref(p, args[2 * k], stage, 0);
-            terms[k].b = value_ref(p, args[2 * k + 1], stage, 0);
-            if (place_of(terms[k].a) > place_of(terms[k].b)) {
-                Ref a = terms[k].a; /* rows before once rows */
-                terms[k].a = terms[k].b;
-                terms[k].b = a;
-            }
-        } else {
-            terms[k].a = value_ref(p, args[node->c + k], stage, 0);
-        }
+        terms[k] = k < node->c ? new_term(p, args[2 * k], args[2 * k + 1], stage)
+                               : new_term(p, args[node->c + k], NONE, stage);
         if (k && compare_terms(&terms[k - 1], &terms[k]) > 0) sorted = 0;
     }
     if (!sorted) qsort(terms, n_terms, sizeof *terms, compare_terms);
@@ -51,12 +59,9 @@ static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
         if (k + 1 < n_terms)
             for (int way = 0; way < 3; way++) {
                 int sa = way != 1, sb = way != 2;
-                if (!follows(terms[k + 1].a, terms[k].a, 1, sa)) continue;
-                if (!follows(terms[k + 1].b, terms[k].b, 1, sb)) continue;
+                if (!continues(&terms[k + 1], &terms[k], 1, sa, sb)) continue;
                 uint32_t n = 2;
-                while (k + n < n_terms && follows(terms[k + n].a, terms[k].a, n, sa) &&
-                       follows(terms[k + n].b, terms[k].b, n, sb))
-                    n++;
+                while (k + n < n_terms && continues(&terms[k + n], &terms[k], n, sa, sb)) n++;
                 run->a.stride = (uint8_t)sa;
                 run->b.stride = (uint8_t)(sb && run->b.space != NOWHERE);
                 run->count = n;
