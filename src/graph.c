@@ -15,6 +15,7 @@ typedef struct {
 static void reach_operands(Reach *reach, uint32_t i) {
     uint32_t count;
     const uint32_t *operands = tape_operands(reach->tape, i, &count);
+    if (reach->tape->op[i] == OP_custom) count *= 2; /* the partials, too */
     for (uint32_t k = 0; k < count; k++) {
         reach->number[operands[k]] = REACHED;
         if (operands[k] < reach->lowest) reach->lowest = operands[k];
