@@ -111,6 +111,11 @@ cdef class Optimizer:
         return list(self.values)
 
     @property
+    def steps(self):
+        """How many steps have been made, those in fit included."""
+        return self.moments.steps
+
+    @property
     def lr(self):
         """The learning rate; assignable between steps."""
         return self.rule.lr

@@ -172,13 +172,16 @@ cdef class Session:
         cdef Training *training = &self.training
         with nogil:
             status = program_train(program, training, steps)
-        if status == RUN_BAD_INDEX:
+        try:
+            check_run(status, &training.batch)
+        except (IndexError, TypeError): # what take() refuses
             self.undo()
-        else:
+            raise
+        except BaseException:
             self.put_back()
-            if status == RUN_DONE:
-                self.recorded.store_grads(program)
-        check_run(status, &training.batch)
+            raise
+        self.put_back()
+        self.recorded.store_grads(program)
 
     @property
     def done(self):
