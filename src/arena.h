@@ -17,11 +17,13 @@
 typedef struct ArenaChunk {
     struct ArenaChunk *next;
     size_t used, size;
+    size_t dirty; /* below it, memory has been used before */
 } ArenaChunk;
 
 typedef struct {
     ArenaChunk *chunks;
     size_t bytes;
+    size_t least; /* size of a chunk, if more than usual */
     jmp_buf out_of_memory;
 } Arena;
 
@@ -34,13 +36,14 @@ static inline void *arena_alloc(Arena *arena, size_t count, size_t size) {
     ArenaChunk *chunk = arena->chunks;
     size_t bytes = (count * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     if (!chunk || chunk->size - chunk->used < bytes) {
-        size_t room = bytes > ARENA_CHUNK ? bytes : ARENA_CHUNK;
+        size_t usual = arena->least > ARENA_CHUNK ? arena->least : ARENA_CHUNK;
+        size_t room = bytes > usual ? bytes : usual;
         chunk = calloc(1, ARENA_HEADER + room);
         if (!chunk) longjmp(arena->out_of_memory, 1);
         chunk->size = room;
         arena->bytes += ARENA_HEADER + room;
         /* A chunk made for one large array is full: the current one stays in front. */
-        if (arena->chunks && bytes > ARENA_CHUNK) {
+        if (arena->chunks && bytes > usual) {
             chunk->next = arena->chunks->next;
             arena->chunks->next = chunk;
         } else {
@@ -48,7 +51,9 @@ static inline void *arena_alloc(Arena *arena, size_t count, size_t size) {
             arena->chunks = chunk;
         }
     }
-    void *memory = (char *)chunk + ARENA_HEADER + chunk->used;
+    char *memory = (char *)chunk + ARENA_HEADER + chunk->used;
+    if (chunk->used < chunk->dirty)
+        memset(memory, 0, bytes < chunk->dirty - chunk->used ? bytes : chunk->dirty - chunk->used);
     chunk->used += bytes;
     return memory;
 }
@@ -62,6 +67,19 @@ static inline void arena_free(Arena *arena) {
         arena->chunks = next;
     }
     arena->bytes = 0;
+}
+
+/* Gives all of it back, but keeps one chunk to use again: fresh memory costs more than clearing it. */
+static inline void arena_rewind(Arena *arena) {
+    ArenaChunk *kept = arena->chunks;
+    if (!kept) return;
+    arena->chunks = kept->next;
+    arena_free(arena);
+    kept->next = NULL;
+    if (kept->dirty < kept->used) kept->dirty = kept->used;
+    kept->used = 0;
+    arena->chunks = kept;
+    arena->bytes = ARENA_HEADER + kept->size;
 }
 
 /* An array of an arena that grows; the old copy stays in the arena until its end. */

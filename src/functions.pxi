@@ -54,7 +54,7 @@ def take(values, index):
         if not operands:
             raise IndexError('take: there are no values')
         return record_variadic(OP_take, [index] + operands)
-    position = index.data
+    position = tape.value[anchor_of(<PyObject *>index).index]   # no guard: the replay looks, too
     if position != position // 1:
         raise TypeError(f'take: expected a whole number as index, got {position!r}')
     if not -len(operands) <= position < len(operands):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Freezing: from the tape to a graph of its own.
+ * Freezing, from the tape to a graph of its own, and packing what optimisation leaves of it.
  */
 #include "graph.h"
 
@@ -73,7 +73,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
                            uint32_t **parameters) {
     Arena *arena = graph->arena;
     uint32_t total = 0;
-    Reach reach = {tape, ARENA_ARRAY(arena, uint32_t, (size_t)tape->size + 1), mark};
+    Reach reach = {tape, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)tape->size + 1), mark};
     uint32_t *number = reach.number;
     for (uint32_t k = 0; k < n_roots; k++) {
         number[roots[k]] = REACHED;
@@ -87,7 +87,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     graph->roots = ARENA_ARRAY(arena, uint32_t, n_roots);
     graph->n_roots = n_roots;
     graph->n_inputs = n_inputs;
-    *parameters = ARENA_ARRAY(arena, uint32_t, total);
+    *parameters = ARENA_ARRAY(arena, uint32_t, total); /* read before the graph is packed */
     for (uint32_t k = 0; k < n_inputs; k++) {
         if (!number[inputs[k]]) continue;
         graph->nodes[graph->size] = (Node){.op = NODE_INPUT, .stage = SAMPLE, .a = k};
@@ -115,8 +115,52 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                           uint32_t **parameters) {
-    if (setjmp(graph->arena->out_of_memory)) return FREEZE_NO_MEMORY;
+    if (setjmp(graph->arena->out_of_memory) || setjmp(graph->scratch->out_of_memory))
+        return FREEZE_NO_MEMORY;
+    graph->scratch->least = (size_t)(tape->size - mark) * 32;
+    graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
     return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
+}
+
+void graph_pack(Graph *graph, Arena *to) {
+    Graph packed = *graph;
+    const uint32_t *args = graph->args.items;
+    uint32_t n_args = 0, at = 0;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (NODE_IS_VARIADIC(&graph->nodes[i])) n_args += graph->nodes[i].b;
+    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
+        const Matvec *matvec = &graph->matvecs.items[m];
+        n_args += matvec->n_in + matvec->n_out * matvec->n_in + matvec->n_out;
+    }
+    packed.arena = to;
+    packed.nodes = ARENA_ARRAY(to, Node, graph->size);
+    packed.args.items = ARENA_ARRAY(to, uint32_t, n_args);
+    packed.matvecs.items = ARENA_ARRAY(to, Matvec, graph->matvecs.size);
+    packed.roots = ARENA_ARRAY(to, uint32_t, graph->n_roots);
+    memcpy(packed.roots, graph->roots, graph->n_roots * sizeof(uint32_t));
+#define MOVE(place, count)                                                           \
+    do {                                                                             \
+        if ((count) > 0)                                                             \
+            memcpy(packed.args.items + at, args + (place), (count) * sizeof *args);  \
+        (place) = at;                                                                \
+        at += (count);                                                               \
+    } while (0)
+    for (uint32_t i = 0; i < graph->size; i++) {
+        packed.nodes[i] = graph->nodes[i];
+        if (NODE_IS_VARIADIC(&packed.nodes[i])) MOVE(packed.nodes[i].a, packed.nodes[i].b);
+    }
+    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
+        Matvec *matvec = &packed.matvecs.items[m];
+        *matvec = graph->matvecs.items[m];
+        MOVE(matvec->inputs, matvec->n_in);
+        MOVE(matvec->weights, matvec->n_in * matvec->n_out);
+        if (matvec->biases != NONE) MOVE(matvec->biases, matvec->n_out);
+    }
+#undef MOVE
+    packed.args.size = packed.args.capacity = n_args;
+    packed.matvecs.capacity = packed.matvecs.size;
+    arena_free(graph->arena);
+    *graph = packed;
 }
 
 int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,

@@ -47,6 +47,7 @@ typedef struct {
 
 typedef struct {
     Arena *arena;
+    Arena *scratch; /* for what a pass or the planner needs meanwhile */
     Node *nodes;
     uint32_t size;
     GROWING(uint32_t) args;
@@ -69,6 +70,9 @@ typedef enum {
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                           uint32_t **parameters);
+
+/* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
+void graph_pack(Graph *graph, Arena *to);
 
 /* Whether node i of the tape depends on one of the inputs: -1 without memory. */
 int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
@@ -115,7 +119,8 @@ typedef struct {
 
 extern const Pass passes[PASS_COUNT];
 
-/* Applies the passes that are not in the set `skip` (a bit each). -1: out of memory. */
-int graph_optimise(Graph *graph, unsigned skip);
+/* Applies the passes that are not in the set `skip` (a bit each). -1: out of memory.
+ * What is left is packed into the arena `to`, and the arena that it was frozen in is freed. */
+int graph_optimise(Graph *graph, unsigned skip, Arena *to);
 
 #endif

@@ -10,7 +10,7 @@
 /* -- walking and forwarding --------------------------------------------------------------------- */
 
 static uint32_t *forward_none(Graph *graph) {
-    uint32_t *forward = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1);
+    uint32_t *forward = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++) forward[i] = i;
     return forward;
 }
@@ -220,7 +220,7 @@ static size_t table_size(size_t items) {
 
 static void apply_subexpressions(Graph *graph) {
     size_t size = table_size(graph->size);
-    uint32_t *table = ARENA_ARRAY(graph->arena, uint32_t, size); /* one more than the node */
+    uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size); /* one more than the node */
     uint32_t *forward = forward_none(graph);
     for (uint32_t i = 0; i < graph->size; i++) {
         Node *node = &graph->nodes[i];
@@ -240,7 +240,7 @@ static void apply_subexpressions(Graph *graph) {
 
 /* How often each node is used, by nodes that a root depends on. */
 static uint32_t *count_uses(Graph *graph) {
-    uint32_t *uses = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1);
+    uint32_t *uses = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t k = 0; k < graph->n_roots; k++) uses[graph->roots[k]]++;
     for (uint32_t i = graph->size; i-- > 0;) {
         uint32_t count, *operands = node_operands(graph, i, &count);
@@ -260,7 +260,7 @@ static uint32_t *count_uses(Graph *graph) {
 
 static void apply_dead_code(Graph *graph) {
     uint32_t *uses = count_uses(graph), size = 0;
-    uint32_t *forward = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1);
+    uint32_t *forward = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++) {
         /* Rows of a matrix product stay together, used or not. */
         if (!uses[i] && graph->nodes[i].op != NODE_ROW) continue;
@@ -339,12 +339,12 @@ static int absorbs(const Sums *sums, uint32_t root, uint32_t i) {
 }
 
 static void push_term(Sums *sums, uint32_t i) {
-    GROW(sums->graph->arena, &sums->stack, uint32_t, 1);
+    GROW(sums->graph->scratch, &sums->stack, uint32_t, 1);
     sums->stack.items[sums->stack.size++] = i;
 }
 
 static void add_factors(Sums *sums, uint32_t a, uint32_t b) {
-    GROW(sums->graph->arena, &sums->factors, uint32_t, 2);
+    GROW(sums->graph->scratch, &sums->factors, uint32_t, 2);
     sums->factors.items[sums->factors.size++] = a;
     sums->factors.items[sums->factors.size++] = b;
 }
@@ -365,7 +365,7 @@ static void collect_terms(Sums *sums, uint32_t root) {
         uint32_t i = sums->stack.items[--sums->stack.size];
         const Node *node = &sums->graph->nodes[i];
         if (!absorbs(sums, root, i)) {
-            GROW(sums->graph->arena, &sums->addends, uint32_t, 1);
+            GROW(sums->graph->scratch, &sums->addends, uint32_t, 1);
             sums->addends.items[sums->addends.size++] = i;
             continue;
         }
@@ -399,8 +399,8 @@ static int is_worth_it(const Sums *sums, uint32_t root) {
 
 static void apply_sums(Graph *graph) {
     Sums sums = {.graph = graph, .uses = count_uses(graph)};
-    sums.weighted = ARENA_ARRAY(graph->arena, uint8_t, graph->size + 1);
-    sums.inner = ARENA_ARRAY(graph->arena, uint8_t, graph->size + 1);
+    sums.weighted = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
+    sums.inner = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++)
         sums.weighted[i] = graph->nodes[i].stage == SAMPLE && is_sum(&graph->nodes[i]) &&
                            is_weighted_sum(&sums, i);
@@ -475,9 +475,9 @@ static void make_matvec(Graph *graph, const uint32_t *rows, uint32_t n_out) {
 
 static void apply_matrices(Graph *graph) {
     uint32_t *uses = count_uses(graph), n_rows = 0, n_sets = 0;
-    uint32_t *last_seen = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1);
-    uint32_t *rows = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1);
-    uint32_t *next = ARENA_ARRAY(graph->arena, uint32_t, graph->size + 1); /* of the same inputs */
+    uint32_t *last_seen = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
+    uint32_t *rows = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
+    uint32_t *next = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1); /* of the same inputs */
     for (uint32_t i = 0; i < graph->size; i++)
         if (uses[i] && is_row(graph, &graph->nodes[i], last_seen, i)) rows[n_rows++] = i;
 
@@ -485,8 +485,8 @@ static void apply_matrices(Graph *graph) {
         uint32_t first, last, count;
     };
     size_t size = table_size(n_rows);
-    uint32_t *table = ARENA_ARRAY(graph->arena, uint32_t, size);
-    struct Set *sets = ARENA_ARRAY(graph->arena, struct Set, n_rows + 1);
+    uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size);
+    struct Set *sets = ARENA_ARRAY(graph->scratch, struct Set, n_rows + 1);
     for (uint32_t r = 0; r < n_rows; r++) {
         const Node *node = &graph->nodes[rows[r]];
         size_t slot = hash_inputs(graph, node) & (size - 1);
@@ -501,7 +501,7 @@ static void apply_matrices(Graph *graph) {
         set->last = rows[r];
         set->count++;
     }
-    uint32_t *members = ARENA_ARRAY(graph->arena, uint32_t, n_rows + 1);
+    uint32_t *members = ARENA_ARRAY(graph->scratch, uint32_t, n_rows + 1);
     for (uint32_t s = 0; s < n_sets; s++) {
         uint32_t node = sets[s].first;
         for (uint32_t k = 0; k < sets[s].count; k++, node = next[node]) members[k] = node;
@@ -517,9 +517,14 @@ const Pass passes[PASS_COUNT] = {
 #undef PASS
 };
 
-int graph_optimise(Graph *graph, unsigned skip) {
-    if (setjmp(graph->arena->out_of_memory)) return -1;
-    for (unsigned k = 0; k < PASS_COUNT; k++)
+int graph_optimise(Graph *graph, unsigned skip, Arena *to) {
+    if (setjmp(graph->arena->out_of_memory) || setjmp(graph->scratch->out_of_memory) ||
+        setjmp(to->out_of_memory))
+        return -1;
+    for (unsigned k = 0; k < PASS_COUNT; k++) {
+        arena_rewind(graph->scratch);
         if (!(skip >> k & 1)) passes[k].apply(graph);
+    }
+    graph_pack(graph, to);
     return 0;
 }

@@ -8,7 +8,7 @@
 
 static void find_needs(Planner *p) {
     Graph *graph = p->graph;
-    uint8_t *matvec_needs = ARENA_ARRAY(p->arena, uint8_t, graph->matvecs.size + 1);
+    uint8_t *matvec_needs = ARENA_ARRAY(p->scratch, uint8_t, graph->matvecs.size + 1);
     uint32_t known = 0;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
@@ -75,15 +75,15 @@ static void place_groups(Planner *p, uint32_t from, uint32_t *rows) {
 }
 
 void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
-    Planner planner = {.arena = arena, .graph = graph, .plan = plan};
+    Planner planner = {.arena = arena, .scratch = graph->scratch, .graph = graph, .plan = plan};
     Planner *p = &planner;
     uint32_t size = graph->size + 1;
-    p->needs = ARENA_ARRAY(arena, uint8_t, size);
-    p->group_of = ARENA_ARRAY(arena, uint32_t, size);
-    p->position = ARENA_ARRAY(arena, uint32_t, size);
-    p->next = ARENA_ARRAY(arena, uint32_t, size);
-    p->row = ARENA_ARRAY(arena, uint32_t, size);
-    uint32_t *before = ARENA_ARRAY(arena, uint32_t, size);
+    p->needs = ARENA_ARRAY(p->scratch, uint8_t, size);
+    p->group_of = ARENA_ARRAY(p->scratch, uint32_t, size);
+    p->position = ARENA_ARRAY(p->scratch, uint32_t, size);
+    p->next = ARENA_ARRAY(p->scratch, uint32_t, size);
+    p->row = ARENA_ARRAY(p->scratch, uint32_t, size);
+    uint32_t *before = ARENA_ARRAY(p->scratch, uint32_t, size);
     for (uint32_t i = 0; i < size; i++) p->group_of[i] = p->row[i] = before[i] = p->next[i] = NONE;
     find_needs(p);
 
@@ -113,7 +113,7 @@ void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
     plan->roots = ARENA_ARRAY(arena, Ref, graph->n_roots);
     for (uint32_t k = 0; k < graph->n_roots; k++)
         plan->roots[k] = value_ref(p, graph->roots[k], SAMPLE, 0);
-    p->reached = ARENA_ARRAY(arena, uint8_t, p->n_values + 1);
+    p->reached = ARENA_ARRAY(p->scratch, uint8_t, p->n_values + 1);
     Ref seed = {0};
     if (gradients) {
         seed = adjoint_ref(p, graph->roots[0], SAMPLE, 0);

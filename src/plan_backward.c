@@ -217,8 +217,8 @@ static void plan_matvec_gains(Planner *p, const Group *group, const Step *forwar
 }
 
 void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forward) {
-    Needed needed = {ARENA_ARRAY(p->arena, uint8_t, p->n_values + 1),
-                     ARENA_ARRAY(p->arena, uint8_t, p->n_once + 1)};
+    Needed needed = {ARENA_ARRAY(p->scratch, uint8_t, p->n_values + 1),
+                     ARENA_ARRAY(p->scratch, uint8_t, p->n_once + 1)};
     for (uint32_t i = 0; i < p->graph->size; i++)
         if (p->row[i] != NONE && p->needs[i]) (is_sample(p, i) ? needed.rows : needed.once)[p->row[i]] = 1;
     for (uint32_t g = p->groups.size; g-- > from;) {

@@ -44,7 +44,7 @@ static int continues(const Term *next, const Term *first, uint32_t count, int st
 static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
     const uint32_t *args = p->graph->args.items + node->a;
     uint32_t n_terms = node->c + (node->b - 2 * node->c);
-    Term *terms = ARENA_ARRAY(p->arena, Term, n_terms + 1);
+    Term *terms = ARENA_ARRAY(p->scratch, Term, n_terms + 1);
     int sorted = 1;
     for (uint32_t k = 0; k < n_terms; k++) {
         terms[k] = k < node->c ? new_term(p, args[2 * k], args[2 * k + 1], stage)

@@ -17,7 +17,7 @@ static uint64_t group_key(const Planner *p, uint32_t i, uint32_t a, uint32_t b) 
 }
 
 static uint32_t new_group(Planner *p, uint32_t i) {
-    GROW(p->arena, &p->groups, Group, 1);
+    GROW(p->scratch, &p->groups, Group, 1);
     p->groups.items[p->groups.size] = (Group){.first = i, .last = i, .count = 1};
     p->group_of[i] = p->groups.size;
     p->position[i] = 0;
@@ -39,8 +39,8 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     Graph *graph = p->graph;
     size_t size = 16;
     while (size < 2 * (size_t)graph->size) size *= 2;
-    uint32_t *table = ARENA_ARRAY(p->arena, uint32_t, size); /* key of the last member -> group + 1 */
-    uint64_t *keys = ARENA_ARRAY(p->arena, uint64_t, size);
+    uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
+    uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;

@@ -34,7 +34,7 @@ static void put_in_place(Planner *p, Ref *ref, uint32_t count, uint32_t time) {
 }
 
 static void new_range(Planner *p, uint32_t first, uint32_t count) {
-    GROW(p->arena, &p->ranges, Range, 1);
+    GROW(p->scratch, &p->ranges, Range, 1);
     for (uint32_t k = 0; k < count; k++) p->range_of[first + k] = p->ranges.size;
     p->ranges.items[p->ranges.size++] = (Range){first, count, NONE, 0, NONE};
 }
@@ -42,11 +42,11 @@ static void new_range(Planner *p, uint32_t first, uint32_t count) {
 /* Rows that die make place for rows of as large a range that are born later. */
 static void share_rows(Planner *p, uint32_t total) {
     uint32_t n_ranges = p->ranges.size;
-    uint32_t *by_birth = ARENA_ARRAY(p->arena, uint32_t, total + 2);
-    uint32_t *by_death = ARENA_ARRAY(p->arena, uint32_t, total + 2);
-    uint32_t *next_born = ARENA_ARRAY(p->arena, uint32_t, n_ranges + 1);
-    uint32_t *next_dead = ARENA_ARRAY(p->arena, uint32_t, n_ranges + 1);
-    uint32_t *next_free = ARENA_ARRAY(p->arena, uint32_t, n_ranges + 1);
+    uint32_t *by_birth = ARENA_ARRAY(p->scratch, uint32_t, total + 2);
+    uint32_t *by_death = ARENA_ARRAY(p->scratch, uint32_t, total + 2);
+    uint32_t *next_born = ARENA_ARRAY(p->scratch, uint32_t, n_ranges + 1);
+    uint32_t *next_dead = ARENA_ARRAY(p->scratch, uint32_t, n_ranges + 1);
+    uint32_t *next_free = ARENA_ARRAY(p->scratch, uint32_t, n_ranges + 1);
     uint32_t largest = 0, rows = 0;
     for (uint32_t r = n_ranges; r-- > 0;) { /* lists of range + 1 */
         const Range *range = &p->ranges.items[r];
@@ -58,7 +58,7 @@ static void share_rows(Planner *p, uint32_t total) {
         next_dead[r] = by_death[last];
         by_death[last] = r + 1;
     }
-    uint32_t *free_list = ARENA_ARRAY(p->arena, uint32_t, largest + 1);
+    uint32_t *free_list = ARENA_ARRAY(p->scratch, uint32_t, largest + 1);
     for (uint32_t time = 0; time <= total; time++) {
         for (uint32_t r = by_birth[time]; r; r = next_born[r - 1]) {
             Range *range = &p->ranges.items[r - 1];
@@ -87,7 +87,7 @@ void plan_rows(Planner *p, uint32_t first_group, Ref *seed) {
     Plan *plan = p->plan;
     uint32_t n_roots = p->graph->n_roots;
     int gradients = seed->space != NOWHERE;
-    p->range_of = ARENA_ARRAY(p->arena, uint32_t, 2 * (size_t)p->n_values + 1);
+    p->range_of = ARENA_ARRAY(p->scratch, uint32_t, 2 * (size_t)p->n_values + 1);
     for (uint32_t half = 0; half < (gradients ? 2u : 1u); half++) {
         if (plan->n_columns) new_range(p, half * p->n_values, plan->n_columns);
         for (uint32_t g = first_group; g < p->groups.size; g++)

@@ -24,7 +24,8 @@ typedef struct {
 } Range;
 
 typedef struct {
-    Arena *arena;
+    Arena *arena;   /* of the program */
+    Arena *scratch; /* of its making */
     Graph *graph;
     Plan *plan;
     uint8_t *needs;       /* its adjoint leads to a parameter */
@@ -44,14 +45,15 @@ static inline int is_sample(const Planner *p, uint32_t i) { return p->graph->nod
 /* -- steps ------------------------------------------------------------------------------------------ */
 
 static inline Step *new_step(Planner *p, StepKind kind, uint32_t count) {
-    GROW(p->arena, &p->steps, Step, 1);
+    GROW(p->scratch, &p->steps, Step, 1);
     Step *step = &p->steps.items[p->steps.size++];
     *step = (Step){.kind = kind, .count = count};
     return step;
 }
 
 static inline StepList take_steps(Planner *p) {
-    StepList list = {p->steps.items, p->steps.size};
+    StepList list = {ARENA_ARRAY(p->arena, Step, p->steps.size), p->steps.size};
+    if (list.size) memcpy(list.items, p->steps.items, list.size * sizeof(Step));
     memset(&p->steps, 0, sizeof p->steps);
     return list;
 }

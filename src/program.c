@@ -62,7 +62,8 @@ static double *aligned(double *memory) {
 /* -- making --------------------------------------------------------------------------------------------- */
 
 static int make_plan(Program *program, Graph *graph, int gradients) {
-    if (setjmp(program->arena.out_of_memory)) return -1;
+    if (setjmp(program->arena.out_of_memory) || setjmp(graph->scratch->out_of_memory)) return -1;
+    arena_rewind(graph->scratch);
     plan_make(&program->plan, &program->arena, graph, gradients);
     const Plan *plan = &program->plan;
     program->once = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));

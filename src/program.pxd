@@ -17,6 +17,7 @@ cdef extern from "graph.h" nogil:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef struct Graph:
         Arena *arena
+        Arena *scratch
         uint32_t size, recorded, n_parameters
     ctypedef struct Pass:
         const char *name
@@ -27,7 +28,7 @@ cdef extern from "graph.h" nogil:
                               uint32_t **parameters)
     int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
                      uint32_t n_inputs)
-    int graph_optimise(Graph *graph, unsigned skip)
+    int graph_optimise(Graph *graph, unsigned skip, Arena *to)
 
 cdef extern from "program.h" nogil:
     ctypedef struct Kernels:

@@ -162,7 +162,9 @@ parameters; the level of vector units."""
 @cython.final
 cdef class Recorded:
     """A function's graph for one structure of arguments, and the programs made of it."""
-    cdef Arena arena
+    cdef Arena raw          # of the graph as recorded
+    cdef Arena arena        # of the optimised graph
+    cdef Arena scratch
     cdef Graph graph
     cdef Program *forward       # made when first needed
     cdef Program *backward
@@ -172,12 +174,15 @@ cdef class Recorded:
     cdef readonly uint32_t n_outputs
 
     def __cinit__(self):
-        self.graph.arena = &self.arena
+        self.graph.arena = &self.raw
+        self.graph.scratch = &self.scratch
 
     def __dealloc__(self):
         program_free(self.forward)
         program_free(self.backward)
+        arena_free(&self.raw)
         arena_free(&self.arena)
+        arena_free(&self.scratch)
 
     def still_holds(self):
         """Whether the numbers that the function read while it was recorded are what they were."""
@@ -190,6 +195,7 @@ cdef class Recorded:
         cdef Program **program = &self.backward if gradients else &self.forward
         if program[0] == NULL:
             program[0] = program_make(&self.graph, gradients)
+            arena_free(&self.scratch)
             if program[0] == NULL:
                 raise MemoryError
         return program[0]
@@ -360,6 +366,6 @@ cdef Recorded record_locked(fn, Arguments arguments, unsigned skip):
     finally:
         free(roots)
         tape.busy -= 1
-    if graph_optimise(&recorded.graph, skip):
+    if graph_optimise(&recorded.graph, skip, &recorded.arena):
         raise MemoryError
     return recorded
