@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import cloop, measure, memory, peers, workloads
+from . import cloop, compiled, measure, memory, peers, workloads
 from .measure import Row, Settings, agree, collector_paused, compare, paired_row, time_calls
 from .reference import with_deep_stack
 
@@ -28,6 +28,8 @@ TITLES = {
     "crowd": f"Backward of a 360-node graph, {OURS}: crowd alive / alone",
     "peer": f"Peers, each in a process of its own: the peer / {OURS}\n"
     f"(torch and jax: beside {OURS}.nn; the others: the same script on both)",
+    "compiled": f"Compiled training, per step: the other / {OURS}.compile\n"
+    "(one thread and double precision on both sides)",
 }
 
 
@@ -83,6 +85,8 @@ def all_cases(settings):
     add("crowd", f"{many} in its midst", crowded_backward, True)
     for peer in peers.PEERS:
         cases.append(Case("peer", peer, functools.partial(peer_rows, peer)))
+    for peer in ("lesson", *compiled.PEERS):
+        cases.append(Case("compiled", peer, functools.partial(compiled_rows, peer)))
     return cases
 
 
@@ -284,3 +288,12 @@ def peer_rows(peer, settings):
         raise Unavailable("not installed")
     budget = "quick" if settings is measure.QUICK else "full"
     return [Row(**row) for row in measure.run_child("peers", peer, budget)]
+
+
+def compiled_rows(peer, settings):
+    if peer == "c" and cloop.compiler() is None:
+        raise Unavailable("no C compiler")
+    if peer in ("jax", "torch") and importlib.util.find_spec(peer) is None:
+        raise Unavailable("not installed")
+    budget = "quick" if settings is measure.QUICK else "full"
+    return [Row(**row) for row in measure.run_child("compiled", peer, budget)]

@@ -65,7 +65,7 @@ class Block:
     def matrices(self):
         return self.query, self.key, self.value, self.mix, self.widen, self.narrow
 
-    def __call__(self, x, past):
+    def __call__(self, x, past, softmax=softmax):
         """`past`: (keys, values) of the positions so far; this one is appended."""
         keys, values = past
         normed = rms_norm(x)

@@ -201,7 +201,6 @@ class Session:
         arguments: Arguments,
         optimizer: Optimizer,
         is_mean: bool,
-        steps: int,
         batch_size: int,
         shuffle: bool,
         seed: int,

@@ -118,7 +118,6 @@ class CompiledFunction:
                 arguments,
                 optimizer,
                 is_mean,
-                steps,
                 batch_size or 0,
                 bool(shuffle),
                 seed,

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Training in the core: an optimiser's parameters are moved into a program's rows, and back.
 
+cdef enum:
+    LOSSES_AT_ONCE = 65536      # steps for which there is room, whatever number is asked for
+
 @cython.final
 cdef class Session:
     """One call of fit: what is being trained, on what, and how far it is.
@@ -18,23 +21,19 @@ cdef class Session:
     cdef double *losses
     cdef uint32_t *order
     cdef list placed        # indices into optimizer.values, by place
-    cdef size_t total
     cdef list before        # data and grad of every Value concerned, moments, steps
 
-    def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t steps,
-                 size_t batch_size, bint shuffle, uint64_t seed, int threads):
+    def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
+                 bint shuffle, uint64_t seed, int threads):
         cdef size_t k, n = len(optimizer.values)
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer
         self.program = recorded.program(True)
-        self.total = steps
-        self.losses = <double *>malloc((steps + 1) * sizeof(double))
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
-        if self.losses == NULL or self.memory == NULL or self.stretches == NULL:
+        if self.memory == NULL or self.stretches == NULL:
             raise MemoryError
         self.training.batch = new_batch(arguments, threads)
         self.training.batch.is_mean = is_mean
-        self.training.losses = self.losses
         self.training.n_samples = arguments.size
         if 0 < batch_size < <size_t>arguments.size:
             self.order = <uint32_t *>malloc(arguments.size * sizeof(uint32_t))
@@ -167,21 +166,36 @@ cdef class Session:
     def train(self, size_t steps):
         """So many steps. KeyboardInterrupt, or another signal's exception, comes between two of them;
         what a sample is refused for leaves everything as it was at the start of all."""
+        cdef size_t piece
+        if steps == 0:
+            return
+        while steps > 0:
+            piece = min(steps, <size_t>LOSSES_AT_ONCE)
+            self.train_piece(piece)
+            steps -= piece
+        self.put_back()
+        self.recorded.store_grads(self.program)
+
+    cdef int train_piece(self, size_t steps) except -1:
         cdef RunStatus status
         cdef Program *program = self.program
         cdef Training *training = &self.training
+        cdef double *losses = <double *>realloc(self.losses, (training.done + steps) * sizeof(double))
+        if losses == NULL:
+            self.put_back()
+            raise MemoryError
+        self.losses = training.losses = losses
         with nogil:
             status = program_train(program, training, steps)
         try:
             check_run(status, &training.batch)
-        except (IndexError, TypeError): # what take() refuses
+        except (IndexError, TypeError):     # what take() refuses
             self.undo()
             raise
         except BaseException:
             self.put_back()
             raise
-        self.put_back()
-        self.recorded.store_grads(program)
+        return 0
 
     @property
     def done(self):

@@ -235,6 +235,14 @@ def test_without_a_seed_shuffling_follows_pythons_random_module():
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_no_steps_change_nothing():
+    w = Value(2.0)
+    w.grad = 5.0
+    f = mc.compile(lambda x: x * w)
+    assert f.fit([1.0], optimizer=optim.Adam([w]), steps=0) == []
+    assert (w.data, w.grad) == (2.0, 5.0)
+
+
 def test_several_fits_go_on_where_the_last_ended(data):
     ours, plain = network(), network()
     f, g = mc.compile(squared_error(ours)), mc.compile(squared_error(plain))
@@ -383,7 +391,7 @@ def test_interrupting_leaves_the_parameters_of_a_whole_step(data):
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.1, send)
+    timer = threading.Timer(0.3, send)
     try:
         timer.start()
         with pytest.raises(KeyboardInterrupt):

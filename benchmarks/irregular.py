@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""A random straight-line function of scalar operations: what no tensor library likes.
+
+Generated as Python source, one operation a line, and executed over whichever names of operations
+it is given: on Values it is the loss of one sample, on JAX scalars it is what `vmap` takes.
+"""
+
+import random
+
+INPUTS = 8
+PARAMETERS = 50
+SLOTS = 32  # results that may still be used
+CONSTANTS = (0.5, -0.75, 1.25, 2.0)
+LARGEST = 4.0  # a result that might exceed it is squashed, so that nothing explodes
+BINARY = {"+": lambda a, b: a + b, "-": lambda a, b: a + b, "*": lambda a, b: a * b}
+CALLS = ("tanh", "sigmoid", "relu", "exp")
+
+
+def bound_of_call(name, bound):
+    """The largest magnitude of the result, from the argument's."""
+    if name == "exp":
+        return 2.7182818 ** min(bound, 1.3)
+    return bound if name == "relu" else min(bound, 1.0)
+
+
+def source(operations, seed=5):
+    """The text of `f(x, p, tanh, sigmoid, relu, exp)`: `operations` lines and a return.
+
+    A result takes the slot of its first operand, so that every operation counts in the end. Each
+    line's largest magnitude is tracked from those of its operands; inputs and parameters: 1.
+    """
+    rng = random.Random(seed)
+    lines = [f"def f(x, p, {', '.join(CALLS)}):"]
+    slots = [(f"x[{k % INPUTS}]", 1.0) for k in range(SLOTS)]
+    unread = [(f"p[{k}]", 1.0) for k in range(PARAMETERS)]
+
+    def other_operand():
+        kind = rng.random()
+        if kind < 0.6:
+            return slots[rng.randrange(SLOTS)]
+        if kind < 0.9:
+            return unread.pop() if unread else (f"p[{rng.randrange(PARAMETERS)}]", 1.0)
+        constant = rng.choice(CONSTANTS)
+        return f"({constant})", abs(constant)
+
+    last = operations - SLOTS - 1  # the rest goes into the mean of the slots and its square
+    for k in range(last):
+        slot = k % SLOTS
+        name, bound = slots[slot]
+        if bound > LARGEST:
+            symbol = rng.choice(("tanh", "sigmoid"))
+        else:
+            symbol = rng.choice((*"+-***", *CALLS))
+        if symbol == "exp" and bound > 1.3:
+            symbol = "tanh"
+        if symbol in BINARY:
+            other, other_bound = other_operand()
+            text, bound = f"{name} {symbol} {other}", BINARY[symbol](bound, other_bound)
+        else:
+            text, bound = f"{symbol}({name})", bound_of_call(symbol, bound)
+        lines.append(f"    v{k} = {text}")
+        slots[slot] = (f"v{k}", bound)
+    lines.append(f"    mean = ({' + '.join(name for name, _ in slots)}) * {1 / SLOTS}")
+    lines.append("    return mean * mean")
+    return "\n".join(lines) + "\n"
+
+
+def function(operations):
+    """The function itself."""
+    space = {}
+    exec(compile(source(operations), f"<{operations} random operations>", "exec"), space)
+    return space["f"]
+
+
+def numbers(samples=256, seed=6):
+    """(inputs of every sample, parameters), all from -1 to 1."""
+    rng = random.Random(seed)
+    inputs = [[rng.uniform(-1, 1) for _ in range(INPUTS)] for _ in range(samples)]
+    return inputs, [rng.uniform(-1, 1) for _ in range(PARAMETERS)]
