@@ -181,12 +181,15 @@ FUNCTIONS = {
     "log": math.log,
     "log1p": math.log1p,
     "tanh": math.tanh,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "atan": math.atan,
+    "erf": math.erf,
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_vector_functions_are_the_librarys_within_three_units_in_the_last_place(level, name):
-    # Two of the three may be the library's own: glibc's tanh errs by up to 2.1.
+def test_vector_functions_are_the_librarys_within_two_units_in_the_last_place(level, name):
     rng = random.Random(3)
     xs = [rng.uniform(-30, 30) for _ in range(3000)] + [rng.uniform(-1, 1) for _ in range(3000)]
     xs += [rng.choice([-1, 1]) * 10 ** rng.uniform(-320, 2.8) for _ in range(3000)]
@@ -199,12 +202,12 @@ def test_vector_functions_are_the_librarys_within_three_units_in_the_last_place(
         try:
             expected.append(FUNCTIONS[name](x))
         except OverflowError:
-            expected.append(math.inf)
+            expected.append(math.copysign(math.inf, x) if name == "sinh" else math.inf)
     results = np.asarray(mc.compile(lambda x: getattr(x, name)())(xs))
     expected = np.array(expected)
     with np.errstate(invalid="ignore"):
         distance = np.abs(results - expected) / np.spacing(np.abs(expected))
-    assert np.all((results == expected) | (distance <= 3))
+    assert np.all((results == expected) | (distance <= 2))
 
 
 SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -5e-324, 1e308, -1e308, 1.0, -1.0]
