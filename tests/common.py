@@ -336,3 +336,15 @@ def assert_one_line(run, status=2):
     assert run.stdout == ""
     assert run.stderr.count("\n") == 1 and run.stderr.endswith("\n"), run.stderr
     assert run.stderr.startswith(PROGRAM)
+
+
+def resident():
+    """Bytes of memory that this process has at the moment."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+needs_proc = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="reads /proc, which says nothing about us under a sanitizer's allocator",
+)

@@ -2,14 +2,13 @@
 """What lives, what dies, and what is left over: nodes, handles, Python objects, memory."""
 
 import gc
-import os
 import random
 import sys
 import threading
 import weakref
 
 import pytest
-from common import closure_node, run_python
+from common import closure_node, needs_proc, resident, run_python
 
 from micrograd_c import Value, dot, nn, tape_stats, topological_sort
 
@@ -366,17 +365,6 @@ def test_finalizers_may_use_the_engine(restless):
 
 
 # -- memory --------------------------------------------------------------------------------------
-
-
-def resident():
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * 4096
-
-
-needs_proc = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="reads /proc, which says nothing about us under a sanitizer's allocator",
-)
 
 
 @needs_proc
