@@ -5,6 +5,7 @@ Generated as Python source, one operation a line, and executed over whichever na
 it is given: on Values it is the loss of one sample, on JAX scalars it is what `vmap` takes.
 """
 
+import math
 import random
 
 INPUTS = 8
@@ -12,6 +13,7 @@ PARAMETERS = 50
 SLOTS = 32  # results that may still be used
 CONSTANTS = (0.5, -0.75, 1.25, 2.0)
 LARGEST = 4.0  # a result that might exceed it is squashed, so that nothing explodes
+EXP_LARGEST = 1.3
 BINARY = {"+": lambda a, b: a + b, "-": lambda a, b: a + b, "*": lambda a, b: a * b}
 CALLS = ("tanh", "sigmoid", "relu", "exp")
 
@@ -19,7 +21,7 @@ CALLS = ("tanh", "sigmoid", "relu", "exp")
 def bound_of_call(name, bound):
     """The largest magnitude of the result, from the argument's."""
     if name == "exp":
-        return 2.7182818 ** min(bound, 1.3)
+        return math.exp(bound)
     return bound if name == "relu" else min(bound, 1.0)
 
 
@@ -38,6 +40,8 @@ def source(operations, seed=5):
         kind = rng.random()
         if kind < 0.6:
             return slots[rng.randrange(SLOTS)]
+        if kind < 0.7:
+            return f"x[{rng.randrange(INPUTS)}]", 1.0
         if kind < 0.9:
             return unread.pop() if unread else (f"p[{rng.randrange(PARAMETERS)}]", 1.0)
         constant = rng.choice(CONSTANTS)
@@ -50,8 +54,8 @@ def source(operations, seed=5):
         if bound > LARGEST:
             symbol = rng.choice(("tanh", "sigmoid"))
         else:
-            symbol = rng.choice((*"+-***", *CALLS))
-        if symbol == "exp" and bound > 1.3:
+            symbol = rng.choice((*"++--****", *CALLS))
+        if symbol == "exp" and bound > EXP_LARGEST:
             symbol = "tanh"
         if symbol in BINARY:
             other, other_bound = other_operand()
