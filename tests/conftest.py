@@ -9,7 +9,7 @@ import pytest
 
 from micrograd_c import _core, accumulate_grads
 
-# So that common.py is found wherever this folder lies, in each of pytest's import modes.
+# So that common.py and pages.py are found wherever this folder lies, in each of pytest's modes.
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("common")
 
