@@ -13,6 +13,7 @@ from .measure import Row, Settings, agree, collector_paused, compare, paired_row
 from .reference import with_deep_stack
 
 OURS, LESSON = "micrograd_c", "lesson's engine"
+PACKAGES = {"jax": "jax", "jax-pool": "jax", "torch": "torch", "numpy": "numpy"}
 SLOW = 100_000  # operations that the lesson's engine takes seconds to record: no warm-up for it
 
 TITLES = {
@@ -29,7 +30,7 @@ TITLES = {
     "peer": f"Peers, each in a process of its own: the peer / {OURS}\n"
     f"(torch and jax: beside {OURS}.nn; the others: the same script on both)",
     "compiled": f"Compiled training, per step: the other / {OURS}.compile\n"
-    "(one thread and double precision on both sides)",
+    "(double precision; one thread on both sides but where a line says otherwise)",
 }
 
 
@@ -293,7 +294,7 @@ def peer_rows(peer, settings):
 def compiled_rows(peer, settings):
     if peer == "c" and cloop.compiler() is None:
         raise Unavailable("no C compiler")
-    if peer in ("jax", "torch") and importlib.util.find_spec(peer) is None:
+    if peer in PACKAGES and importlib.util.find_spec(PACKAGES[peer]) is None:
         raise Unavailable("not installed")
     budget = "quick" if settings is measure.QUICK else "full"
     return [Row(**row) for row in measure.run_child("compiled", peer, budget)]

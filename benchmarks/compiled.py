@@ -9,18 +9,25 @@ import functools
 import json
 import os
 
-PEERS = ("c", "jax", "torch")
-NAMES = {"c": "hand-written C", "jax": "JAX jit and scan", "torch": "PyTorch eager"}
+PEERS = ("c", "jax", "jax-pool", "torch", "numpy")
+NAMES = {
+    "c": "hand-written C",
+    "jax": "JAX jit and scan",
+    "jax-pool": "JAX, all threads",
+    "torch": "PyTorch eager",
+}
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 FIRST = 5  # losses that must agree
 STEPS = {"lesson": 20_000, "moons": 2000, "wide": 100, "digits": 440}  # of a call
 OPERATIONS = 300  # of the irregular graph: XLA's time to compile grows with their square
 SAMPLES = 100_000  # for two threads
+EPOCHS = 40  # of the digits, before the images held out are shown
+PREPARED = 2000  # operations of the irregular graph that is only made ready
 
 
 def peer_of(peer, name, task, by_call=False):
-    """The peer's training of a task, or None where it has none."""
-    if peer == "jax":
+    """The peer's training of a task."""
+    if peer in ("jax", "jax-pool"):
         from . import compiled_jax
 
         return compiled_jax.Training(task, by_call)
@@ -30,7 +37,7 @@ def peer_of(peer, name, task, by_call=False):
         return compiled_torch.Training(task)
     from . import handwritten
 
-    return handwritten.Training(name, task) if name != "digits" else None
+    return handwritten.Training(name, task)
 
 
 def training_row(peer, name, settings, by_call=False):
@@ -39,8 +46,6 @@ def training_row(peer, name, settings, by_call=False):
     from .measure import agree, compare
 
     theirs = peer_of(peer, name, tasks.TASKS[name](), by_call)
-    if theirs is None:
-        return None
     ours = tasks.Ours(tasks.TASKS[name](), by_call)
     title = f"{name} step, {'one jax.jit call' if by_call else NAMES[peer]}"
     agree(title, list(theirs.train(FIRST)), ours.train(FIRST), rel_tol=1e-8)
@@ -54,8 +59,8 @@ def training_row(peer, name, settings, by_call=False):
     )
 
 
-def irregular_row(settings):
-    """A random graph of scalar operations, 256 samples: value and gradients."""
+def irregular_rows(settings):
+    """A random graph of scalar operations, 256 samples: value and gradients; and getting there."""
     import jax
     from jax import numpy as jnp
 
@@ -73,37 +78,121 @@ def irregular_row(settings):
     calls = (Value.tanh, Value.sigmoid, Value.relu, Value.exp)
     ours = micrograd_c.compile(lambda x: function(x, parameters, *calls), threads=1)
     data = buffer(inputs)
+    p, x = jnp.array(numbers), jnp.array(inputs)
 
     def mean(p, x):
         names = (jnp.tanh, jax.nn.sigmoid, jax.nn.relu, jnp.exp)
         return jax.vmap(lambda sample: function(sample, p, *names))(x).mean()
 
-    theirs = jax.jit(jax.value_and_grad(mean))
-    p, x = jnp.array(numbers), jnp.array(inputs)
+    def make_theirs():
+        # A new function each time: jit keeps what it has compiled for one that it knows.
+        fresh = jax.jit(jax.value_and_grad(lambda p, x: mean(p, x)))
+        return fresh.lower(p, x).compile()
+
+    def make_ours():
+        micrograd_c.compile(lambda x: function(x, parameters, *calls)).value_and_grad(data)
+
+    theirs = make_theirs()
     loss, gradients = theirs(p, x)
     title = f"{OPERATIONS} random operations, jax.jit"
     agree(title, [float(loss)], [ours.value_and_grad(data)], rel_tol=1e-8)
     agree(title, gradients.tolist(), [value.grad for value in parameters], rel_tol=1e-7)
-    return compare(
+    run = compare(
         title,
         lambda: jax.block_until_ready(theirs(p, x)),
         lambda: ours.value_and_grad(data),
         settings,
     )
+    title = f"{OPERATIONS} operations, ready, jax.jit"
+    return [run, compare(title, make_theirs, make_ours, settings, first_calls=1, second_calls=10)]
 
 
-def gpt_row(settings):
-    """The scalar GPT's training step, a name a step: the lesson's engine over ours, compiled."""
+def gpt_row(peer, settings):
+    """The scalar GPT's training step, a name a step: the peer's over ours, compiled."""
     from . import compiled_gpt, gpt
     from .measure import agree, compare
-    from .reference import Value
 
-    theirs, ours = gpt.Training(Value), compiled_gpt.Training()
-    title = "scalar GPT step, lesson's engine"
+    if peer == "torch":
+        from . import gpt_torch
+
+        title, theirs = "GPT step, PyTorch tensors", gpt_torch.Training()
+    elif peer == "numpy":
+        from . import gpt_numpy
+
+        title, theirs = "GPT step, NumPy derived by hand", gpt_numpy.Training()
+    else:
+        from .reference import Value
+
+        title, theirs = "GPT step, lesson's engine", gpt.Training(Value)
+    ours = compiled_gpt.Training()
     agree(title, [theirs.step() for _ in range(2)], [ours.step() for _ in range(2)], rel_tol=1e-7)
     for length in range(gpt.CONTEXT):  # a program for each, recorded before anything is timed
         ours.f.value_and_grad([[float(gpt.BOUNDARY)] * (length + 2)])
-    return compare(title, theirs.step, ours.step, settings, first_calls=1, second_calls=10)
+    # Both see the same names: as many a turn, but for the engine that takes a second for ten.
+    calls = 1 if peer == "lesson" else 50
+    return compare(
+        title, theirs.step, ours.step, settings, first_calls=calls, second_calls=max(calls, 10)
+    )
+
+
+def held_out_row(settings):
+    """The digits that neither side has trained on, in percent right, and no time at all."""
+    from . import compiled_torch
+    from . import compiled_workloads as tasks
+    from .measure import Row
+
+    images, labels = tasks.digit_images()
+    images, labels = images[-tasks.HELD_OUT :], labels[-tasks.HELD_OUT :]
+    task = tasks.digits()
+    theirs, ours = compiled_torch.Training(task), tasks.Ours(task)
+    for training in theirs, ours:
+        training.train(EPOCHS * task.batches)
+    shares = theirs.right_share(images, labels), tasks.right_share(task.model, images, labels)
+    ratio = shares[0] / shares[1]
+    title = f"digits held out, {EPOCHS} epochs, PyTorch"
+    return Row(title, ratio, ratio, ratio, 100 * shares[0], 100 * shares[1], "%", 1)
+
+
+def preparation_rows(settings):
+    """Recording, optimising and a first run on one sample, over one eager call of the function.
+
+    The eager call is the same function on the same sample, its graph dropped.
+    """
+    import micrograd_c
+    from micrograd_c import Value
+
+    from . import compiled_gpt, gpt, irregular
+    from . import compiled_workloads as tasks
+    from .measure import compare
+
+    inputs, numbers = irregular.numbers()
+    parameters = [Value(number) for number in numbers]
+    function = irregular.function(PREPARED)
+    calls = (Value.tanh, Value.sigmoid, Value.relu, Value.exp)
+    language = compiled_gpt.Training()
+    name = [float(token) for token in gpt.tokens_of(language.names[0])]
+    lesson, wide = tasks.lesson(), tasks.wide()
+    functions = [
+        ("lesson's network", lesson.loss, (lesson.inputs[0], lesson.targets[0])),
+        ("2-64-64-1", wide.loss, (wide.inputs[0], wide.targets[0])),
+        (f"{PREPARED:,} operations", lambda x: function(x, parameters, *calls), (inputs[0],)),
+        (f"GPT, {len(name) - 2} letters", language.loss, (name,)),
+    ]
+    rows = []
+    for title, loss, sample in functions:
+        values = [
+            [Value(x) for x in part] if isinstance(part, list) else Value(part) for part in sample
+        ]
+        row = compare(
+            f"ready / one eager call, {title}",
+            lambda loss=loss, sample=sample: micrograd_c.compile(loss)(
+                *([part] for part in sample)
+            ),
+            lambda loss=loss, values=values: loss(*values),
+            settings,
+        )
+        rows.append(row)
+    return rows
 
 
 def threads_row(settings):
@@ -127,21 +216,28 @@ def threads_row(settings):
 def rows_of(peer, settings):
     """All rows of a peer; of 'lesson', what needs no other library."""
     if peer == "lesson":
-        return [gpt_row(settings), threads_row(settings)]
-    names = ["lesson", "moons", "wide"]
-    if peer != "c":
-        import importlib.util
+        return [gpt_row(peer, settings), threads_row(settings), *preparation_rows(settings)]
+    if peer == "numpy":
+        return [gpt_row(peer, settings)]
+    if peer == "jax-pool":
+        return [training_row(peer, "wide", settings)]
+    import importlib.util
 
-        names += ["digits"] if importlib.util.find_spec("sklearn") else []
-    rows = [training_row(peer, name, settings) for name in names]
+    names = ["lesson", "moons", "wide"]
+    has_digits = importlib.util.find_spec("sklearn") is not None
+    rows = [training_row(peer, name, settings) for name in names + ["digits"] * has_digits]
     if peer == "jax":
-        rows += [training_row(peer, "moons", settings, by_call=True), irregular_row(settings)]
+        rows += [training_row(peer, "moons", settings, by_call=True), *irregular_rows(settings)]
+    if peer == "torch":
+        rows += [held_out_row(settings)] * has_digits + [gpt_row(peer, settings)]
     return rows
 
 
 def main(argv):
     """Arguments: the peer, 'quick' or 'full'; prints its rows as one line of JSON."""
     peer, budget = argv
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
     if peer == "jax":
         os.environ["XLA_FLAGS"] = ONE_THREAD
     from . import measure

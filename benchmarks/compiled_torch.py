@@ -56,3 +56,9 @@ class Training:
         """`steps` more steps; their losses."""
         count = len(self.inputs)
         return [self.step(self.inputs[k % count], self.targets[k % count]) for k in range(steps)]
+
+    def right_share(self, images, labels):
+        """The share of images whose label has the highest score."""
+        with torch.no_grad():
+            scores = self.model(torch.tensor(images, dtype=torch.float64))
+        return (scores.argmax(1) == torch.tensor(labels)).double().mean().item()

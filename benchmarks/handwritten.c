@@ -311,3 +311,117 @@ void wide(double *parameters, const double *points, const double *labels, double
 {
     hinge_training(64, 1000, 40, parameters, points, labels, rate, steps, losses);
 }
+
+/* -- digits: 64-32-10 tanh, softmax cross-entropy, Adam, minibatches of 64 in order ------------ */
+
+#define PIXELS 64
+#define HIDDEN 32
+#define DIGITS 10
+#define PADDED 16 /* scores: whole vectors; what is beyond the digits has no chance */
+#define MINIBATCH 64
+#define MINIBATCHES 22
+#define AT_B1 (PIXELS * HIDDEN)
+#define AT_IN2 (AT_B1 + HIDDEN)
+#define AT_B2 (AT_IN2 + HIDDEN * PADDED)
+#define ALL (AT_B2 + PADDED)
+#define GIVEN ((PIXELS + 1) * HIDDEN + (HIDDEN + 1) * DIGITS)
+#define NO_CHANCE -600.0 /* its exp is below every rounding error, and still a normal number */
+
+/* Where the k-th given parameter stands while training: weights by input. */
+static int place_of(int k)
+{
+    if (k < AT_B1) return k % PIXELS * HIDDEN + k / PIXELS;
+    if (k < AT_IN2) return k;
+    k -= AT_IN2;
+    if (k < HIDDEN * DIGITS) return AT_IN2 + k % HIDDEN * PADDED + k / HIDDEN;
+    return AT_B2 + k - HIDDEN * DIGITS;
+}
+
+/* One image's loss; its scores become their adjoints. */
+INLINE double cross_entropy(double *scores, int label)
+{
+    double top = scores[0];
+    for (int k = 1; k < DIGITS; k++)
+        top = scores[k] > top ? scores[k] : top;
+    double loss = top - scores[label];
+    vec *s = (vec *)scores, total = {};
+    UNROLL for (int v = 0; v < PADDED / LANES; v++) {
+        s[v] = exp_vec(s[v] - top);
+        total += s[v];
+    }
+    double sum = sum_lanes(total);
+    UNROLL for (int v = 0; v < PADDED / LANES; v++)
+        s[v] *= 1.0 / (sum * MINIBATCH);
+    scores[label] -= 1.0 / MINIBATCH;
+    return loss + __builtin_log(sum);
+}
+
+/* `parameters`: as given, then Adam's two moments of each, then its steps so far. */
+void digits(double *parameters, const double *images, const double *labels, double rate,
+            long steps, double *losses)
+{
+    const double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+    static _Alignas(64) double p[ALL], g[ALL], m[ALL], v[ALL], w2[PADDED * HIDDEN];
+    static _Alignas(64) double h[MINIBATCH * HIDDEN], dh[MINIBATCH * HIDDEN];
+    static _Alignas(64) double scores[MINIBATCH * PADDED];
+    double *moments = parameters + GIVEN, *count = parameters + 3 * GIVEN;
+    memset(p, 0, sizeof p);
+    memset(m, 0, sizeof m);
+    memset(v, 0, sizeof v);
+    for (int k = DIGITS; k < PADDED; k++)
+        p[AT_B2 + k] = NO_CHANCE;
+    for (int k = 0; k < GIVEN; k++) {
+        p[place_of(k)] = parameters[k];
+        m[place_of(k)] = moments[k];
+        v[place_of(k)] = moments[GIVEN + k];
+    }
+    for (long step = 0; step < steps; step++) {
+        const long first = step % MINIBATCHES * MINIBATCH;
+        const double *x = images + first * PIXELS;
+        const int wide = HIDDEN / LANES, narrow = PADDED / LANES;
+        double loss = 0.0;
+        multiply(MINIBATCH, PIXELS, wide, (struct matrix){x, PIXELS, 1}, (vec *)p,
+                 (vec *)(p + AT_B1), 0, (vec *)h, 0);
+        for (int k = 0; k < MINIBATCH * wide; k++)
+            ((vec *)h)[k] = tanh_vec(((vec *)h)[k]);
+        multiply(MINIBATCH, HIDDEN, narrow, (struct matrix){h, HIDDEN, 1}, (vec *)(p + AT_IN2),
+                 (vec *)(p + AT_B2), 0, (vec *)scores, 0);
+        for (int s = 0; s < MINIBATCH; s++)
+            loss += cross_entropy(scores + s * PADDED, (int)labels[first + s]);
+        losses[step] = loss / MINIBATCH;
+
+        for (int o = 0; o < DIGITS; o++)
+            for (int i = 0; i < HIDDEN; i++)
+                w2[o * HIDDEN + i] = p[AT_IN2 + i * PADDED + o];
+        multiply(HIDDEN, MINIBATCH, narrow, (struct matrix){h, 1, HIDDEN}, (vec *)scores, 0, 0,
+                 (vec *)(g + AT_IN2), 0);
+        multiply(MINIBATCH, DIGITS, wide, (struct matrix){scores, PADDED, 1}, (vec *)w2, 0, 0,
+                 (vec *)dh, 0);
+        memset(g + AT_B1, 0, HIDDEN * sizeof *g);
+        memset(g + AT_B2, 0, PADDED * sizeof *g);
+        for (int s = 0; s < MINIBATCH; s++) {
+            for (int k = 0; k < HIDDEN; k++) {
+                double value = h[s * HIDDEN + k];
+                g[AT_B1 + k] += dh[s * HIDDEN + k] *= 1.0 - value * value;
+            }
+            for (int k = 0; k < PADDED; k++)
+                g[AT_B2 + k] += scores[s * PADDED + k];
+        }
+        multiply(PIXELS, MINIBATCH, wide, (struct matrix){x, 1, PIXELS}, (vec *)dh, 0, 0, (vec *)g,
+                 0);
+
+        *count += 1.0;
+        const double pace = rate / (1.0 - __builtin_pow(beta1, *count));
+        const double unbias = 1.0 / __builtin_sqrt(1.0 - __builtin_pow(beta2, *count));
+        for (int k = 0; k < ALL; k++) {
+            m[k] = beta1 * m[k] + (1.0 - beta1) * g[k];
+            v[k] = beta2 * v[k] + (1.0 - beta2) * g[k] * g[k];
+            p[k] -= pace * m[k] / (__builtin_sqrt(v[k]) * unbias + eps);
+        }
+    }
+    for (int k = 0; k < GIVEN; k++) {
+        parameters[k] = p[place_of(k)];
+        moments[k] = m[place_of(k)];
+        moments[GIVEN + k] = v[place_of(k)];
+    }
+}

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import cloop
 
 SOURCE = Path(__file__).parent / "handwritten.c"
-FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 DOUBLES = ctypes.c_void_p
 
 
@@ -20,7 +20,7 @@ def build():
     # The directory goes at once: a loaded library needs its file no more.
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "handwritten.so")
-        command = [*cloop.compiler(), *FLAGS, str(SOURCE), "-o", str(library)]
+        command = [*cloop.compiler(), *FLAGS, str(SOURCE), "-o", str(library), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True)
             return ctypes.CDLL(str(library))
@@ -42,6 +42,8 @@ class Training:
         parameters = []
         for matrix, biases in task.weights():
             parameters += [w for row in matrix for w in row] + biases
+        if task.optimizer == "Adam":  # two moments for each, and the number of steps
+            parameters += [0.0] * (2 * len(parameters) + 1)
         self.parameters = doubles(parameters)
         inputs = task.inputs
         if task.penalty:  # the networks whose biases are weights of an input that is always 1

@@ -55,7 +55,7 @@ QUICK = Settings(
 class Row:
     """One line of the table: a ratio with its spread, and the two figures it came from.
 
-    `unit` of `first` and `second` is 's' or 'B'.
+    `unit` of `first` and `second` is 's', 'B' or '%'.
     """
 
     name: str

@@ -45,6 +45,8 @@ def scaled(number, unit):
     """A figure of this run in three digits and its unit."""
     if unit == "B":
         return f"{number:,.0f} B"
+    if unit == "%":
+        return f"{number:.1f} %"
     for limit, factor, name in SCALES:
         if number < limit:
             return f"{three_digits(number * factor)} {name}"
