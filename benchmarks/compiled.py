@@ -183,11 +183,10 @@ def preparation_rows(settings):
         values = [
             [Value(x) for x in part] if isinstance(part, list) else Value(part) for part in sample
         ]
+        batch = [[part] for part in sample]
         row = compare(
             f"ready / one eager call, {title}",
-            lambda loss=loss, sample=sample: micrograd_c.compile(loss)(
-                *([part] for part in sample)
-            ),
+            lambda loss=loss, batch=batch: micrograd_c.compile(loss)(*batch),
             lambda loss=loss, values=values: loss(*values),
             settings,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scalar GPT of gpt.py in NumPy, its gradients derived by hand: no autograd, no Python per number."""
+"""The scalar GPT of gpt.py in NumPy, its gradients derived by hand."""
 
 import numpy as np
 

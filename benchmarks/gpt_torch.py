@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scalar GPT of gpt.py in PyTorch tensors: the same weights, names and Adam, whole names at once."""
+"""The scalar GPT of gpt.py in PyTorch tensors, all positions of a name at once."""
 
 import torch
 
@@ -36,7 +36,9 @@ class Training:
             tensor, (model.tokens, model.positions, model.head)
         )
         self.blocks = [[tensor(matrix) for matrix in block.matrices()] for block in model.blocks]
-        parameters = [self.tokens, self.positions, self.head, *sum(self.blocks, [])]
+        parameters = [self.tokens, self.positions, self.head]
+        for matrices in self.blocks:
+            parameters += matrices
         self.optimizer = torch.optim.Adam(parameters, lr=0.01, betas=(0.9, 0.99), eps=1e-8)
         self.future = torch.full((gpt.CONTEXT, gpt.CONTEXT), -torch.inf).double().triu(1)
 

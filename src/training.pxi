@@ -4,6 +4,30 @@
 cdef enum:
     LOSSES_AT_ONCE = 65536      # steps for which there is room, whatever number is asked for
 
+cdef struct Place:
+    uintptr_t row           # address of the number in the program; UINTPTR_MAX: it does not read it
+    size_t k                # index into optimizer.values
+
+cdef int by_row(const void *first, const void *second) noexcept nogil:
+    cdef const Place *a = <const Place *>first
+    cdef const Place *b = <const Place *>second
+    if a.row != b.row:
+        return -1 if a.row < b.row else 1
+    return -1 if a.k < b.k else 1
+
+cdef inline uint32_t node_of(list values, size_t k) noexcept:
+    return anchor_of(<PyObject *>PyList_GET_ITEM(values, <Py_ssize_t>k)).index
+
+cdef inline void keep(double **to, const double *numbers, size_t n) noexcept:
+    if numbers != NULL:
+        memcpy(to[0], numbers, n * sizeof(double))
+        to[0] += n
+
+cdef inline void bring_back(double **kept, double *numbers, size_t n) noexcept:
+    if numbers != NULL:
+        memcpy(numbers, kept[0], n * sizeof(double))
+        kept[0] += n
+
 @cython.final
 cdef class Session:
     """One call of fit: what is being trained, on what, and how far it is.
@@ -20,8 +44,9 @@ cdef class Session:
     cdef double *memory     # moments, by place; then numbers of parameters that the function does not read
     cdef double *losses
     cdef uint32_t *order
-    cdef list placed        # indices into optimizer.values, by place
-    cdef list before        # data and grad of every Value concerned, moments, steps
+    cdef Place *places      # of optimizer.values, in the order of the stretches
+    cdef double *before     # data and grad of every Value concerned, then moments
+    cdef uint64_t steps_before
 
     def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
                  bint shuffle, uint64_t seed, int threads):
@@ -30,7 +55,9 @@ cdef class Session:
         self.program = recorded.program(True)
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
-        if self.memory == NULL or self.stretches == NULL:
+        self.places = <Place *>malloc(n * sizeof(Place))
+        self.before = <double *>malloc((2 * len(recorded.parameters) + 5 * n + 1) * sizeof(double))
+        if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
         self.training.batch = new_batch(arguments, threads)
         self.training.batch.is_mean = is_mean
@@ -46,13 +73,15 @@ cdef class Session:
             self.training.shuffle = shuffle
             self.training.random = seed
         self.place(n)
-        self.before = self.snapshot()
+        self.snapshot()
         self.fetch()
 
     def __dealloc__(self):
         free(self.losses)
         free(self.memory)
         free(self.stretches)
+        free(self.places)
+        free(self.before)
         free(self.order)
 
     cdef int place(self, size_t n) except -1:
@@ -61,24 +90,25 @@ cdef class Session:
         cdef double *p
         cdef double *last = NULL
         cdef size_t k, idle = 0
+        cdef Place *place
         cdef Stretch *stretch = NULL
-        rows = []
-        for k, value in enumerate(self.optimizer.values):
-            index = index_of.get(id(value))
-            p = NULL if index is None else program_parameter(self.program, index)
-            rows.append((<uintptr_t>p if p != NULL else 0, k))
-        rows.sort(key=lambda row: (row[0] == 0, row))
-        self.placed = [k for _, k in rows]
         for k in range(n):
-            p = <double *><uintptr_t>rows[k][0]
-            if p == NULL:       # the function does not read it: its gradient is 0
+            index = index_of.get(id(self.optimizer.values[k]))
+            p = NULL if index is None else program_parameter(self.program, index)
+            self.places[k].row = <uintptr_t>p if p != NULL else UINTPTR_MAX
+            self.places[k].k = k
+        qsort(self.places, n, sizeof(Place), by_row)
+        for k in range(n):
+            place = &self.places[k]
+            p = <double *>place.row
+            if place.row == UINTPTR_MAX:    # the function does not read it: its gradient is 0
                 p = self.memory + 3 * n + idle
                 idle += 1
-            if stretch == NULL or p != last + 1 or (idle == 1 and rows[k][0] == 0):
+            if stretch == NULL or p != last + 1 or idle == 1:
                 stretch = &self.stretches[self.training.n_stretches]
                 self.training.n_stretches += 1
                 stretch.p = p
-                stretch.grads = p + self.program.plan.n_once if rows[k][0] != 0 else self.memory + 4 * n
+                stretch.grads = p + self.program.plan.n_once if idle == 0 else self.memory + 4 * n
                 stretch.first = k
             stretch.size += 1
             last = p
@@ -91,49 +121,55 @@ cdef class Session:
             self.training.moments.v_max = self.memory + 2 * n
         return 0
 
-    cdef list snapshot(self):
+    cdef int snapshot(self) except -1:
+        """Keeps what undo() brings back."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t k, n = len(optimizer.values)
-        values = [*self.recorded.parameters, *optimizer.values]
-        numbers = [(value, tape.value[(<Handle>value).anchor.index],
-                    tape_adjoint(&tape, (<Handle>value).anchor.index)) for value in values]
-        moments = [(optimizer.moments.m[k] if optimizer.moments.m != NULL else 0.0,
-                    optimizer.moments.v[k] if optimizer.moments.v != NULL else 0.0,
-                    optimizer.moments.v_max[k] if optimizer.moments.v_max != NULL else 0.0) for k in range(n)]
-        return [numbers, moments, optimizer.moments.steps]
+        cdef size_t n = len(optimizer.values)
+        cdef double *to = self.before
+        cdef list values
+        cdef size_t k
+        for values in (self.recorded.parameters, optimizer.values):
+            for k in range(<size_t>PyList_GET_SIZE(values)):
+                to[0] = tape.value[node_of(values, k)]
+                to[1] = tape_adjoint(&tape, node_of(values, k))
+                to += 2
+        keep(&to, optimizer.moments.m, n)
+        keep(&to, optimizer.moments.v, n)
+        keep(&to, optimizer.moments.v_max, n)
+        self.steps_before = optimizer.moments.steps
+        return 0
 
     def undo(self):
         """Brings back the parameters, their grads and the optimiser as they were at the start."""
         cdef Optimizer optimizer = self.optimizer
-        cdef uint32_t i
-        numbers, moments, steps = self.before
-        for value, data, grad in numbers:
-            i = (<Handle>value).anchor.index
-            tape.value[i] = data
-            tape_set_adjoint(&tape, i, grad)
-        for k, (m, v, v_max) in enumerate(moments):
-            if optimizer.moments.m != NULL:
-                optimizer.moments.m[<size_t>k] = m
-            if optimizer.moments.v != NULL:
-                optimizer.moments.v[<size_t>k] = v
-            if optimizer.moments.v_max != NULL:
-                optimizer.moments.v_max[<size_t>k] = v_max
-        optimizer.moments.steps = steps
+        cdef size_t n = len(optimizer.values)
+        cdef double *kept = self.before
+        cdef list values
+        cdef size_t k
+        for values in (self.recorded.parameters, optimizer.values):
+            for k in range(<size_t>PyList_GET_SIZE(values)):
+                tape.value[node_of(values, k)] = kept[0]
+                tape_set_adjoint(&tape, node_of(values, k), kept[1])
+                kept += 2
+        bring_back(&kept, optimizer.moments.m, n)
+        bring_back(&kept, optimizer.moments.v, n)
+        bring_back(&kept, optimizer.moments.v_max, n)
+        optimizer.moments.steps = self.steps_before
 
     def fetch(self):
         """Reads the Values and the optimiser: at the start, and after anybody may have changed them."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = len(self.placed)
+        cdef size_t place, k, n = len(optimizer.values)
         cdef Stretch *stretch = self.stretches
         self.recorded.load(self.program)
         self.training.rule = optimizer.rule
         self.training.moments.steps = optimizer.moments.steps
         for place in range(n):
-            k = self.placed[place]
+            k = self.places[place].k
             while place >= stretch.first + stretch.size:
                 stretch += 1
             stretch.p[place - stretch.first] = (
-                tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(optimizer.values, k)).index])
+                tape.value[node_of(optimizer.values, k)])
             if optimizer.moments.m != NULL:
                 self.training.moments.m[place] = optimizer.moments.m[k]
             if optimizer.moments.v != NULL:
@@ -144,14 +180,14 @@ cdef class Session:
     def put_back(self):
         """Writes the numbers reached so far to the Values and to the optimiser."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = len(self.placed)
+        cdef size_t place, k, n = len(optimizer.values)
         cdef Stretch *stretch = self.stretches
         cdef uint32_t i
         for place in range(n):
-            k = self.placed[place]
+            k = self.places[place].k
             while place >= stretch.first + stretch.size:
                 stretch += 1
-            i = anchor_of(<PyObject *>PyList_GET_ITEM(optimizer.values, k)).index
+            i = node_of(optimizer.values, k)
             tape.value[i] = stretch.p[place - stretch.first]
             if optimizer.moments.m != NULL:
                 optimizer.moments.m[k] = self.training.moments.m[place]

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Losses of Values, for eager and compiled code alike; large logits overflow nowhere.
+
+Those that compare element by element take a Value (or a number) on each side, or two sequences of one
+length; of sequences they give the mean, as PyTorch does. Inside `compile` they are written for one
+sample, like everything there, and the batch is averaged by the compiled function.
+"""
+
+import functools
+
+from .engine import Value, dot, take
+from .engine import sum as sum_values
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "hinge_loss",
+    "l1_loss",
+    "log_softmax",
+    "mse_loss",
+    "softmax",
+]
+
+
+def mse_loss(predictions, targets):
+    """The mean of (prediction - target)².
+
+    `predictions`, `targets`: Values or numbers, or two sequences of them of one length.
+    ValueError for different lengths, or none at all; TypeError for one side alone being a sequence.
+    """
+    return mean_of_pairs("mse_loss", lambda p, t: (p - t) ** 2, predictions, targets)
+
+
+def l1_loss(predictions, targets):
+    """The mean of |prediction - target|; its derivative is 0 where they meet, as in PyTorch.
+
+    Arguments and errors as for `mse_loss`.
+    """
+    return mean_of_pairs("l1_loss", lambda p, t: abs(p - t), predictions, targets)
+
+
+def hinge_loss(scores, labels):
+    """The mean of max(0, 1 - label * score), for labels of -1 and 1 (Cortes and Vapnik, 1995).
+
+    Arguments and errors as for `mse_loss`.
+    """
+    return mean_of_pairs("hinge_loss", lambda s, y: (1 - y * s).relu(), scores, labels)
+
+
+def binary_cross_entropy_with_logits(logits, targets):
+    """The mean of -t log σ(z) - (1 - t) log(1 - σ(z)), for targets t from 0 to 1.
+
+    Computed as softplus(z) - t z, which is the same and overflows for no z. Arguments and errors
+    as for `mse_loss`.
+    """
+    return mean_of_pairs(
+        "binary_cross_entropy_with_logits", lambda z, t: z.softplus() - t * z, logits, targets
+    )
+
+
+def softmax(logits):
+    """exp(z_k) / sum of exp(z_i), as a list of Values: positive, and 1 in sum.
+
+    `logits`: a sequence of Values or numbers; ValueError if there are none.
+    """
+    powers = [z.exp() for z in shifted("softmax", logits)]
+    total = sum_values(powers)
+    return [power / total for power in powers]
+
+
+def log_softmax(logits):
+    """The logarithms of `softmax(logits)`, as a list of Values, also where that would round to 0.
+
+    `logits`: a sequence of Values or numbers; ValueError if there are none.
+    """
+    zs = shifted("log_softmax", logits)
+    total = log_of_sum_of_exps(zs)
+    return [z - total for z in zs]
+
+
+def cross_entropy(logits, target):
+    """-log softmax(logits)[target], or, for probabilities, -sum of p_k log softmax(logits)_k.
+
+    `logits`: a sequence of Values or numbers, one a class. `target`: the class's index, in a
+    compiled function also an input that holds it; or a sequence of each class's probability.
+    IndexError for an index that no class has; ValueError for another number of probabilities than
+    of classes, or no class at all.
+    """
+    zs = shifted("cross_entropy", logits)
+    if is_sequence(target):
+        probabilities = list(target)
+        expect_length("cross_entropy", "probabilities", len(zs), len(probabilities))
+        total = log_of_sum_of_exps(zs)
+        return -dot(probabilities, [z - total for z in zs])
+    if not isinstance(target, Value) and not 0 <= target < len(zs):
+        raise IndexError(
+            f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
+        )
+    return log_of_sum_of_exps(zs) - take(zs, target)
+
+
+def shifted(name, logits):
+    """The logits less the largest, which changes no probability and keeps exp from overflowing.
+
+    The largest is a node, not a number, so that a compiled function finds it anew for each sample;
+    what it passes back adds up to 0.
+    """
+    if not is_sequence(logits):
+        raise TypeError(f"{name}: expected a sequence of logits, got {type(logits).__name__}")
+    logits = [as_value(z) for z in logits]
+    if not logits:
+        raise ValueError(f"{name}: expected at least one logit, got none")
+    largest = functools.reduce(Value.maximum, logits)
+    return [z - largest for z in logits]
+
+
+def log_of_sum_of_exps(zs):
+    return sum_values([z.exp() for z in zs]).log()
+
+
+def mean_of_pairs(name, loss, predictions, targets):
+    """The loss of a pair, or the mean over two sequences."""
+    if is_sequence(predictions) != is_sequence(targets):
+        kinds = type(predictions).__name__, type(targets).__name__
+        raise TypeError(
+            f"{name}: expected two sequences or two numbers, got {kinds[0]}, {kinds[1]}"
+        )
+    if not is_sequence(predictions):
+        return loss(as_value(predictions), targets)
+    predictions, targets = list(predictions), list(targets)
+    expect_length(name, "targets", len(predictions), len(targets))
+    if not predictions:
+        raise ValueError(f"{name}: expected at least one prediction, got none")
+    losses = [loss(as_value(p), t) for p, t in zip(predictions, targets, strict=True)]
+    return sum_values(losses) / len(losses)
+
+
+def is_sequence(what):
+    """Whether it is iterated over; a Value and NumPy's 0-d arrays are numbers."""
+    return hasattr(what, "__iter__") and not isinstance(what, Value | str) and bool(shape_of(what))
+
+
+def shape_of(what):
+    return getattr(what, "shape", True)
+
+
+def as_value(number):
+    return number if isinstance(number, Value) else Value(number)
+
+
+def expect_length(name, what, expected, got):
+    if expected != got:
+        raise ValueError(f"{name}: expected {expected} {what}, got {got}")
