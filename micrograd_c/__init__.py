@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import engine, nn, optim
+from . import engine, losses, nn, optim
 from .compat import install, uninstall
 from .compiled import CompiledFunction, TraceError, compile  # noqa: F401
 from .engine import (
@@ -47,6 +47,7 @@ __all__ = [
     "engine",
     "gradcheck",
     "install",
+    "losses",
     "nn",
     "no_grad",
     "optim",

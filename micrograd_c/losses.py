@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Losses of Values, for eager and compiled code alike; large logits overflow nowhere.
+"""Losses of Values, for eager and compiled code alike; no logit is too large for them.
 
 Those that compare element by element take a Value (or a number) on each side, or two sequences of one
 length; of sequences they give the mean, as PyTorch does. Inside `compile` they are written for one
@@ -7,6 +7,7 @@ sample, like everything there, and the batch is averaged by the compiled functio
 """
 
 import functools
+import operator
 
 from .engine import Value, dot, take
 from .engine import sum as sum_values
@@ -23,7 +24,7 @@ __all__ = [
 
 
 def mse_loss(predictions, targets):
-    """The mean of (prediction - target)².
+    """The mean of (prediction - target)**2.
 
     `predictions`, `targets`: Values or numbers, or two sequences of them of one length.
     ValueError for different lengths, or none at all; TypeError for one side alone being a sequence.
@@ -48,7 +49,7 @@ def hinge_loss(scores, labels):
 
 
 def binary_cross_entropy_with_logits(logits, targets):
-    """The mean of -t log σ(z) - (1 - t) log(1 - σ(z)), for targets t from 0 to 1.
+    """The mean of -t log s(z) - (1 - t) log(1 - s(z)), s the sigmoid, for targets t from 0 to 1.
 
     Computed as softplus(z) - t z, which is the same and overflows for no z. Arguments and errors
     as for `mse_loss`.
@@ -83,7 +84,7 @@ def cross_entropy(logits, target):
 
     `logits`: a sequence of Values or numbers, one a class. `target`: the class's index, in a
     compiled function also an input that holds it; or a sequence of each class's probability.
-    IndexError for an index that no class has; ValueError for another number of probabilities than
+    IndexError for an index that no class has, TypeError for what is none; ValueError for another number of probabilities than
     of classes, or no class at all.
     """
     zs = shifted("cross_entropy", logits)
@@ -92,7 +93,7 @@ def cross_entropy(logits, target):
         expect_length("cross_entropy", "probabilities", len(zs), len(probabilities))
         total = log_of_sum_of_exps(zs)
         return -dot(probabilities, [z - total for z in zs])
-    if not isinstance(target, Value) and not 0 <= target < len(zs):
+    if not isinstance(target, Value) and not 0 <= operator.index(target) < len(zs):
         raise IndexError(
             f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
         )

@@ -6,7 +6,7 @@ import random
 import sys
 import time
 
-from .. import no_grad
+from .. import Value, no_grad
 from ..nn import MLP
 from .parser import PROGRAM, Parser, positive_integer, whole_number
 
@@ -15,10 +15,14 @@ LESSON_YS = [1.0, -1.0, -1.0, 1.0]
 
 
 def train_lesson(steps, seed):
-    """Four samples, 41 parameters, tanh; the loss is the sum of squared errors."""
+    """Four samples, 41 parameters, tanh; the loss is the sum of squared errors.
+
+    Returns the model and the losses.
+    """
     random.seed(seed)
     model = MLP(3, [4, 4, 1])
     print(f"The lesson's network: {len(model.parameters())} parameters, {steps} steps")
+    losses = []
     for step in range(steps):
         loss = sum((model(x) - y) ** 2 for x, y in zip(LESSON_XS, LESSON_YS, strict=True))
 
@@ -27,10 +31,12 @@ def train_lesson(steps, seed):
 
         for p in model.parameters():
             p.data -= 0.05 * p.grad
+        losses.append(loss.data)
         if step % 10 == 0 or step == steps - 1:
             print(f"Step {step:2d}: loss = {loss.data:.6f}")
     for x, y in zip(LESSON_XS, LESSON_YS, strict=True):
         print(f"  pred={model(x).data:+.3f}, target={y:+.1f}")
+    return model, losses
 
 
 def make_moons(n, noise=0.1):
@@ -56,11 +62,15 @@ def moons_loss(model, points, labels):
 
 
 def train_moons(steps, seed):
-    """100 points, 337 parameters, ReLU; the step size falls from 1 to 0.1."""
+    """100 points, 337 parameters, ReLU; the step size falls from 1 to 0.1.
+
+    Returns the model, the losses, the points and their labels.
+    """
     random.seed(seed)
     points, labels = make_moons(100)
     model = MLP(2, [16, 16, 1], activation="relu", output_activation="linear")
     print(f"Two moons: {len(model.parameters())} parameters, {len(points)} points, {steps} steps")
+    losses = []
     with ProgressBar(steps) as bar:
         for step in range(steps):
             loss, right = moons_loss(model, points, labels)
@@ -71,11 +81,26 @@ def train_moons(steps, seed):
             learning_rate = 1.0 - 0.9 * step / steps
             for p in model.parameters():
                 p.data -= learning_rate * p.grad
+            losses.append(loss.data)
             bar.show(step + 1, f"loss {loss.data:.4f}")
     with no_grad():
         loss, right = moons_loss(model, points, labels)
     print(f"loss = {loss.data:.6f}, accuracy = {100 * right / len(points):.0f} %")
     print_decision_map(model, points, labels)
+    return model, losses, points, labels
+
+
+def labelled_neuron(model):
+    """The first neuron's output for the first sample, named and differentiated, to be drawn."""
+    neuron = model.layers[0].neurons[0]
+    inputs = [Value(x, label=f"x{k}") for k, x in enumerate(LESSON_XS[0])]
+    for k, w in enumerate(neuron.w):
+        w.label = f"w{k}"
+    neuron.b.label = "b"
+    output = neuron(inputs)
+    output.label = "output"
+    output.backward()
+    return output
 
 
 def print_decision_map(model, points, labels, columns=64, rows=20):
@@ -143,8 +168,25 @@ def main(arguments):
         metavar="N",
         help="for the first weights and the moons (default: 42)",
     )
+    parser.add_argument(
+        "--plot",
+        metavar="DIR",
+        help="save the loss curves, the decision boundary and a neuron's graph there",
+    )
     options = parser.parse_args(arguments)
+    pictures = None
+    if options.plot is not None:
+        from .pictures import Pictures  # matplotlib takes a second to load
+
+        pictures = Pictures(options.plot)
+    trained = []
     for train, steps in (train_lesson, 50), (train_moons, 100):
         start = time.perf_counter()
-        train(options.steps or steps, options.seed)
+        trained.append(train(options.steps or steps, options.seed))
         print(f"{time.perf_counter() - start:.3f} s\n")
+    if pictures:
+        (lesson, lesson_losses), (moons, moons_losses, points, labels) = trained
+        print("Pictures:")
+        pictures.losses({"the lesson's network": lesson_losses, "two moons": moons_losses})
+        pictures.boundary(moons, points, labels)
+        pictures.graph(labelled_neuron(lesson))

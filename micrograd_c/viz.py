@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Pictures: a graph, a training run, what a classifier has learnt. Needs the extra `viz`."""
+
+import importlib
+import math
+
+from .compiled import TraceError, compile
+from .engine import Value, no_grad, topological_sort
+
+__all__ = ["draw_dot", "plot_decision_boundary", "plot_losses"]
+
+DIRECTIONS = ("LR", "RL", "TB", "BT")
+LEAF, INNER, ROOT = "#fdf3d7", "#ffffff", "#d8ecdf"
+# Okabe and Ito's colours, which colour-blind people tell apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+
+
+def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
+    """The graph that `root` was computed by: a `graphviz.Digraph`, which shows itself in a notebook.
+
+    A box for each Value, with its label, data and grad; an ellipse for each operation. Leaves are
+    yellow, the root is green. `format`: of the picture ('svg', 'png', 'pdf', ...); `rankdir`: where
+    the graph grows to, one of 'LR', 'RL', 'TB', 'BT'. `.source` is the text, `.render(name)` writes
+    a file, for which Graphviz's program `dot` has to be installed.
+
+    ValueError for more than `max_nodes` Values, which no screen shows: draw a part then, by an inner
+    Value as root. ImportError, with the line that installs it, where the package is missing.
+    """
+    if not isinstance(root, Value):
+        raise TypeError(f"draw_dot: expected a Value, got {type(root).__name__}")
+    if rankdir not in DIRECTIONS:
+        raise ValueError(
+            f"draw_dot: expected rankdir among {', '.join(DIRECTIONS)}; got {rankdir!r}"
+        )
+    graphviz = need("graphviz")
+    if more_than(max_nodes, root):
+        raise ValueError(
+            f"draw_dot: the graph has more than {max_nodes} Values, too many to read; draw a part of "
+            "it, such as the output of one neuron or the loss of one sample (any Value can be the "
+            "root), or raise max_nodes"
+        )
+    nodes = topological_sort(root)
+    number = {id(node): k for k, node in enumerate(nodes)}
+    picture = graphviz.Digraph(
+        format=format,
+        graph_attr={"rankdir": rankdir, "bgcolor": "white", "nodesep": "0.15", "ranksep": "0.3"},
+        node_attr={"fontname": "Helvetica", "fontsize": "11", "style": "filled"},
+        edge_attr={"arrowsize": "0.6", "color": "#555555"},
+    )
+    for k, node in enumerate(nodes):
+        fields = [f"data {short(node.data)}", f"grad {short(node.grad)}"]
+        if node.label:
+            fields.insert(0, str(node.label))
+        colour = ROOT if node is root else INNER if node._op else LEAF
+        text = " | ".join(map(escape_field, fields))
+        # Braces turn the fields to stand side by side in either direction.
+        text = f"{{ {text} }}" if rankdir in ("LR", "RL") else text
+        picture.node(f"value{k}", text, shape="record", fillcolor=colour)
+        if node._op:
+            picture.node(f"op{k}", graphviz.escape(node._op), fillcolor="#e8e8f4")
+            picture.edge(f"op{k}", f"value{k}")
+            for operand in sorted(number[id(operand)] for operand in node._prev):
+                picture.edge(f"value{operand}", f"op{k}")
+    return picture
+
+
+def more_than(count, root):
+    """Whether the graph has more Values than that; looks at no more of them than it has to."""
+    seen, stack = {id(root): root}, [root]
+    while stack and len(seen) <= count:
+        for operand in stack.pop()._prev:
+            if id(operand) not in seen:
+                seen[id(operand)] = operand
+                stack.append(operand)
+    return len(seen) > count
+
+
+def short(number):
+    """Four decimals where they say something, else an exponent."""
+    if number == 0 or 1e-3 <= abs(number) < 1e5 or not math.isfinite(number):
+        return f"{number:.4f}"
+    return f"{number:.3e}"
+
+
+def escape_field(text):
+    """Text as a field of a record, where braces, bars and angle brackets have a meaning."""
+    escaped = "".join(f"\\{c}" if c in "\\{}|<> " else c for c in text)
+    return escaped.replace("\n", "\\n")
+
+
+def plot_losses(losses, *, ax=None, label=None, log=False):
+    """Draws a loss a step; returns matplotlib's Axes.
+
+    `losses`: Values or numbers, in the order of the steps; what is not finite leaves a gap.
+    `ax`: the Axes to draw on; None: new ones. `label`: the line's name in a legend. `log`: a
+    logarithmic scale. ValueError for no losses at all; ImportError where matplotlib is missing.
+    """
+    numbers = [loss.data if isinstance(loss, Value) else float(loss) for loss in losses]
+    if not numbers:
+        raise ValueError("plot_losses: expected at least one loss, got none")
+    ax = ax if ax is not None else new_axes()
+    marker = "." if len(numbers) < 3 else ""
+    finite = [number if math.isfinite(number) else math.nan for number in numbers]
+    colour = COLOURS[len(ax.lines) % len(COLOURS)]
+    ax.plot(range(len(finite)), finite, marker=marker, label=label, color=colour, linewidth=1.8)
+    if log:
+        ax.set_yscale("log")
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss")
+    ax.grid(True, color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
+    if label:
+        ax.legend(frameon=False)
+    return ax
+
+
+def plot_decision_boundary(model, X, y, *, ax=None, resolution=200, margin=0.4, level=0.0):
+    """Draws what a classifier says of every spot of the plane, under its points; returns the Axes.
+
+    `model`: takes a list of two Values and returns its score, a Value, or a list of one Value a
+    class. `X`: the points, shape (n, 2). `y`: their labels, shape (n,). The model is compiled and
+    runs on `resolution` times `resolution` spots at once; where it cannot be recorded, it is called
+    spot by spot. One score: the boundary stands where it is `level`; several: the largest wins.
+    `margin`: how far the picture goes beyond the points.
+
+    ValueError for other shapes; ImportError where matplotlib is missing.
+    """
+    need("matplotlib")
+    import numpy
+
+    X, y = numpy.asarray(X, dtype=float), numpy.asarray(y)
+    if X.ndim != 2 or X.shape[1] != 2 or not len(X):
+        raise ValueError(f"plot_decision_boundary: expected X of shape (n, 2), got {X.shape}")
+    if y.shape != X.shape[:1]:
+        raise ValueError(
+            f"plot_decision_boundary: expected y of shape ({len(X)},) as X has it, got {y.shape}"
+        )
+    (left, low), (right, high) = X.min(0) - margin, X.max(0) + margin
+    across, up = numpy.linspace(left, right, resolution), numpy.linspace(low, high, resolution)
+    spots = numpy.stack(numpy.meshgrid(across, up), -1).reshape(-1, 2)
+    scores = scores_of(model, spots)
+    scores = scores.reshape(resolution, resolution, -1)
+
+    ax = ax if ax is not None else new_axes()
+    classes = numpy.unique(y)
+    if scores.shape[2] == 1:
+        draw_score(ax, across, up, scores[:, :, 0] - level)
+    else:
+        draw_classes(ax, across, up, scores.argmax(2), scores.shape[2])
+    for k, each in enumerate(classes):
+        chosen = X[y == each]
+        colour = COLOURS[k % len(COLOURS)]
+        name = f"{each:g}" if y.dtype.kind in "iuf" else str(each)
+        ax.scatter(*chosen.T, s=26, color=colour, edgecolor="white", linewidth=0.7, label=name)
+    ax.set_xlim(left, right)
+    ax.set_ylim(low, high)
+    ax.set_aspect("equal")
+    ax.legend(title="label", loc="upper right", framealpha=0.9)
+    return ax
+
+
+def scores_of(model, spots):
+    """The model's results, as an array of doubles; one row, or one number, a spot."""
+    import numpy
+
+    try:
+        return numpy.asarray(compile(model)(spots))
+    except TraceError:
+        with no_grad():
+            results = [model([Value(x), Value(y)]) for x, y in spots.tolist()]
+    rows = [result if isinstance(result, list | tuple) else [result] for result in results]
+    return numpy.array([[value.data for value in row] for row in rows])
+
+
+def draw_score(ax, across, up, scores):
+    """Blue where the score is below 0, orange above, a line between; paler towards it."""
+    import numpy
+    from matplotlib.colors import LinearSegmentedColormap
+
+    below, above = COLOURS[0], COLOURS[1]
+    shades = LinearSegmentedColormap.from_list("score", [below, "#ffffff", above])
+    finite = numpy.abs(scores[numpy.isfinite(scores)])
+    most = max(float(numpy.quantile(finite, 0.9)) if finite.size else 0.0, 1e-12)
+    ax.pcolormesh(
+        across, up, scores, cmap=shades, vmin=-most, vmax=most, alpha=0.55, shading="nearest"
+    )
+    if scores.min() < 0 < scores.max():
+        ax.contour(across, up, scores, levels=[0.0], colors="#222222", linewidths=1.4)
+
+
+def draw_classes(ax, across, up, winners, n_classes):
+    from matplotlib.colors import ListedColormap
+
+    shades = ListedColormap([COLOURS[k % len(COLOURS)] for k in range(n_classes)])
+    ax.pcolormesh(
+        across,
+        up,
+        winners,
+        cmap=shades,
+        vmin=-0.5,
+        vmax=n_classes - 0.5,
+        alpha=0.35,
+        shading="nearest",
+    )
+
+
+def new_axes():
+    """Axes of a new figure."""
+    need("matplotlib")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
+
+
+def need(package):
+    """The package, or ImportError that says how to get it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise ImportError(
+            f"drawing needs the package {package}, which is not installed: "
+            'python -m pip install "micrograd_c[viz]"'
+        ) from None
