@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Losses of Values, for eager and compiled code alike; no logit is too large for them.
 
-Those that compare element by element take a Value (or a number) on each side, or two sequences of one
-length; of sequences they give the mean, as PyTorch does. Inside `compile` they are written for one
-sample, like everything there, and the batch is averaged by the compiled function.
+Those that compare element by element take a Value (or a number) on each side, or two sequences of
+one length; of sequences they give the mean, as PyTorch does. Inside `compile` they are written for
+one sample, like everything there, and the batch is averaged by the compiled function.
 """
 
 import functools
@@ -84,8 +84,8 @@ def cross_entropy(logits, target):
 
     `logits`: a sequence of Values or numbers, one a class. `target`: the class's index, in a
     compiled function also an input that holds it; or a sequence of each class's probability.
-    IndexError for an index that no class has, TypeError for what is none; ValueError for another number of probabilities than
-    of classes, or no class at all.
+    IndexError for an index that no class has, TypeError for what is none; ValueError for another
+    number of probabilities than of classes, or no class at all.
     """
     zs = shifted("cross_entropy", logits)
     if is_sequence(target):

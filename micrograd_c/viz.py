@@ -16,7 +16,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 
 
 def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
-    """The graph that `root` was computed by: a `graphviz.Digraph`, which shows itself in a notebook.
+    """The graph that `root` was computed by, as a `graphviz.Digraph`: a notebook shows it at once.
 
     A box for each Value, with its label, data and grad; an ellipse for each operation. Leaves are
     yellow, the root is green. `format`: of the picture ('svg', 'png', 'pdf', ...); `rankdir`: where
@@ -35,8 +35,8 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
     graphviz = need("graphviz")
     if more_than(max_nodes, root):
         raise ValueError(
-            f"draw_dot: the graph has more than {max_nodes} Values, too many to read; draw a part of "
-            "it, such as the output of one neuron or the loss of one sample (any Value can be the "
+            f"draw_dot: the graph has more than {max_nodes} Values, too many to read; draw a part "
+            "of it, such as the output of one neuron or the loss of one sample (any Value can be the "
             "root), or raise max_nodes"
         )
     nodes = topological_sort(root)
