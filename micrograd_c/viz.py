@@ -23,8 +23,8 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
     the graph grows to, one of 'LR', 'RL', 'TB', 'BT'. `.source` is the text, `.render(name)` writes
     a file, for which Graphviz's program `dot` has to be installed.
 
-    ValueError for more than `max_nodes` Values, which no screen shows: draw a part then, by an inner
-    Value as root. ImportError, with the line that installs it, where the package is missing.
+    ValueError for more than `max_nodes` Values, which no screen shows: draw a part then, by an
+    inner Value as root. ImportError, with the line that installs it, where the package is missing.
     """
     if not isinstance(root, Value):
         raise TypeError(f"draw_dot: expected a Value, got {type(root).__name__}")
@@ -36,8 +36,8 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
     if more_than(max_nodes, root):
         raise ValueError(
             f"draw_dot: the graph has more than {max_nodes} Values, too many to read; draw a part "
-            "of it, such as the output of one neuron or the loss of one sample (any Value can be the "
-            "root), or raise max_nodes"
+            "of it, such as the output of one neuron or the loss of one sample (any Value can be "
+            "the root), or raise max_nodes"
         )
     nodes = topological_sort(root)
     number = {id(node): k for k, node in enumerate(nodes)}
