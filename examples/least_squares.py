@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# %% [markdown]
+# # A fit with error bars
+#
+# A damped oscillation, measured 40 times with noise of known kind and unknown size. Gauss and Newton's
+# method finds the parameters: it needs the derivative of every prediction by every parameter, and a
+# `backward()` for each prediction gives them. The same matrix gives the error bars.
+
+# %%
+import math
+import random
+
+import numpy as np
+
+from micrograd_c import Value
+
+NAMES, TRUE = ("height", "decay", "frequency", "phase"), (2.0, 0.3, 1.7, 0.4)
+
+
+def predict(t, height, decay, frequency, phase):
+    return height * (-decay * t).exp() * (frequency * t + phase).cos()
+
+
+random.seed(5)
+times = [0.2 * k for k in range(40)]
+true = [Value(v) for v in TRUE]
+measured = [predict(t, *true).data + random.gauss(0, 0.05) for t in times]
+
+# %% [markdown]
+# One row of the Jacobian for each measurement; the step solves the linearised problem.
+
+# %%
+parameters = [Value(v) for v in (1.5, 0.2, 1.6, 0.6)]
+for iteration in range(20):
+    rows, residuals = [], []
+    for t, m in zip(times, measured, strict=True):
+        prediction = predict(t, *parameters)
+        prediction.backward()
+        rows.append([p.grad for p in parameters])
+        residuals.append(m - prediction.data)
+    step = np.linalg.lstsq(np.array(rows), np.array(residuals), rcond=None)[0]
+    for p, change in zip(parameters, step, strict=True):
+        p.data += change
+    if np.abs(step).max() < 1e-10:
+        break
+print(f"converged after {iteration + 1} iterations")
+
+# %% [markdown]
+# The covariance of the parameters is s² (JᵀJ)⁻¹, with the residuals' variance s² (any textbook on
+# regression: Seber and Wild, Nonlinear Regression, chapter 2).
+
+# %%
+jacobian = np.array(rows)
+variance = np.dot(residuals, residuals) / (len(times) - len(parameters))
+errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * variance)
+print(f"noise {math.sqrt(variance):.3f} (true: 0.05)")
+for name, p, error, t in zip(NAMES, parameters, errors, TRUE, strict=True):
+    print(f"{name:9} {p.data:6.3f} ± {error:.3f} (true: {t})")
+    assert abs(p.data - t) < 4 * error

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Every example runs as a script and as a notebook; the assertions in them say what they reach."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "notebooks.py")
+NEEDS = {"digits": ["sklearn"], "least_squares": ["numpy"]}
+QUICK = {**os.environ, "MICROGRAD_C_QUICK": "1"}
+
+pytestmark = pytest.mark.skipif(not SCRIPTS, reason="needs the source tree")
+each_example = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+
+
+def expect_packages(script):
+    for package in NEEDS.get(script.stem, []):
+        pytest.importorskip(package)
+
+
+def notebooks():
+    specification = importlib.util.spec_from_file_location("notebooks", EXAMPLES / "notebooks.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@each_example
+def test_the_script_runs(script, tmp_path):
+    expect_packages(script)
+    run = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=QUICK, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+@each_example
+def test_the_notebook_is_the_scripts(script):
+    pytest.importorskip("jupytext")
+    stored = EXAMPLES / "notebooks" / f"{script.stem}.ipynb"
+    assert stored.read_text(encoding="utf-8") == notebooks().notebook_text(script)
+
+
+@each_example
+def test_the_notebook_runs(script, tmp_path, monkeypatch):
+    expect_packages(script)
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("MICROGRAD_C_QUICK", "1")
+    stored = EXAMPLES / "notebooks" / f"{script.stem}.ipynb"
+    notebook = nbformat.read(stored, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any(output.output_type == "stream" for output in outputs)
