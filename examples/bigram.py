@@ -10,6 +10,7 @@ import math
 import random
 from collections import Counter
 from importlib.resources import files
+from itertools import pairwise
 
 from micrograd_c import Value, compile, optim, take
 from micrograd_c.losses import cross_entropy
@@ -21,7 +22,7 @@ number = {letter: k for k, letter in enumerate(LETTERS)}
 pairs = Counter()
 for name in names:
     letters = f".{name}."
-    pairs.update(zip(letters, letters[1:], strict=False))
+    pairs.update(pairwise(letters))
 total = sum(pairs.values())
 print(f"{len(names):,} names, {total:,} pairs, {len(pairs)} different ones")
 

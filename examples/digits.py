@@ -2,9 +2,10 @@
 # %% [markdown]
 # # Handwritten digits
 #
-# 1,797 real images of 8 x 8 pixels from scikit-learn's own data, a 64-32-10 network with tanh units,
-# softmax cross-entropy, Adam in minibatches of 64. 360 images are held out. The same architecture,
-# trained as long, stands beside it in scikit-learn's `MLPClassifier` and in PyTorch.
+# 1,797 real images of 8 x 8 pixels from scikit-learn's own data, a 64-32-10 network with tanh
+# units, softmax cross-entropy, Adam in minibatches of 64. 360 images are held out. The same
+# architecture, trained as long, stands beside it in scikit-learn's `MLPClassifier` and in
+# PyTorch.
 
 # %%
 import random
@@ -28,8 +29,8 @@ steps = EPOCHS * -(-len(x) // BATCH)
 table = []
 
 # %% [markdown]
-# The loss of one image. Weights from -1 to 1 are too large for 64 inputs: they are scaled by one over
-# the square root of their number.
+# The loss of one image. Weights from -1 to 1 are too large for 64 inputs: they are scaled by one
+# over the square root of their number.
 
 # %%
 random.seed(0)

@@ -2,9 +2,10 @@
 # %% [markdown]
 # # A fit with error bars
 #
-# A damped oscillation, measured 40 times with noise of known kind and unknown size. Gauss and Newton's
-# method finds the parameters: it needs the derivative of every prediction by every parameter, and a
-# `backward()` for each prediction gives them. The same matrix gives the error bars.
+# A damped oscillation, measured 40 times with noise of known kind and unknown size. Gauss and
+# Newton's method finds the parameters: it needs the derivative of every prediction by every
+# parameter, and a `backward()` for each prediction gives them. The same matrix gives the error
+# bars.
 
 # %%
 import math
@@ -31,7 +32,7 @@ measured = [predict(t, *true).data + random.gauss(0, 0.05) for t in times]
 
 # %%
 parameters = [Value(v) for v in (1.5, 0.2, 1.6, 0.6)]
-for iteration in range(20):
+for iteration in range(1, 21):
     rows, residuals = [], []
     for t, m in zip(times, measured, strict=True):
         prediction = predict(t, *parameters)
@@ -42,8 +43,8 @@ for iteration in range(20):
     for p, change in zip(parameters, step, strict=True):
         p.data += change
     if np.abs(step).max() < 1e-10:
+        print(f"converged after {iteration} iterations")
         break
-print(f"converged after {iteration + 1} iterations")
 
 # %% [markdown]
 # The covariance of the parameters is s² (JᵀJ)⁻¹, with the residuals' variance s² (any textbook on

@@ -19,8 +19,8 @@ y = d * c
 print(y, y._op, y._prev == {d, c})
 
 # %% [markdown]
-# `backward()` walks from `y` back to `a`, `b` and `c`. Each operation multiplies what arrives by its
-# own derivative and hands it on: that is the chain rule.
+# `backward()` walks from `y` back to `a`, `b` and `c`. Each operation multiplies what arrives by
+# its own derivative and hands it on: that is the chain rule.
 
 # %%
 y.backward()

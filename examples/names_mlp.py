@@ -7,7 +7,6 @@
 # training loop runs in the core, in minibatches of 128 out of 228,000 letters.
 
 # %%
-import os
 import random
 from array import array
 from importlib.resources import files
@@ -16,7 +15,6 @@ from micrograd_c import Value, compile, optim, take
 from micrograd_c.losses import cross_entropy, softmax
 from micrograd_c.nn import MLP
 
-QUICK = "MICROGRAD_C_QUICK" in os.environ
 CONTEXT, EMBEDDING, HIDDEN = 3, 8, 64
 LETTERS = ".abcdefghijklmnopqrstuvwxyz"
 
@@ -63,7 +61,7 @@ def logits(context):
 loss = compile(lambda context, following: cross_entropy(logits(context), following))
 
 # %%
-steps = 200 if QUICK else 6000
+steps = 6000
 adam = optim.Adam(parameters, lr=0.005)
 for share, rate in (0.7, 0.005), (0.3, 0.0005):
     adam.lr = rate
@@ -87,4 +85,4 @@ for _ in range(8):
         context = [*context[1:], letter]
     print(name[:-1])
 
-assert held_out_loss < (2.6 if QUICK else 2.3)
+assert held_out_loss < 2.3

@@ -2,9 +2,9 @@
 # %% [markdown]
 # # The parameters of a differential equation
 #
-# Prey and predators after Lotka and Volterra: x' = a x - b x y, y' = c x y - d y. From noisy counts at
-# 24 times, which a, b, c and d made them? The equation is integrated with Runge and Kutta's method in
-# Values, and the gradient goes back through every step of it.
+# Prey and predators after Lotka and Volterra: x' = a x - b x y, y' = c x y - d y. From noisy
+# counts at 24 times, which a, b, c and d made them? The equation is integrated with Runge and
+# Kutta's method in Values, and the gradient goes back through every step of it.
 
 # %%
 import random
@@ -47,15 +47,15 @@ counts = [tuple(v * random.gauss(1, 0.03) for v in pair) for pair in solve(TRUE)
 # %%
 parameters = [Value(v) for v in (0.9, 0.5, 0.13, 0.5)]
 adam = optim.Adam(parameters, lr=0.01)
-for iteration in range(400):
+for iteration in range(1500):
     loss = sum(
         ((x - m) / m) ** 2 + ((y - n) / n) ** 2
         for (x, y), (m, n) in zip(solve(parameters), counts, strict=True)
     ) / (2 * len(counts))
     loss.backward()
     adam.step()
-    if iteration % 100 == 0 or iteration == 399:
-        print(f"{iteration:3d}: mean squared relative error {loss.data:.5f}")
+    if iteration % 300 == 0 or iteration == 1499:
+        print(f"{iteration:4d}: mean squared relative error {loss.data:.5f}")
 
 for name, found, true in zip("abcd", parameters, TRUE, strict=True):
     print(f"{name} = {found.data:.3f} (true: {true})")

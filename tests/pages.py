@@ -9,12 +9,14 @@
   the ```text block that comes right after it, if there is one. Commands that install something run
   only where a mark `<!-- run -->` or `<!-- test -->` leads them into CI's script.
 - `my_script.py`, where a page runs it without having written it, is one of tests/scripts.
+- A block behind a line `<!-- needs: package -->` runs where that package is installed.
 - A block of any other language is not run; one of these that must not run says so by a line
   `<!-- not run: why -->`.
 """
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import os
 import re
@@ -88,7 +90,7 @@ def run_page(page, folder):
     with contextlib.chdir(folder) if sys.version_info >= (3, 11) else _chdir(folder):
         for block in blocks(page):
             expected = block.output
-            if block.mark.startswith("not run:"):
+            if block.mark.startswith("not run:") or lacks(block.mark):
                 continue
             if block.mark.startswith("file: "):
                 Path(block.mark.removeprefix("file: ")).write_text(block.code, encoding="utf-8")
@@ -108,6 +110,11 @@ def run_page(page, folder):
                 raise AssertionError(f"{place}: expected\n{expected}\nprinted\n{printed}")
             compared += bool(expected)
     return compared
+
+
+def lacks(mark):
+    """Whether the mark names a package that is not here."""
+    return mark.startswith("needs: ") and not importlib.util.find_spec(mark[len("needs: ") :])
 
 
 def run_python(page, block, namespace):
