@@ -16,7 +16,7 @@ def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=Tru
     fn: takes as many Values as there are inputs, returns one Value.
     inputs: Values or numbers; only their data is read, and their data and grad stay as they are.
     eps: the step to either side; the numerical derivative is (f(x + eps) - f(x - eps)) / (2 eps).
-    atol, rtol: they agree where |analytical - numerical| <= atol + rtol * |numerical|.
+    atol, rtol: they agree where abs(analytical - numerical) <= atol + rtol * abs(numerical).
     raise_exception: raise GradcheckError at the first disagreement; otherwise return False.
 
     TypeError if fn returns anything but a Value.

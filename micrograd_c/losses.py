@@ -33,7 +33,7 @@ def mse_loss(predictions, targets):
 
 
 def l1_loss(predictions, targets):
-    """The mean of |prediction - target|; its derivative is 0 where they meet, as in PyTorch.
+    """The mean of abs(prediction - target); its derivative is 0 where they meet, as in PyTorch.
 
     Arguments and errors as for `mse_loss`.
     """
