@@ -149,7 +149,7 @@ def held_out_row(settings):
         training.train(EPOCHS * task.batches)
     shares = theirs.right_share(images, labels), tasks.right_share(task.model, images, labels)
     ratio = shares[0] / shares[1]
-    title = f"digits held out, {EPOCHS} epochs, PyTorch"
+    title = "digits held out, PyTorch"
     return Row(title, ratio, ratio, ratio, 100 * shares[0], 100 * shares[1], "%", 1)
 
 
@@ -185,7 +185,7 @@ def preparation_rows(settings):
         ]
         batch = [[part] for part in sample]
         row = compare(
-            f"ready / one eager call, {title}",
+            f"ready / eager, {title}",
             lambda loss=loss, batch=batch: micrograd_c.compile(loss)(*batch),
             lambda loss=loss, values=values: loss(*values),
             settings,
@@ -203,7 +203,7 @@ def threads_row(settings):
     one, two = task.compile(threads=1), task.compile(threads=2)
     data = task.arrays()
     return compare(
-        f"wide, {SAMPLES:,} samples, 1 / 2 threads",
+        f"wide, {SAMPLES // 1000}k samples, threads 1 / 2",
         lambda: one.value_and_grad(*data),
         lambda: two.value_and_grad(*data),
         settings,

@@ -4,6 +4,7 @@
 import importlib
 import math
 
+from ._core import operations
 from .compiled import TraceError, compile
 from .engine import Value, no_grad, topological_sort
 
@@ -41,6 +42,7 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
         )
     nodes = topological_sort(root)
     number = {id(node): k for k, node in enumerate(nodes)}
+    binary = {row["symbol"] for row in operations() if row["shape"] == "binary"}
     picture = graphviz.Digraph(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": "white", "nodesep": "0.15", "ranksep": "0.3"},
@@ -59,7 +61,9 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
         if node._op:
             picture.node(f"op{k}", graphviz.escape(node._op), fillcolor="#e8e8f4")
             picture.edge(f"op{k}", f"value{k}")
-            for operand in sorted(number[id(operand)] for operand in node._prev):
+            operands = sorted(number[id(operand)] for operand in node._prev)
+            # _prev is a set: of a * a, it holds one.
+            for operand in operands * (2 if len(operands) == 1 and node._op in binary else 1):
                 picture.edge(f"value{operand}", f"op{k}")
     return picture
 
@@ -83,8 +87,8 @@ def short(number):
 
 
 def escape_field(text):
-    """Text as a field of a record, where braces, bars and angle brackets have a meaning."""
-    escaped = "".join(f"\\{c}" if c in "\\{}|<> " else c for c in text)
+    """Text as a field of a record, where braces, bars, angle brackets and `&` have a meaning."""
+    escaped = "".join(f"\\{c}" if c in "\\{}|<> " else c for c in text.replace("&", "&amp;"))
     return escaped.replace("\n", "\\n")
 
 

@@ -3,6 +3,7 @@
 
 import math
 import random
+import threading
 
 import hypothesis
 import numpy as np
@@ -263,3 +264,58 @@ def test_an_empty_batch(reduction, loss):
     assert f.value_and_grad(np.empty((0, 3))) == pytest.approx(loss, nan_ok=True)
     assert w.grad == 0.0
     assert np.asarray(f(np.empty((0, 3)))).shape == (0,)
+
+
+# -- several threads at once -----------------------------------------------------------------------
+
+
+def in_threads(count, work):
+    """Runs work(0), work(1), ... at the same time; returns what they raised."""
+    raised = []
+
+    def guarded(k):
+        try:
+            work(k)
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(k,)) for k in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def test_threads_share_a_compiled_function():
+    weights = [Value(0.1 * k - 0.4) for k in range(9)]
+
+    def graph(x):
+        return sum((w * x + w).tanh() for w in weights) ** 2
+
+    f = mc.compile(graph, threads=1)
+    batches = [[(k + 1) * 1e-3 * i for i in range(20_000 + k)] for k in range(3)]
+    expected = [(f(batch).tolist(), f.value_and_grad(batch)) for batch in batches]
+
+    def work(k):
+        for _ in range(5):
+            assert f(batches[k]).tolist() == expected[k][0]
+            assert f.value_and_grad(batches[k]) == expected[k][1]
+
+    assert in_threads(3, work) == []
+
+
+def test_a_recording_is_no_other_threads_business():
+    def work(k):
+        for _ in range(100):
+            w = Value(2.0)
+            if k % 2:
+                y = (w * w).tanh()
+                assert y.data > 0.9 and not y < 0  # read and compared: no TraceError here
+                y.backward()
+                assert w.grad > 0
+            else:
+                f = mc.compile(lambda x, w=w: (w * x).exp())
+                assert f([0.0, 0.5]).tolist() == pytest.approx([1.0, math.e])
+
+    assert in_threads(4, work) == []

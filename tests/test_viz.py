@@ -64,7 +64,7 @@ def test_a_single_leaf():
 
 
 @pytest.mark.parametrize(
-    "label", ["{x}", "a|b", "<p>", "back\\slash", 'quo"te', "two words", "ağ", "a\nb"]
+    "label", ["{x}", "a|b", "<p>", "back\\slash", 'quo"te', "two words", "ağ", "a\nb", "&lt;"]
 )
 def test_labels_are_shown_as_they_are(label):
     graphviz = pytest.importorskip("graphviz")
@@ -84,6 +84,12 @@ def test_labels_are_shown_as_they_are(label):
         label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     )
     assert shown[: label.count("\n") + 1] == expected.split("\n")
+
+
+def test_an_operand_that_is_used_twice_has_two_edges():
+    a = Value(3.0)
+    assert source(a * a).count("value0 -> op1") == 2
+    assert source(-a).count("value0 -> op1") == 1
 
 
 def test_format_and_direction(lesson):
