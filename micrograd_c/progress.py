@@ -33,9 +33,14 @@ class _Bar:
 
 
 class _Line(_Bar):
-    """One line on standard error, written over while it is a terminal."""
+    """One line on standard error: on a terminal a bar, written over; elsewhere lines of a log."""
 
+    WIDTH = 30
     shown = 0.0
+
+    def __init__(self, steps):
+        super().__init__(steps)
+        self.terminal = sys.stderr.isatty()
 
     def __call__(self, done, loss):
         now = time.perf_counter()
@@ -43,11 +48,15 @@ class _Line(_Bar):
             return
         self.shown = now
         line = f"step {done}/{self.steps} ({100 * done // self.steps} %), loss {loss:.6g}"
-        sys.stderr.write(f"\r{line:<60}" if sys.stderr.isatty() else f"{line}\n")
+        if self.terminal:
+            filled = "#" * (self.WIDTH * done // self.steps)
+            sys.stderr.write(f"\r[{filled:<{self.WIDTH}}] {line:<46}")
+        else:
+            sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
     def close(self):
-        if sys.stderr.isatty():
+        if self.terminal:
             sys.stderr.write("\n")
 
 
@@ -68,7 +77,8 @@ class _Tqdm(_Bar):
 def progress_bar(steps):
     """A bar over so many steps; None: one that shows nothing."""
     bar = _Bar(steps)
-    if steps is not None:
+    # Programs without a console have no standard error.
+    if steps is not None and sys.stderr is not None:
         try:
             tqdm = importlib.import_module("tqdm.auto").tqdm
         except ImportError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """optim's rules against PyTorch's and the papers' formulas; fit against the loop in Python."""
 
+import io
 import math
 import os
 import random
@@ -350,6 +351,32 @@ def test_progress_is_a_line_where_tqdm_is_missing(capsys, monkeypatch, data):
     f = mc.compile(squared_error(model))
     f.fit(*data, optimizer=optim.SGD(model.parameters(), lr=0.1), steps=5, progress=True)
     assert "step 5/5 (100 %), loss " in capsys.readouterr().err
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch, data):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    model = network()
+    f = mc.compile(squared_error(model))
+    f.fit(*data, optimizer=optim.SGD(model.parameters(), lr=0.1), steps=5, progress=True)
+    states = terminal.getvalue().split("\r")
+    assert "] step 5/5 (100 %), loss " in states[-1]
+    assert "[" + "#" * 30 + "]" in states[-1]
+    assert states[-1].endswith("\n")
+    assert all(len(state.rstrip("\n")) <= 79 for state in states)
+
+
+def test_progress_without_standard_error_shows_nothing(monkeypatch, data):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    model = network()
+    f = mc.compile(squared_error(model))
+    f.fit(*data, optimizer=optim.SGD(model.parameters(), lr=0.1), steps=5, progress=True)
 
 
 def test_progress_is_tqdms_where_it_is_installed(monkeypatch, data):

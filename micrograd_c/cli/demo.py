@@ -8,6 +8,7 @@ import time
 
 from .. import Value, no_grad
 from ..nn import MLP
+from ..progress import progress_bar
 from .parser import PROGRAM, Parser, positive_integer, whole_number
 
 LESSON_XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
@@ -71,7 +72,8 @@ def train_moons(steps, seed):
     model = MLP(2, [16, 16, 1], activation="relu", output_activation="linear")
     print(f"Two moons: {len(model.parameters())} parameters, {len(points)} points, {steps} steps")
     losses = []
-    with ProgressBar(steps) as bar:
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    with progress_bar(steps if watched else None) as bar:
         for step in range(steps):
             loss, right = moons_loss(model, points, labels)
 
@@ -82,7 +84,7 @@ def train_moons(steps, seed):
             for p in model.parameters():
                 p.data -= learning_rate * p.grad
             losses.append(loss.data)
-            bar.show(step + 1, f"loss {loss.data:.4f}")
+            bar(step + 1, loss.data)
     with no_grad():
         loss, right = moons_loss(model, points, labels)
     print(f"loss = {loss.data:.6f}, accuracy = {100 * right / len(points):.0f} %")
@@ -123,30 +125,6 @@ def print_decision_map(model, points, labels, columns=64, rows=20):
     for row in picture:
         print("  " + "".join(row))
     print("  the model says * or . of each spot; the points are O and o")
-
-
-class ProgressBar:
-    """A bar on stderr, where a person can see it; it leaves nothing behind."""
-
-    WIDTH = 40
-
-    def __init__(self, total):
-        self.total = total
-        self.visible = sys.stderr is not None and sys.stderr.isatty()
-
-    def show(self, done, note):
-        if self.visible:
-            bar = ("#" * (self.WIDTH * done // self.total)).ljust(self.WIDTH)
-            sys.stderr.write(f"\r[{bar}] {done}/{self.total}  {note}")
-            sys.stderr.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self.visible:
-            sys.stderr.write("\r" + " " * 79 + "\r")
-            sys.stderr.flush()
 
 
 def main(arguments):
