@@ -254,6 +254,11 @@ NAMES = (SCRIPTS / "other_names.py").read_text()
             ),
             "trainable",
         ),
+        (
+            "class Value:\n    def __init__(self, amount, unit):\n"
+            "        self.amount, self.unit = amount, unit\n\nprint(Value(3, 'm').amount)\n",
+            "class Value does not compute",
+        ),
     ],
 )
 def test_refusals(cli, write, text, what):

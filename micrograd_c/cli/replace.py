@@ -36,6 +36,9 @@ NOT_A_FLOAT = frozenset(
     ]
 )
 
+# What makes a class an engine's, and not one that just has the name.
+COMPUTING = frozenset(["__add__", "__mul__", "__sub__", "__pow__", "tanh", "relu", "backward"])
+
 
 class Replacement:
     """A script whose Value can be replaced; UsageError where it cannot."""
@@ -44,6 +47,10 @@ class Replacement:
         self.name = name
         self.tree = tree
         self.value = ValueClass(tree, module_level_classes(tree))
+        if not COMPUTING & self.value.members.keys():
+            raise self.refusal(
+                (self.value.classes[0], "class Value does not compute: nothing to replace")
+            )
         self.complaints = {}  # method -> (node, why it cannot run on this engine)
         for method, node in self.value.methods.items():
             found = complaints_about(node, self.value, tree)
