@@ -12,7 +12,7 @@ from .progress import progress_bar
 __all__ = ["CompiledFunction", "TraceError", "compile"]
 
 
-def compile(fn, *, reduction="mean", threads=None, skip=()):
+def compile(fn=None, *, reduction="mean", threads=None, skip=()):
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
     fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
@@ -24,7 +24,11 @@ def compile(fn, *, reduction="mean", threads=None, skip=()):
     threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
     more. Results are the same for any number.
     skip: names of optimiser passes to leave out, for debugging.
+
+    A decorator as it is, and with options: `@compile(reduction="sum")`.
     """
+    if fn is None:
+        return functools.partial(compile, reduction=reduction, threads=threads, skip=skip)
     return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip)
 
 
@@ -36,13 +40,13 @@ class CompiledFunction:
             raise TypeError(f"compile: expected a function, got {type(fn).__name__}")
         if reduction not in ("mean", "sum"):
             raise ValueError(f"compile: expected reduction 'mean' or 'sum', got {reduction!r}")
-        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 64):
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= 64):
             raise ValueError(f"compile: expected threads from 1 to 64 or None, got {threads!r}")
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._reduction = reduction
         self._threads = threads or 0
-        self._skip = tuple(skip)
+        self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
         self._programs = {}
         # A program has one working memory. A callback may come back in the thread that holds it.
         self._lock = threading.RLock()

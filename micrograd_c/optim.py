@@ -5,13 +5,15 @@ They update the data of Values by their grad; zero_grad(), backward(), step(), a
 `compile`, `fit` runs the whole loop in the core.
 """
 
-from ._core import Optimizer
+from ._core import Optimizer, Value
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 
 def _at_least_zero(**numbers):
     for name, number in numbers.items():
+        if isinstance(number, Value) or not hasattr(number, "__float__"):
+            raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
         if not number >= 0.0:
             raise ValueError(f"{name}: expected at least 0, got {number!r}")
 

@@ -439,10 +439,27 @@ def pause_recording():
 def resume_recording():
     global special
     cdef object thread = threading.get_ident()
+    if thread not in paused:
+        return      # left twice, or left after the call that it was entered in
     paused[thread] -= 1
     if paused[thread] == 0:
         del paused[thread]
     special = <uint32_t>len(paused)
+
+cdef object suspend_pause(thread):
+    """Records in this thread whatever no_grad() says around it; gives what restore_pause() takes."""
+    global special
+    depth = paused.pop(thread, 0)
+    special = <uint32_t>len(paused)
+    return depth
+
+cdef int restore_pause(thread, depth) except -1:
+    global special
+    paused.pop(thread, None)
+    if depth:
+        paused[thread] = depth
+    special = <uint32_t>len(paused)
+    return 0
 
 # -- inspection -----------------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ cdef class Optimizer:
         for value in values:
             if not is_handle(value):
                 raise TypeError(f'params: expected Values, got {type(value).__name__}')
+            if tape.op[anchor_of(<PyObject *>value).index] & ~OP_CLOSURE != OP_leaf:
+                raise ValueError(f'params: expected leaves, got a result of {value._op!r}')
             if id(value) in seen:
                 raise ValueError('params: expected each Value once, got one twice')
             seen.add(id(value))
@@ -335,9 +337,11 @@ cdef Recorded record_locked(fn, Arguments arguments, unsigned skip):
             own.inputs[k] = anchor_of(<PyObject *>leaves[k]).index
         own.n_inputs = arguments.n_columns
         recording, is_recording = own, True
+        depth = suspend_pause(own.thread)
         try:
             result = fn(*inputs)
         finally:
+            restore_pause(own.thread, depth)
             recording, is_recording = own.outer, own.outer is not None
         recorded.is_list = isinstance(result, (list, tuple))
         results = list(result) if recorded.is_list else [result]

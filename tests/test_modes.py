@@ -187,6 +187,17 @@ def test_no_grad_nests():
     assert (x * 2)._op == "*"
 
 
+def test_leaving_no_grad_once_too_often_does_nothing():
+    x = Value(1.0)
+    manager = no_grad()
+    with manager:
+        pass
+    manager.__exit__(None, None, None)
+    assert (x * 2)._op == "*"
+    with no_grad():
+        assert (x * 2)._op == ""
+
+
 def test_no_grad_ends_with_an_exception_and_lets_it_through():
     x = Value(1.0)
     with pytest.raises(ZeroDivisionError), no_grad(), no_grad():

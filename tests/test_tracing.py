@@ -379,3 +379,44 @@ def test_the_tape_is_as_before_when_a_function_has_been_recorded(w):
     f.value_and_grad([1.0, 2.0])
     assert mc.tape_stats().nodes == before
     assert math.isfinite(w.grad)
+
+
+# -- what stands around the call -------------------------------------------------------------------
+
+
+def test_no_grad_around_the_first_call_does_not_matter():
+    w = Value(2.0)
+    f = mc.compile(lambda x: (w * x).tanh())
+    with mc.no_grad():
+        assert f([1.0]).tolist() == [math.tanh(2.0)]
+        assert (w * 2)._op == ""  # it is on again
+    assert (w * 2)._op == "*"
+    f.value_and_grad([1.0])
+    assert w.grad == pytest.approx(1 - math.tanh(2.0) ** 2)
+
+
+def test_no_grad_that_a_function_leaves_open_ends_with_it():
+    def careless(x):
+        mc.no_grad().__enter__()
+        return x
+
+    assert mc.compile(careless)([1.0]).tolist() == [1.0]
+    w = Value(2.0)
+    assert (w * 2)._op == "*"
+
+
+def test_compile_is_a_decorator_with_and_without_options():
+    w = Value(2.0)
+
+    @mc.compile
+    def plain(x):
+        """Doubles."""
+        return w * x
+
+    @mc.compile(reduction="sum", threads=1)
+    def summed(x):
+        return w * x
+
+    assert plain.value_and_grad([1.0, 3.0]) == 4.0
+    assert summed.value_and_grad([1.0, 3.0]) == 8.0
+    assert plain.__doc__ == "Doubles."
