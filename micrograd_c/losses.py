@@ -93,11 +93,21 @@ def cross_entropy(logits, target):
         expect_length("cross_entropy", "probabilities", len(zs), len(probabilities))
         total = log_of_sum_of_exps(zs)
         return -dot(probabilities, [z - total for z in zs])
-    if not isinstance(target, Value) and not 0 <= operator.index(target) < len(zs):
+    if not isinstance(target, Value) and not 0 <= class_index(target) < len(zs):
         raise IndexError(
             f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
         )
     return log_of_sum_of_exps(zs) - take(zs, target)
+
+
+def class_index(target):
+    try:
+        return operator.index(target)
+    except TypeError:
+        raise TypeError(
+            "cross_entropy: expected a class's index or a sequence of probabilities as target, "
+            f"got {type(target).__name__}"
+        ) from None
 
 
 def shifted(name, logits):
@@ -108,7 +118,7 @@ def shifted(name, logits):
     """
     if not is_sequence(logits):
         raise TypeError(f"{name}: expected a sequence of logits, got {type(logits).__name__}")
-    logits = [as_value(z) for z in logits]
+    logits = [as_value(name, z) for z in logits]
     if not logits:
         raise ValueError(f"{name}: expected at least one logit, got none")
     largest = functools.reduce(Value.maximum, logits)
@@ -127,12 +137,15 @@ def mean_of_pairs(name, loss, predictions, targets):
             f"{name}: expected two sequences or two numbers, got {kinds[0]}, {kinds[1]}"
         )
     if not is_sequence(predictions):
-        return loss(as_value(predictions), targets)
+        return loss(as_value(name, predictions), as_operand(name, targets))
     predictions, targets = list(predictions), list(targets)
     expect_length(name, "targets", len(predictions), len(targets))
     if not predictions:
         raise ValueError(f"{name}: expected at least one prediction, got none")
-    losses = [loss(as_value(p), t) for p, t in zip(predictions, targets, strict=True)]
+    losses = [
+        loss(as_value(name, p), as_operand(name, t))
+        for p, t in zip(predictions, targets, strict=True)
+    ]
     return sum_values(losses) / len(losses)
 
 
@@ -145,8 +158,15 @@ def shape_of(what):
     return getattr(what, "shape", True)
 
 
-def as_value(number):
-    return number if isinstance(number, Value) else Value(number)
+def as_operand(name, number):
+    """The number, or TypeError: a batch, say, where one sample is expected."""
+    if isinstance(number, str) or is_sequence(number):
+        raise TypeError(f"{name}: expected numbers of one sample, got {type(number).__name__}")
+    return number
+
+
+def as_value(name, number):
+    return number if isinstance(number, Value) else Value(as_operand(name, number))
 
 
 def expect_length(name, what, expected, got):

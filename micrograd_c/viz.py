@@ -99,7 +99,7 @@ def plot_losses(losses, *, ax=None, label=None, log=False):
     `ax`: the Axes to draw on; None: new ones. `label`: the line's name in a legend. `log`: a
     logarithmic scale. ValueError for no losses at all; ImportError where matplotlib is missing.
     """
-    numbers = [loss.data if isinstance(loss, Value) else float(loss) for loss in losses]
+    numbers = [as_number(loss) for loss in losses]
     if not numbers:
         raise ValueError("plot_losses: expected at least one loss, got none")
     ax = ax if ax is not None else new_axes()
@@ -121,8 +121,8 @@ def plot_losses(losses, *, ax=None, label=None, log=False):
 def plot_decision_boundary(model, X, y, *, ax=None, resolution=200, margin=0.4, level=0.0):
     """Draws what a classifier says of every spot of the plane, under its points; returns the Axes.
 
-    `model`: takes a list of two Values and returns its score, a Value, or a list of one Value a
-    class. `X`: the points, shape (n, 2). `y`: their labels, shape (n,). The model is compiled and
+    `model`: takes a list of two Values and returns its score, a Value or a number, or a list of one
+    a class. `X`: the points, shape (n, 2). `y`: their labels, shape (n,). The model is compiled and
     runs on `resolution` times `resolution` spots at once; where it cannot be recorded, it is called
     spot by spot. One score: the boundary stands where it is `level`; several: the largest wins.
     `margin`: how far the picture goes beyond the points.
@@ -169,11 +169,15 @@ def scores_of(model, spots):
 
     try:
         return numpy.asarray(compile(model)(spots))
-    except TraceError:
+    except (TraceError, TypeError):  # branches on its numbers, or gives numbers
         with no_grad():
             results = [model([Value(x), Value(y)]) for x, y in spots.tolist()]
     rows = [result if isinstance(result, list | tuple) else [result] for result in results]
-    return numpy.array([[value.data for value in row] for row in rows])
+    return numpy.array([[as_number(value) for value in row] for row in rows])
+
+
+def as_number(value):
+    return value.data if isinstance(value, Value) else float(value)
 
 
 def draw_score(ax, across, up, scores):

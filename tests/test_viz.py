@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Drawing: what stands in the pictures, and what is refused."""
 
+import math
 import sys
 
 import pytest
@@ -158,6 +159,23 @@ def test_a_score_has_a_boundary(ax):
     crossing = contour.get_paths()[0].vertices[:, 0]
     assert crossing == pytest.approx(1.25, abs=1e-9)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["-1", "1"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda p: 1.0 if p[0] > 1.25 else -1.0,
+        lambda p: (p[0] - 1.25).data,
+        lambda p: math.tanh(p[0].data - 1.25),
+        lambda p: p[0] - 1.25 if p[1] > 0 else 1.25 - p[0],
+    ],
+    ids=["branches", "gives numbers", "leaves Values", "branches on one side"],
+)
+def test_a_model_that_cannot_be_compiled_is_called_spot_by_spot(ax, model):
+    viz.plot_decision_boundary(model, POINTS, [-1, -1, 1], ax=ax, resolution=6)
+    top_row = ax.collections[0].get_array()[-1]  # x from -0.4 to 2.4 or so
+    assert (top_row[0] < 0, top_row[-1] > 0) == (True, True)
+    assert sorted(top_row) == list(top_row)
 
 
 def test_the_scores_are_the_models(ax):
