@@ -25,16 +25,8 @@ enum { VECTORS, SECOND_IS_NUMBER, FIRST_IS_NUMBER, VARIANTS };
     MAP(map_##id##_sv, X[0], Y[k], value)
 #define MAP1(id, symbol, refuse, lo, hi, value, ...) MAP(map_##id##_vv, X[k], Y[0], value)
 FOR_EACH_BINARY(MAP2)
-FOR_EACH_UNARY(MAP1)
+FOR_EACH_OTHER_UNARY(MAP1)
 FOR_EACH_SCALED(MAP1)
-
-static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
-#define ROW2(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vs, map_##id##_sv},
-#define ROW1(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vv, map_##id##_vv},
-    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1)
-#undef ROW2
-#undef ROW1
-};
 
 #define GAIN(name, x_, y_, assign, gain)                                                    \
     static void name(double *restrict out, const double *G, const double *X, const double *Y, \
@@ -59,8 +51,46 @@ static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
     GAIN(gain_##id##_x_set, X[k], Y[0], =, gain_x)         \
     GAIN(gain_##id##_x_add, X[k], Y[0], +=, gain_x)
 FOR_EACH_BINARY(GAINS2)
-FOR_EACH_UNARY(GAINS1)
+FOR_EACH_OTHER_UNARY(GAINS1)
 FOR_EACH_SCALED(GAINS1)
+
+/* Turning functions twice: near, in vectors, and far, by the library. One lane beyond V_SIN_LIMIT takes
+   all of a row there. */
+#define NEAR(id, symbol, refuse, lo, hi, value, gain_x) \
+    MAP(near_map_##id, X[k], Y[0], value)               \
+    GAIN(near_gain_##id##_set, X[k], Y[0], =, gain_x)   \
+    GAIN(near_gain_##id##_add, X[k], Y[0], +=, gain_x)
+#define FAR(id, symbol, refuse, lo, hi, value, gain_x) \
+    MAP(far_map_##id, X[k], Y[0], value)               \
+    GAIN(far_gain_##id##_set, X[k], Y[0], =, gain_x)   \
+    GAIN(far_gain_##id##_add, X[k], Y[0], +=, gain_x)
+#define sin(x) v_sin(x)
+#define cos(x) v_cos(x)
+FOR_EACH_TURNING(NEAR)
+#undef sin
+#undef cos
+FOR_EACH_TURNING(FAR)
+
+#define CHOOSE_GAIN(id, assign)                                                                      \
+    static void gain_##id##_x_##assign(double *restrict out, const double *G, const double *X,       \
+                                       const double *Y, const double *Z, size_t n) {                 \
+        (v_sin_takes(X, n) ? near_gain_##id##_##assign : far_gain_##id##_##assign)(out, G, X, Y, Z, n); \
+    }
+#define CHOOSE(id, ...)                                                                       \
+    static void map_##id##_vv(double *restrict out, const double *X, const double *Y, size_t n) { \
+        (v_sin_takes(X, n) ? near_map_##id : far_map_##id)(out, X, Y, n);                     \
+    }                                                                                         \
+    CHOOSE_GAIN(id, set)                                                                      \
+    CHOOSE_GAIN(id, add)
+FOR_EACH_TURNING(CHOOSE)
+
+static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
+#define ROW2(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vs, map_##id##_sv},
+#define ROW1(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vv, map_##id##_vv},
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1)
+#undef ROW2
+#undef ROW1
+};
 
 /* By operation, operand, whether added, and variant. */
 static const GainKernel gain_kernels[OP_COUNT][2][2][VARIANTS] = {

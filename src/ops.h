@@ -71,7 +71,14 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
 /* clang-format off */
 
 /* UNARY(id, symbol, refuse, lo, hi, value, gain of x) */
-#define FOR_EACH_UNARY(UNARY) \
+#define FOR_EACH_UNARY(UNARY) FOR_EACH_TURNING(UNARY) FOR_EACH_OTHER_UNARY(UNARY)
+
+/* Those that vector units compute for arguments up to a limit only: see vmath.h. */
+#define FOR_EACH_TURNING(UNARY) \
+    UNARY(sin,      "sin",      REFUSE_OVERFLOW, -3, 3,      sin(x),                       g * cos(x)) \
+    UNARY(cos,      "cos",      REFUSE_OVERFLOW, -3, 3,      cos(x),                       -g * sin(x))
+
+#define FOR_EACH_OTHER_UNARY(UNARY) \
     UNARY(neg,      "neg",      REFUSE_NOTHING,  -3, 3,      -x,                           -g) \
     UNARY(abs,      "abs",      REFUSE_NOTHING,  -3, 3,      fabs(x),                      x > 0 ? g : x < 0 ? -g : 0.0) \
     UNARY(exp,      "exp",      REFUSE_OVERFLOW, -3, 3,      exp(x),                       g * z) \
@@ -79,8 +86,6 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
     UNARY(log,      "log",      REFUSE_POLE,     0.1, 5,     log(x),                       g / x) \
     UNARY(log1p,    "log1p",    REFUSE_POLE,     -0.9, 5,    log1p(x),                     g / (1.0 + x)) \
     UNARY(sqrt,     "sqrt",     REFUSE_OVERFLOW, 0.1, 5,     sqrt(x),                      g * 0.5 / z) \
-    UNARY(sin,      "sin",      REFUSE_OVERFLOW, -3, 3,      sin(x),                       g * cos(x)) \
-    UNARY(cos,      "cos",      REFUSE_OVERFLOW, -3, 3,      cos(x),                       -g * sin(x)) \
     UNARY(tan,      "tan",      REFUSE_OVERFLOW, -1.2, 1.2,  tan(x),                       g * (1.0 + z * z)) \
     UNARY(asin,     "asin",     REFUSE_OVERFLOW, -0.9, 0.9,  asin(x),                      g / sqrt((1.0 - x) * (1.0 + x))) \
     UNARY(acos,     "acos",     REFUSE_OVERFLOW, -0.9, 0.9,  acos(x),                      -g / sqrt((1.0 - x) * (1.0 + x))) \

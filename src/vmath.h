@@ -354,9 +354,4 @@ VMATH double v_erfc(double x) {
 #define erfc(x) v_erfc(x)
 #endif
 
-#ifdef VMATH_REPLACE_SIN /* where the arguments are known to be within V_SIN_LIMIT */
-#define sin(x) v_sin(x)
-#define cos(x) v_cos(x)
-#endif
-
 #endif
