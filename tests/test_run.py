@@ -259,6 +259,10 @@ NAMES = (SCRIPTS / "other_names.py").read_text()
             "        self.amount, self.unit = amount, unit\n\nprint(Value(3, 'm').amount)\n",
             "class Value does not compute",
         ),
+        (
+            CLOSURES + "import multiprocessing as mp\nmp.get_context('spawn').Pool(2)\n",
+            "starts processes",
+        ),
     ],
 )
 def test_refusals(cli, write, text, what):

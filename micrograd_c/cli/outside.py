@@ -2,6 +2,7 @@
 """What a script counts on that this engine's Value has not, found before the script starts."""
 
 import ast
+import multiprocessing
 
 from .constructor import is_value_call
 from .value_class import FUNCTIONS, called_name, names_bound_by
@@ -83,6 +84,10 @@ class Reader(ast.NodeVisitor):
             attribute = getattr(node.args[1], "value", None)
             if isinstance(attribute, str) and attribute in self.value.lost:
                 self.complain(node, f"reads .{attribute}, which only the script's own Value has")
+        if starts_afresh(node):
+            self.complain(
+                node, "starts processes that read the script anew, with the script's own Value"
+            )
         self.generic_visit(node)
 
     def check_construction(self, call):
@@ -134,6 +139,16 @@ class Reader(ast.NodeVisitor):
             ),
             None,
         )
+
+
+def starts_afresh(call):
+    """Whether it starts processes, or says how, otherwise than by forking this one."""
+    name = called_name(call)
+    if name in ("get_context", "set_start_method"):
+        chosen = call.args[0] if call.args else None
+        return getattr(chosen, "value", None) in ("spawn", "forkserver")
+    by_default = multiprocessing.get_all_start_methods()[0]
+    return name in ("Pool", "Process", "ProcessPoolExecutor") and by_default != "fork"
 
 
 def surroundings(tree, value):
