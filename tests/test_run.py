@@ -275,6 +275,7 @@ def test_refusals(cli, write, text, what):
     "addition",
     [
         "class Tree:\n    def __init__(self): self._children = []\nprint(Tree()._children)\n",
+        "def get_context(name): return name\nprint(get_context('spawn'))\n",
         "import types as t\nprint(t.SimpleNamespace(a=1).a)\n",
         "def unused(v): return v.grad\nprint(unused(loss) == 1.0)\n",
     ],

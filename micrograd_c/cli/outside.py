@@ -27,6 +27,7 @@ class Reader(ast.NodeVisitor):
         self.functions = []
         self.in_other_class = False
         self.modules, self.other_names = surroundings(tree, value)
+        self.imports_processes = imports(tree, ("multiprocessing", "concurrent"))
 
     def complain(self, node, what):
         self.complaints.append((node, what))
@@ -84,7 +85,7 @@ class Reader(ast.NodeVisitor):
             attribute = getattr(node.args[1], "value", None)
             if isinstance(attribute, str) and attribute in self.value.lost:
                 self.complain(node, f"reads .{attribute}, which only the script's own Value has")
-        if starts_afresh(node):
+        if self.imports_processes and starts_afresh(node):
             self.complain(
                 node, "starts processes that read the script anew, with the script's own Value"
             )
@@ -149,6 +150,17 @@ def starts_afresh(call):
         return getattr(chosen, "value", None) in ("spawn", "forkserver")
     by_default = multiprocessing.get_all_start_methods()[0]
     return name in ("Pool", "Process", "ProcessPoolExecutor") and by_default != "fork"
+
+
+def imports(tree, packages):
+    """Whether the script imports one of the packages, or from one."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return any(name.partition(".")[0] in packages for name in names)
 
 
 def surroundings(tree, value):
