@@ -102,7 +102,10 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
                 if (tape->patience < MOST_PATIENCE) tape->patience = tape->patience * 2 + 1;
             }
         }
-        if (needed > tape->collect_at) tape->collect_at = (uint32_t)(needed + (needed >> 3));
+        if (needed > tape->collect_at) {
+            uint64_t later = needed + (needed >> 3);
+            tape->collect_at = later < MOST_NODES ? (uint32_t)later : MOST_NODES;
+        }
         set_limit(tape);
     }
     return tape->args_capacity - tape->args_size < args ? grow_args(tape, args) : 0;
