@@ -216,6 +216,16 @@ static void unmark(Tape *tape) {
     if (tape->size) memset(tape->reached[0], 0, WORDS_FOR(tape->size) * 8);
 }
 
+int tape_is_operand(const Tape *tape, uint32_t i) {
+    for (uint32_t j = i + 1; j < tape->size; j++) {
+        uint32_t count;
+        const uint32_t *refs = references(tape, j, &count);
+        for (uint32_t k = 0; k < count; k++)
+            if (refs[k] == i) return 1;
+    }
+    return 0;
+}
+
 int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count) {
     uint64_t *late = tape->reached[0];
     uint32_t total = 0;

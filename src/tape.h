@@ -166,6 +166,9 @@ const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count);
  * The caller frees *order. */
 int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count);
 
+/* Whether a node on the tape, garbage or not, has node i as operand. */
+int tape_is_operand(const Tape *tape, uint32_t i);
+
 uint32_t tape_count_living(Tape *tape);
 
 /* The LATE nodes and all that was recorded on them, directly or not, lowest first; the caller frees

@@ -64,6 +64,7 @@ cdef extern from "tape.h" nogil:
     void tape_trim(Tape *tape, int forced)
     const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count)
     int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count)
+    int tape_is_operand(const Tape *tape, uint32_t i)
     uint32_t tape_count_living(Tape *tape)
     int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count)
     size_t tape_bytes(const Tape *tape)

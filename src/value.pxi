@@ -13,6 +13,10 @@ cdef int initialise(Handle self, data, children, op, label) except -1:
             raise TypeError(f'Value: expected Values as _children, got {kind(child)}')
         if child is self:
             raise ValueError('Value: a node cannot be its own operand')
+    if tape.op[self.anchor.index] & ~OP_CLOSURE != OP_leaf:
+        raise ValueError(f'Value: __init__ cannot be called again on what {self._op!r} has recorded')
+    if operands and tape_is_operand(&tape, self.anchor.index):
+        raise ValueError('Value: __init__ cannot give operands to a Value that is itself an operand by now')
     if operands and not is_paused():
         reserve(1, count)
         annex = need_annex(self)
