@@ -48,9 +48,11 @@ class no_grad(ContextDecorator):
     """
 
     def __enter__(self) -> "Self":
+        """Nothing is recorded in this thread from here on."""
         pause_recording()
         return self
 
     def __exit__(self, *exc_info: object) -> Literal[False]:
+        """Recording is as before; exceptions pass through."""
         resume_recording()
         return False
