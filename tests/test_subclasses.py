@@ -174,7 +174,7 @@ def test_a_half_made_instance_is_not_found_by_looking_at_all_objects():
             pass
 
         class Curious:
-            __slots__ = ()      # no cycle can come of it, so it waits for the tape to look for garbage
+            __slots__ = ()  # no cycle can come of it: it goes when the tape looks for garbage
 
             def __del__(self):
                 ends.append(making)
