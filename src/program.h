@@ -93,8 +93,8 @@ typedef struct {
     double unpolled; /* work since the last poll */
 } Program;
 
-/* Optimised and planned; NULL: no memory. */
-Program *program_make(Graph *graph, int gradients);
+/* Planned. *made is set if it is made. */
+MakeStatus program_make(Graph *graph, int gradients, Program **made);
 void program_free(Program *program);
 size_t program_bytes(const Program *program);
 
