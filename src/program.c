@@ -218,6 +218,7 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
         if (status == RUN_BAD_INDEX) {
             struct Outcome *outcome = &job->outcomes[chunk];
             outcome->bad_sample = block * job->lanes + frame->bad_lane;
+            if (job->batch->samples) outcome->bad_sample = job->batch->samples[outcome->bad_sample];
             outcome->bad_index = frame->bad_index;
             outcome->bad_count = frame->bad_count;
         }
@@ -331,7 +332,7 @@ static RunStatus run_once(Program *program, Batch *batch, const StepList *steps,
     frame.scratch = program->memory;
     batch->kernels->run(steps->items, steps->size, &frame);
     if (frame.bad_lane == NONE || !forward) return RUN_DONE;
-    batch->bad_sample = 0;
+    batch->bad_sample = EVERY_SAMPLE;
     batch->bad_index = frame.bad_index;
     batch->bad_count = frame.bad_count;
     return RUN_BAD_INDEX;

@@ -58,6 +58,8 @@ typedef struct {
     int is_float32;
 } Column;
 
+#define EVERY_SAMPLE SIZE_MAX
+
 typedef enum { RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX } RunStatus;
 
 /* Called every few milliseconds; anything but 0 stops the run. */
@@ -74,7 +76,7 @@ typedef struct {
     /* -- results -- */
     double loss;
     double *outputs;         /* size rows of n_roots */
-    size_t bad_sample;       /* RUN_BAD_INDEX: where, what, and among how many */
+    size_t bad_sample;       /* RUN_BAD_INDEX: in the columns, or EVERY_SAMPLE; what; among how many */
     double bad_index;
     uint32_t bad_count;
 } Batch;

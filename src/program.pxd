@@ -65,6 +65,7 @@ cdef extern from "program.h" nogil:
         const char *data
         ptrdiff_t stride
         int is_float32
+    const size_t EVERY_SAMPLE
     ctypedef enum RunStatus:
         RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
     ctypedef int (*Poll)() noexcept

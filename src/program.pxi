@@ -310,11 +310,12 @@ cdef int check_run(RunStatus status, Batch *batch) except -1:
     if status == RUN_STOPPED:
         reraise()
     if status == RUN_BAD_INDEX:
+        which = 'every sample' if batch.bad_sample == EVERY_SAMPLE else f'sample {batch.bad_sample}'
         if batch.bad_index != batch.bad_index // 1:
             raise TypeError(f'take: expected a whole number as index, got {batch.bad_index!r} '
-                            f'for sample {batch.bad_sample}')
+                            f'for {which}')
         raise IndexError(f'take: index {batch.bad_index:.0f} is out of range for {batch.bad_count} values, '
-                         f'for sample {batch.bad_sample}')
+                         f'for {which}')
     return 0
 
 def record(fn, Arguments arguments, skip=()):
