@@ -162,6 +162,7 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     const Operands *operands = &tape->operands[i];
     switch (op_info[tape->op[i] & ~OP_CLOSURE].shape) {
     case UNARY:
+    case STOPPED:
         *count = 1;
         return (const uint32_t *)operands;
     case BINARY:
@@ -171,10 +172,11 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     case VARIADIC:
         *count = operands->b;
         return tape->args + operands->a;
-    default:
+    case LEAF:
         *count = 0;
         return NULL;
     }
+    abort();
 }
 
 const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count) {
@@ -267,6 +269,7 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
     case SCALED:
         operands.b = new_index(tape, operands.b); /* fall through */
     case UNARY:
+    case STOPPED:
         operands.a = new_index(tape, operands.a);
         break;
     case VARIADIC: {
@@ -276,7 +279,7 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
             tape->args[tape->args_size++] = new_index(tape, tape->args[from + j]);
         break;
     }
-    default:
+    case LEAF:
         break;
     }
     tape->operands[k] = operands;
