@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Graphs drawn where Graphviz's program `dot` is missing; and what is said of those that are not."""
+"""Graphs drawn where Graphviz's program `dot` is missing; what is said of those that cannot be."""
 
 import itertools
 import random
