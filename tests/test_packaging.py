@@ -3,6 +3,7 @@
 
 import builtins
 import importlib.metadata
+import importlib.resources
 import importlib.util
 import os
 import re
@@ -60,6 +61,13 @@ def test_the_core_carries_no_debug_symbols():
         pytest.skip("a build for debugging")
     assert core.startswith(b"\x7fELF") and b".text" in core
     assert b".debug_info" not in core and b".symtab" not in core
+
+
+def test_the_benchmarks_stand_in_one_folder_with_their_data():
+    benchmarks = importlib.import_module("micrograd_c.benchmarks")
+    data = importlib.resources.files("micrograd_c.benchmarks") / "data" / "names.txt"
+    assert len(data.read_text().split()) == 32033
+    assert Path(benchmarks.__file__).parent == Path(benchmarks.__path__[0])
 
 
 @in_source_tree
