@@ -41,7 +41,8 @@ BASIC = {
     "raising": "callbacks, __del__ and rules that raise",
     "nested": "rules that run backward() of another graph",
     "no_grad": "no_grad()",
-    "threads": "other threads that record, or end inside no_grad()",
+    "threads": "other threads that record",
+    "suspended": "threads that end inside no_grad()",
     "copies": "copies, pickles, detach()",
     "layers": "nn.Neuron, nn.Layer, nn.MLP",
     "tiny_tape": "a tape that looks for garbage all the time",
@@ -87,7 +88,7 @@ STEPS = {
     "weak_key": (3, ("weakrefs",)),
     "no_grad": (4, ("no_grad",)),
     "thread": (1, ("threads",)),
-    "suspended": (1, ("threads", "no_grad")),
+    "suspended": (1, ("suspended",)),
     "copy": (8, ("copies",)),
     "detach": (5, ("copies",)),
 }

@@ -206,7 +206,7 @@ class Function:
     # -- what steps use --
 
     def any(self, r):
-        """From what was made last, from everything, or, one in four, of what depends on no input."""
+        """Of what was made last, of all, or, one in four, of what depends on no input."""
         where = r & 3
         r >>= 2
         if where == 0:
