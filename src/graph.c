@@ -42,6 +42,7 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
         node->a = number[a] - 1;
         break;
     case UNARY:
+    case STOPPED:
         node->a = number[a] - 1;
         break;
     case BINARY:

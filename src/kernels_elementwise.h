@@ -27,6 +27,7 @@ enum { VECTORS, SECOND_IS_NUMBER, FIRST_IS_NUMBER, VARIANTS };
 FOR_EACH_BINARY(MAP2)
 FOR_EACH_OTHER_UNARY(MAP1)
 FOR_EACH_SCALED(MAP1)
+FOR_EACH_STOPPED(MAP1)
 
 #define GAIN(name, x_, y_, assign, gain)                                                    \
     static void name(double *restrict out, const double *G, const double *X, const double *Y, \
@@ -87,7 +88,7 @@ FOR_EACH_TURNING(CHOOSE)
 static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
 #define ROW2(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vs, map_##id##_sv},
 #define ROW1(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vv, map_##id##_vv},
-    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1)
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROW1) FOR_EACH_STOPPED(ROW1)
 #undef ROW2
 #undef ROW1
 };

@@ -115,6 +115,11 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
     SCALED(pow_number, "**",         REFUSE_POWER,   0.3, 3, fn_pow(x, y),                 fn_pow_base(x, y, g)) \
     SCALED(leaky_relu, "leaky_relu", REFUSE_NOTHING, -3, 3,  x > 0 ? x : x * y,            x > 0 ? g : g * y)
 
+/* STOPPED(id, symbol, refuse, lo, hi, value): of one operand, which gains nothing, so that there is no
+ * chain rule. Compiled functions record them; eager code makes a leaf instead (Value.detach). */
+#define FOR_EACH_STOPPED(STOPPED) \
+    STOPPED(detach, "detach",   REFUSE_NOTHING,  -3, 3,      x)
+
 /* VARIADIC(id, symbol): any number of operands; value and rule stand in variadic.h. */
 #define FOR_EACH_VARIADIC(VARIADIC) \
     VARIADIC(sum,    "sum")    /* x0 + x1 + ...                                              */ \
@@ -130,14 +135,15 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
 typedef enum {
     OP_leaf,
 #define ID(id, ...) OP_##id,
-    FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_VARIADIC(ID)
+    FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_STOPPED(ID)
+    FOR_EACH_VARIADIC(ID)
 #undef ID
     OP_COUNT,
     OP_FIRST_VARIADIC = OP_sum,
     OP_CLOSURE = 0x80 /* flag beside the operation: Python has replaced the chain rule */
 } Op;
 
-typedef enum { LEAF, UNARY, SCALED, BINARY, VARIADIC } Shape;
+typedef enum { LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC } Shape;
 
 typedef struct {
     const char *name;
@@ -152,11 +158,14 @@ static const OpInfo op_info[] = {
 #define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi},
 #define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi},
 #define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi},
+#define ROWD(id, symbol, refuse, lo, hi, ...) {#id, symbol, STOPPED, refuse, lo, hi},
 #define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0},
-    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_VARIADIC(ROWV)
+    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_STOPPED(ROWD)
+    FOR_EACH_VARIADIC(ROWV)
 #undef ROW2
 #undef ROW1
 #undef ROWS
+#undef ROWD
 #undef ROWV
 };
 
@@ -164,7 +173,7 @@ static const OpInfo op_info[] = {
 typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
-/* The value of an operation of one or two operands (a UNARY one ignores y). */
+/* The value of an operation of one or two operands (UNARY and STOPPED ones ignore y). */
 FORCE_INLINE double op_value(int op, double x, double y) {
     switch (op) {
 #define CASE(id, symbol, refuse, lo, hi, value, ...) \
@@ -173,6 +182,7 @@ FORCE_INLINE double op_value(int op, double x, double y) {
         FOR_EACH_BINARY(CASE)
         FOR_EACH_UNARY(CASE)
         FOR_EACH_SCALED(CASE)
+        FOR_EACH_STOPPED(CASE)
 #undef CASE
     default:
         return x;

@@ -15,6 +15,7 @@ static void find_needs(Planner *p) {
         uint32_t count;
         const uint32_t *operands = node_operands(graph, i, &count);
         p->needs[i] = node->op == NODE_PARAMETER;
+        if (node->op < OP_COUNT && op_info[node->op].shape == STOPPED) continue;
         for (uint32_t k = 0; k < count; k++) p->needs[i] |= p->needs[operands[k]];
         if (node->op != NODE_ROW) continue;
         while (known <= node->c) matvec_needs[known++] = 2; /* not looked at */

@@ -249,7 +249,8 @@ cdef object record_variadic(int op, list operands, object data=None):
 
 def operations():
     """The operation table: for each row its name, symbol, shape and a tested interval."""
-    shapes = {UNARY: 'unary', SCALED: 'scaled', BINARY: 'binary', VARIADIC: 'variadic'}
+    shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary',
+              VARIADIC: 'variadic'}
     return [{'name': op_info[op].name.decode(), 'symbol': op_info[op].symbol.decode(),
              'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high)}
             for op in range(OP_leaf + 1, OP_COUNT)]

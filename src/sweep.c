@@ -179,6 +179,9 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         FOR_EACH_BINARY(RULE2)
         FOR_EACH_UNARY(RULE1)
         FOR_EACH_SCALED(RULES)
+#define RULED(id, ...) case OP_##id: return;
+        FOR_EACH_STOPPED(RULED)
+#undef RULED
 #undef NAMES
 #undef RULE2
 #undef RULE1
@@ -263,6 +266,7 @@ static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *coun
             }
             if (out) out[size++] = i;
             *closures |= tape->op[i] & OP_CLOSURE;
+            if (op_info[tape->op[i] & ~OP_CLOSURE].shape == STOPPED) continue;
             const uint32_t *operand = tape_operands(tape, i, &operands);
             for (uint32_t k = 0; k < operands; k++) reach(tape, operand[k]);
         }

@@ -159,6 +159,7 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     const Operands *operands = &tape->operands[i];
     switch (op_info[tape->op[i] & ~OP_CLOSURE].shape) {
     case UNARY:
+    case STOPPED:
         *count = 1;
         return (const uint32_t *)operands;
     case BINARY:
@@ -244,6 +245,7 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
     case SCALED:
         operands.b = new_index(tape, operands.b); /* fall through */
     case UNARY:
+    case STOPPED:
         operands.a = new_index(tape, operands.a);
         break;
     case VARIADIC: {

@@ -39,8 +39,8 @@ typedef struct Annex {
 /* An Anchor *, or an Annex * with the lowest bit set, or 0: only the graph refers to the node. */
 typedef uintptr_t Owner;
 
-/* Operands of a node by shape: LEAF none (a: see LITERAL_INT), UNARY a, BINARY a and b, SCALED a,
- * and b the leaf that holds its number, VARIADIC args[a] to args[a + b]. */
+/* Operands of a node by shape: LEAF none (a: see LITERAL_INT), UNARY and STOPPED a, BINARY a and b,
+ * SCALED a, and b the leaf that holds its number, VARIADIC args[a] to args[a + b]. */
 typedef struct {
     uint32_t a, b;
 } Operands;

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "ops.h" nogil:
     ctypedef enum Shape:
-        LEAF, UNARY, SCALED, BINARY, VARIADIC
+        LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC
     ctypedef enum Verdict:
         ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR
     ctypedef struct OpInfo:
@@ -15,7 +15,7 @@ cdef extern from "ops.h" nogil:
     const OpInfo op_info[]
     enum:
         OP_leaf, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_maximum, OP_minimum
-        OP_neg, OP_abs, OP_pow_number, OP_leaky_relu
+        OP_neg, OP_abs, OP_pow_number, OP_leaky_relu, OP_detach
         OP_sum, OP_dot, OP_where, OP_clip, OP_take, OP_custom, OP_opaque
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
     double op_value(int op, double x, double y)

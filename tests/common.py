@@ -180,7 +180,10 @@ def nodes_without_garbage():
 
 # -- the oracle: each operation said once more, in Python ------------------------------------------
 
-ROWS = {row["name"]: row for row in _core.operations()}
+ROWS = {row["name"]: row for row in _core.operations() if row["shape"] != "stopped"}
+
+# Those that let no adjoint through, which only compiled functions record.
+STOPPED = [row for row in _core.operations() if row["shape"] == "stopped"]
 
 
 def sigmoid(x):

@@ -5,7 +5,18 @@ import itertools
 import math
 
 import pytest
-from common import BINARY, ROWS, SCALED, UNARY, VARIADIC, gradients, leaves, same, unary
+from common import (
+    BINARY,
+    ROWS,
+    SCALED,
+    STOPPED,
+    UNARY,
+    VARIADIC,
+    gradients,
+    leaves,
+    same,
+    unary,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -34,8 +45,15 @@ def test_every_row_of_the_table_is_tested_here_and_nothing_else():
     assert {name: row["shape"] for name, row in ROWS.items()} == tested
 
 
+def test_a_row_that_only_compiled_functions_record_is_nobodys_method():
+    assert {row["name"]: row["shape"] for row in STOPPED} == {"detach": "stopped"}
+    x = Value(2.0)
+    assert (x.detach()._op, x.detach()._prev) == ("", set())
+    assert "detach" not in _core.activations
+
+
 def test_names_in_the_table_are_unique():
-    assert len(ROWS) == len(_core.operations())
+    assert len(ROWS) + len(STOPPED) == len(_core.operations())
 
 
 @pytest.mark.parametrize("name", [*UNARY, *BINARY, *SCALED])
