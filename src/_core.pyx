@@ -49,6 +49,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *object)
     void PyObject_ClearWeakRefs(PyObject *object)
     void Py_SET_REFCNT(PyObject *object, Py_ssize_t count)
+    Py_ssize_t Py_REFCNT(PyObject *object) noexcept
     bint PyObject_GC_IsTracked(PyObject *object)
     bint PyObject_IS_GC(PyObject *object)
     PyObject *PyObject_GenericGetAttr(PyObject *object, PyObject *name) noexcept
@@ -129,8 +130,7 @@ tape_init(&tape)
 
 cdef enum:              # Anchor.flags
     ANNEXED = 1         # the node has an annex
-    HEAVY = 2           # nodes recorded on this one hold a reference to its handle
-    BORN_HEAVY = 4      # and all of them do: when the handle dies, nothing needs the node
+    HEAVY = 2           # it is LATE or SETTLED: what is recorded on it refers to its handle
 
 cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them owned
     Annex base
@@ -139,7 +139,6 @@ cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them
     PyObject *op            # str, where the operation's own symbol will not do
     PyObject *rule          # the chain rule written in Python
     PyObject *operands      # tuple of handles
-    bint heavy
 
 cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of this file
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
@@ -413,9 +412,10 @@ def topological_sort(root):
 
 cdef int run_rule(uint32_t i) except -1:
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[i])
-    if annex != NULL and annex.rule != NULL:
-        rule = <object>annex.rule
-        rule()
+    if annex == NULL or annex.rule == NULL:     # the collector took it for garbage, and it is not
+        raise SystemError('backward: the chain rule of a node is gone')
+    rule = <object>annex.rule
+    rule()
     return 0
 
 def accumulate_grads(on=True):
@@ -485,7 +485,7 @@ def set_minimum(nodes):
 
 def around_collection(phase, info):
     if phase == 'start':
-        settle_late()
+        settle()
     elif info['generation'] == 2:
         compact()
 
