@@ -40,13 +40,18 @@ __all__ = [
 class no_grad(ContextDecorator):
     """Inside it, results are leaves: nothing is recorded in this thread.
 
-    A context manager, `with no_grad():`, and a decorator, `@no_grad()`.
+    A context manager, `with no_grad():`, and a decorator, `@no_grad()`. In a function that is being
+    compiled, results are nodes that follow the numbers and stop the gradient.
     """
 
+    def __init__(self):
+        self._pauses = []  # one for each time that it is entered: of what thread
+
     def __enter__(self):
-        pause_recording()
+        self._pauses.append(pause_recording())
         return self
 
     def __exit__(self, *exc_info):
-        resume_recording()
+        if self._pauses:
+            resume_recording(self._pauses.pop())
         return False
