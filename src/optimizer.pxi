@@ -14,9 +14,10 @@ cdef double at_least_zero(str name, value) except? -1:
     return number
 
 cdef bint setting_switch(str name, value) except -1:
-    if type(value) is not bool:
+    cdef double number = -1
+    if not as_number(value, &number) or number not in (0.0, 1.0):
         raise TypeError(f'{name}: expected True or False, got {value!r}')
-    return value
+    return number == 1.0
 
 cdef int set_setting(Rule *rule, str name, value) except -1:
     """Checks one setting and writes it into a rule."""
