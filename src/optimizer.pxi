@@ -290,9 +290,11 @@ cdef class Optimizer:
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):
+        """For copy and pickle: the parameters, the settings and the moments."""
         return copyreg.__newobj__, (type(self),), (self.params, self.state_dict(), dict(vars(self)))
 
     def __setstate__(self, state):
+        """For copy and pickle: what __reduce_ex__ gave."""
         params, state_dict, attributes = state
         self._set_up(params, state_dict['param_groups'][0])
         self.load_state_dict(state_dict)
