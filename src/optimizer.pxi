@@ -290,7 +290,7 @@ cdef class Optimizer:
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):
-        """For copy and pickle: the parameters, the state and attributes of one's own."""
+        """For copy and pickle: the parameters, the settings and the moments."""
         return copyreg.__newobj__, (type(self),), (self.params, self.state_dict(), dict(vars(self)))
 
     def __setstate__(self, state):
