@@ -5,6 +5,7 @@ What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
 from contextlib import ContextDecorator
+from typing import TYPE_CHECKING, Literal
 
 from ._core import (
     TapeStats,
@@ -15,12 +16,17 @@ from ._core import (
     dot,
     pause_recording,
     resume_recording,
-    sum,  # noqa: F401
     take,
     tape_stats,
     topological_sort,
     where,
 )
+from ._core import sum as sum
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._core import Context
 
 __all__ = [
     "TapeStats",
@@ -44,14 +50,16 @@ class no_grad(ContextDecorator):
     compiled, results are nodes that follow the numbers and stop the gradient.
     """
 
-    def __init__(self):
-        self._pauses = []  # one for each time that it is entered: of what thread
+    def __init__(self) -> None:
+        self._pauses: list[Context] = []  # one for each time that it is entered: of what thread
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
+        """Nothing is recorded in this thread from here on."""
         self._pauses.append(pause_recording())
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> Literal[False]:
+        """Recording is as before; exceptions pass through."""
         if self._pauses:
             resume_recording(self._pauses.pop())
         return False

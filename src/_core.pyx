@@ -40,6 +40,7 @@ import gc
 import numbers
 import operator
 import os
+import re
 import sys
 import threading
 
@@ -125,7 +126,14 @@ cdef extern from *:
 cdef extern from "methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
     RecordUnary record_unary_method
-    void *unary_methods
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        const char *ml_doc
+    ctypedef struct Cells:
+        const char *value
+        const char *gain
+    PyMethodDef unary_methods[]
+    const Cells unary_cells[]
 
 # -- state ------------------------------------------------------------------------------------------
 
@@ -248,6 +256,7 @@ cdef class Handle:
         make_heavy(self)
 
     def _apply_rule(self):
+        """The engine's own chain rule for this node: adds to its operands' grads."""
         if tape.op[self.anchor.index] != OP_leaf:
             check_change('_backward() was called')
         tape_apply_rule(&tape, self.anchor.index)
@@ -261,15 +270,19 @@ cdef class Handle:
     # -- operators --
 
     def __add__(left, right):
+        """__add__($self, value, /)\n--\n\nReturn self+value, a new node."""
         return record_binary(OP_add, left, right)
 
     def __sub__(left, right):
+        """__sub__($self, value, /)\n--\n\nReturn self-value, a new node."""
         return record_binary(OP_sub, left, right)
 
     def __mul__(left, right):
+        """__mul__($self, value, /)\n--\n\nReturn self*value, a new node."""
         return record_binary(OP_mul, left, right)
 
     def __truediv__(left, right):
+        """__truediv__($self, value, /)\n--\n\nReturn self/value, a new node."""
         return record_binary(OP_truediv, left, right)
 
     def __pow__(left, right, modulo):
@@ -314,15 +327,24 @@ cdef class Handle:
     # -- operations with an argument --
 
     def leaky_relu(self, slope=0.01):
-        """x where x > 0, else slope * x."""
+        """x where x > 0, else slope * x, where x is this value; a new node.
+
+        Derivative: 1 where x > 0, else slope. slope: a number.
+        """
         return record_scaled(OP_leaky_relu, self, real(slope, 'leaky_relu'), False)
 
     def maximum(self, other):
-        """The larger of this and other; NaN if either is."""
+        """The larger of this and other, a Value or a number; NaN if either is. A new node.
+
+        Derivative: 1 by the larger, 0 by the other; where they are equal, half by each.
+        """
         return record_binary(OP_maximum, self, expect_operand(other, 'maximum'))
 
     def minimum(self, other):
-        """The smaller of this and other; NaN if either is."""
+        """The smaller of this and other, a Value or a number; NaN if either is. A new node.
+
+        Derivative: 1 by the smaller, 0 by the other; where they are equal, half by each.
+        """
         return record_binary(OP_minimum, self, expect_operand(other, 'minimum'))
 
     # -- the graph --
@@ -344,14 +366,14 @@ cdef class Handle:
             reraise()
 
     def detach(self):
-        """A new leaf with the same data. In a function that is being compiled: a node that follows the
-        data, and lets no gradient through."""
+        """A new leaf with the same data: no gradient passes through it. In a function that is being
+        compiled, a node that follows the data."""
         if is_recording and (here().recording is not None or is_traced(self)):
             return record_unary(self, OP_detach)
         return new_leaf(tape.value[self.anchor.index])
 
     def item(self):
-        """The data, as PyTorch calls it."""
+        """The data, a float; PyTorch's name for it."""
         if is_recording:
             check_read(self, '.item()')
         return tape.value[self.anchor.index]
@@ -364,9 +386,11 @@ cdef class Handle:
         return f'Value(data={self.data}, grad={self.grad})'
 
     def __format__(self, specification):
+        """The data in the format of a float: f'{v:.4f}'."""
         return format(self.data, specification) if specification else str(self)
 
     def __reduce_ex__(self, protocol):
+        """For copy and pickle: a leaf's data, grad, label and attributes. TypeError for other nodes."""
         if tape.op[self.anchor.index] != OP_leaf:
             raise TypeError(f'cannot copy or pickle a node that {self._op!r} recorded, only a leaf; '
                             f'detach() makes one')
@@ -381,6 +405,7 @@ cdef class Handle:
         return copyreg.__newobj__, (type(self),), (self.data, self.grad, self.label, attributes)
 
     def __setstate__(self, state):
+        """For copy and pickle: what __reduce_ex__ gave."""
         self.data, self.grad, label, attributes = state
         if label != '':
             self.label = label
@@ -391,6 +416,7 @@ cdef class Handle:
 include "numbers.pxi"
 include "handles.pxi"
 include "record.pxi"
+include "help.pxi"
 include "value.pxi"
 include "functions.pxi"
 include "recording.pxi"

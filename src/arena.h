@@ -4,6 +4,7 @@
  *
  * Making a program takes dozens of arrays. When one cannot be had, arena_alloc jumps to where the
  * making began, and the whole arena is freed there: no function in between knows of failure.
+ * Where it began, one setjmp stands in an `if` by itself, and all arenas in use point to its buffer.
  */
 #ifndef MICROGRAD_C_ARENA_H
 #define MICROGRAD_C_ARENA_H
@@ -24,7 +25,7 @@ typedef struct {
     ArenaChunk *chunks;
     size_t bytes;
     size_t least; /* size of a chunk, if more than usual */
-    jmp_buf out_of_memory;
+    jmp_buf *out_of_memory; /* of the making at hand: all of its arenas share one */
 } Arena;
 
 enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16 };
@@ -34,12 +35,13 @@ enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16 };
 /* Zeroed memory for count items. */
 static inline void *arena_alloc(Arena *arena, size_t count, size_t size) {
     ArenaChunk *chunk = arena->chunks;
+    if (count > (SIZE_MAX - ARENA_HEADER - ARENA_ALIGN) / size) longjmp(*arena->out_of_memory, 1);
     size_t bytes = (count * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     if (!chunk || chunk->size - chunk->used < bytes) {
         size_t usual = arena->least > ARENA_CHUNK ? arena->least : ARENA_CHUNK;
         size_t room = bytes > usual ? bytes : usual;
         chunk = calloc(1, ARENA_HEADER + room);
-        if (!chunk) longjmp(arena->out_of_memory, 1);
+        if (!chunk) longjmp(*arena->out_of_memory, 1);
         chunk->size = room;
         arena->bytes += ARENA_HEADER + room;
         /* A chunk made for one large array is full: the current one stays in front. */
@@ -91,12 +93,14 @@ static inline void arena_rewind(Arena *arena) {
 
 #define GROW(arena, array, type, more)                                                        \
     do {                                                                                      \
-        if ((array)->capacity - (array)->size < (uint32_t)(more)) {                           \
-            uint32_t grow_to = ((array)->size + (uint32_t)(more)) * 2 + 16;                   \
+        size_t grow_to = (size_t)(array)->size + (more);                                      \
+        if (grow_to > (array)->capacity) {                                                    \
+            if (grow_to > UINT32_MAX) longjmp(*(arena)->out_of_memory, 1);                     \
+            grow_to = grow_to > UINT32_MAX / 2 - 16 ? UINT32_MAX : grow_to * 2 + 16;          \
             type *grown = ARENA_ARRAY(arena, type, grow_to);                                  \
             if ((array)->size) memcpy(grown, (array)->items, (array)->size * sizeof(type));   \
             (array)->items = grown;                                                           \
-            (array)->capacity = grow_to;                                                      \
+            (array)->capacity = (uint32_t)grow_to;                                            \
         }                                                                                     \
     } while (0)
 

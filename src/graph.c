@@ -24,6 +24,43 @@ static void reach_operands(Reach *reach, uint32_t i) {
 
 static int is_leaf(const Tape *tape, uint32_t i) { return (tape->op[i] & ~OP_CLOSURE) == OP_leaf; }
 
+static void raise_stage(const Graph *graph, const uint32_t *nodes, uint32_t count, Stage *stage) {
+    for (uint32_t k = 0; k < count; k++)
+        if (graph->nodes[nodes[k]].stage > *stage) *stage = (Stage)graph->nodes[nodes[k]].stage;
+}
+
+Stage graph_stage(const Graph *graph, uint32_t i) {
+    const Node *node = &graph->nodes[i];
+    Stage stage = CONSTANT;
+    uint32_t count;
+    const uint32_t *operands = node_operands(graph, i, &count);
+    switch (form_of(node)) {
+    case FORM_CONSTANT:
+        return CONSTANT;
+    case FORM_PARAMETER:
+        return ONCE;
+    case FORM_INPUT:
+        return SAMPLE;
+    case FORM_ROW: {
+        const Matvec *matvec = &graph->matvecs.items[node->c];
+        const uint32_t *args = graph->args.items;
+        raise_stage(graph, args + matvec->inputs, matvec->n_in, &stage);
+        raise_stage(graph, args + matvec->weights + node->a * matvec->n_in, matvec->n_in, &stage);
+        if (matvec->biases != NONE) raise_stage(graph, args + matvec->biases + node->a, 1, &stage);
+        return stage;
+    }
+    case FORM_MAP:
+    case FORM_LINEAR:
+    case FORM_WHERE:
+    case FORM_CLIP:
+    case FORM_TAKE:
+    case FORM_CUSTOM:
+        raise_stage(graph, operands, count, &stage);
+        return stage;
+    }
+    abort();
+}
+
 /* Operands of tape node i as operands of the frozen node. */
 static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
     const Tape *tape = reach->tape;
@@ -61,11 +98,7 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
             node->c = op == OP_dot ? b / 2 : 0;
         }
     }
-    uint32_t count;
-    const uint32_t *operands = node_operands(graph, graph->size, &count);
-    for (uint32_t k = 0; k < count; k++)
-        if (graph->nodes[operands[k]].stage > node->stage)
-            node->stage = graph->nodes[operands[k]].stage;
+    node->stage = (uint8_t)graph_stage(graph, graph->size);
     return node->op == OP_custom && node->stage == SAMPLE ? FREEZE_CUSTOM : FROZEN;
 }
 
@@ -114,8 +147,9 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                           uint32_t **parameters) {
-    if (setjmp(graph->arena->out_of_memory) || setjmp(graph->scratch->out_of_memory))
-        return FREEZE_NO_MEMORY;
+    jmp_buf out_of_memory;
+    if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
+    graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     graph->scratch->least = (size_t)(tape->size - mark) * 32;
     graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
     return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
@@ -126,7 +160,7 @@ void graph_pack(Graph *graph, Arena *to) {
     const uint32_t *args = graph->args.items;
     uint32_t n_args = 0, at = 0;
     for (uint32_t i = 0; i < graph->size; i++)
-        if (NODE_IS_VARIADIC(&graph->nodes[i])) n_args += graph->nodes[i].b;
+        if (has_args(&graph->nodes[i])) n_args += graph->nodes[i].b;
     for (uint32_t m = 0; m < graph->matvecs.size; m++) {
         const Matvec *matvec = &graph->matvecs.items[m];
         n_args += matvec->n_in + matvec->n_out * matvec->n_in + matvec->n_out;
@@ -146,7 +180,7 @@ void graph_pack(Graph *graph, Arena *to) {
     } while (0)
     for (uint32_t i = 0; i < graph->size; i++) {
         packed.nodes[i] = graph->nodes[i];
-        if (NODE_IS_VARIADIC(&packed.nodes[i])) MOVE(packed.nodes[i].a, packed.nodes[i].b);
+        if (has_args(&packed.nodes[i])) MOVE(packed.nodes[i].a, packed.nodes[i].b);
     }
     for (uint32_t m = 0; m < graph->matvecs.size; m++) {
         Matvec *matvec = &packed.matvecs.items[m];

@@ -14,7 +14,8 @@
 
 #define NONE UINT32_MAX
 
-/* What a node depends on, and so how often it is computed. */
+/* What a node depends on, and so how often it is computed: the latest of its operands' stages, always.
+ * Whatever changes a node's operands sets its stage anew (graph_stage). */
 typedef enum {
     CONSTANT, /* numbers of the program's text    */
     ONCE,     /* parameters: once a batch         */
@@ -22,13 +23,27 @@ typedef enum {
 } Stage;
 
 /* Node kinds besides the operations of the table. OP_sum and OP_dot become NODE_LINEAR. */
-enum {
+typedef enum {
     NODE_CONSTANT = OP_leaf, /* number                                                        */
     NODE_PARAMETER = OP_COUNT, /* a: which                                                    */
     NODE_INPUT,              /* a: which column of the arguments                              */
     NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all  */
     NODE_ROW                 /* output a of matrix-vector product c                           */
-};
+} NodeKind;
+
+/* How passes and planner see a node. Switches over it have no default: see ops.h. */
+typedef enum {
+    FORM_CONSTANT,
+    FORM_PARAMETER,
+    FORM_INPUT,
+    FORM_MAP,    /* one or two operands, a and b: a cell of the operation table */
+    FORM_LINEAR,
+    FORM_ROW,
+    FORM_WHERE,  /* these have their operands in args, as NODE_LINEAR has */
+    FORM_CLIP,
+    FORM_TAKE,
+    FORM_CUSTOM
+} Form;
 
 typedef struct {
     double number;    /* NODE_CONSTANT; a SCALED operation's number; OP_custom's value */
@@ -45,6 +60,14 @@ typedef struct {
     uint32_t biases;  /* in args: n_out nodes; NONE: all without  */
 } Matvec;
 
+/* What the verifier has found (verify.h). */
+typedef struct {
+    const char *after; /* which pass, or other part of the making      */
+    const char *rule;  /* what does not hold; NULL: nothing was found  */
+    const char *list;  /* "node", or the list of steps that it is in   */
+    uint32_t at;
+} Fault;
+
 typedef struct {
     Arena *arena;
     Arena *scratch; /* for what a pass or the planner needs meanwhile */
@@ -54,8 +77,41 @@ typedef struct {
     GROWING(Matvec) matvecs;
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
+    Fault fault;
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
 } Graph;
+
+static inline Form form_of(const Node *node) {
+    if (node->op >= OP_COUNT) {
+        switch ((NodeKind)node->op) {
+        case NODE_CONSTANT: return FORM_CONSTANT;
+        case NODE_PARAMETER: return FORM_PARAMETER;
+        case NODE_INPUT: return FORM_INPUT;
+        case NODE_LINEAR: return FORM_LINEAR;
+        case NODE_ROW: return FORM_ROW;
+        }
+        abort();
+    }
+    switch (op_info[node->op].shape) {
+    case LEAF: return FORM_CONSTANT;
+    case UNARY:
+    case SCALED:
+    case STOPPED:
+    case BINARY: return FORM_MAP;
+    case VARIADIC: break;
+    }
+    switch ((Variadic)node->op) {
+    case VARIADIC_where: return FORM_WHERE;
+    case VARIADIC_clip: return FORM_CLIP;
+    case VARIADIC_take: return FORM_TAKE;
+    case VARIADIC_custom: return FORM_CUSTOM;
+    case VARIADIC_sum:    /* NODE_LINEAR in a graph */
+    case VARIADIC_dot:
+    case VARIADIC_opaque: /* not frozen             */
+        break;
+    }
+    abort();
+}
 
 /* What graph_freeze met that cannot be replayed. */
 typedef enum {
@@ -75,20 +131,37 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
 void graph_pack(Graph *graph, Arena *to);
 
 /* The operands of a node, for reading and rewriting. A NODE_ROW has its matrix product's. */
-#define NODE_IS_VARIADIC(node) ((node)->op >= OP_FIRST_VARIADIC && (node)->op != NODE_PARAMETER && \
-                                (node)->op != NODE_INPUT && (node)->op != NODE_ROW)
-
 static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     Node *node = &graph->nodes[i];
-    if (NODE_IS_VARIADIC(node)) {
+    switch (form_of(node)) {
+    case FORM_CONSTANT:
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_ROW:
+        *count = 0;
+        return NULL;
+    case FORM_MAP:
+        *count = op_info[node->op].shape == BINARY ? 2 : 1;
+        return &node->a;
+    case FORM_LINEAR:
+    case FORM_WHERE:
+    case FORM_CLIP:
+    case FORM_TAKE:
+    case FORM_CUSTOM:
         *count = node->b;
         return graph->args.items + node->a;
     }
-    *count = node->op == NODE_CONSTANT || node->op >= OP_COUNT ? 0
-             : op_info[node->op].shape == BINARY               ? 2
-                                                               : 1;
-    return &node->a;
+    abort();
 }
+
+/* Whether the node's operands stand in args, from a on, b of them. */
+static inline int has_args(const Node *node) {
+    Form form = form_of(node);
+    return form == FORM_LINEAR || form >= FORM_WHERE;
+}
+
+/* The stage that node i's operands give it; a leaf's is that of its kind. */
+Stage graph_stage(const Graph *graph, uint32_t i);
 
 /* -- passes: each leaves a graph that computes the same, in the same order --------------------- */
 
@@ -115,8 +188,10 @@ typedef struct {
 
 extern const Pass passes[PASS_COUNT];
 
-/* Applies the passes that are not in the set `skip` (a bit each). -1: out of memory.
- * What is left is packed into the arena `to`, and the arena that it was frozen in is freed. */
-int graph_optimise(Graph *graph, unsigned skip, Arena *to);
+typedef enum { MADE, MADE_NO_MEMORY, MADE_BROKEN /* graph->fault says how: an error of this code's own */ } MakeStatus;
+
+/* Applies the passes that are not in the set `skip` (a bit each). What is left is packed into the arena
+ * `to`, and the arena that it was frozen in is freed. */
+MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to);
 
 #endif

@@ -21,6 +21,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #if defined(_MSC_VER)
 #define FORCE_INLINE static __forceinline
@@ -132,16 +133,30 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
 
 /* clang-format on */
 
+/* Switches over Op, Variadic and Shape have no default, and the build fails where one of them leaves an
+ * enumerator out: a new operation gets its rules everywhere, and never another's. */
 typedef enum {
     OP_leaf,
 #define ID(id, ...) OP_##id,
     FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_STOPPED(ID)
     FOR_EACH_VARIADIC(ID)
 #undef ID
-    OP_COUNT,
+} Op;
+
+typedef enum {
+#define ID(id, ...) VARIADIC_##id = OP_##id,
+    FOR_EACH_VARIADIC(ID)
+#undef ID
+} Variadic;
+
+enum {
+#define PLUS_ONE(...) +1
+    OP_COUNT = 1 FOR_EACH_BINARY(PLUS_ONE) FOR_EACH_UNARY(PLUS_ONE) FOR_EACH_SCALED(PLUS_ONE) FOR_EACH_STOPPED(PLUS_ONE)
+               FOR_EACH_VARIADIC(PLUS_ONE),
+#undef PLUS_ONE
     OP_FIRST_VARIADIC = OP_sum,
     OP_CLOSURE = 0x80 /* flag beside the operation: Python has replaced the chain rule */
-} Op;
+};
 
 typedef enum { LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC } Shape;
 
@@ -175,7 +190,7 @@ typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
 /* The value of an operation of one or two operands (UNARY and STOPPED ones ignore y). */
 FORCE_INLINE double op_value(int op, double x, double y) {
-    switch (op) {
+    switch ((Op)op) {
 #define CASE(id, symbol, refuse, lo, hi, value, ...) \
     case OP_##id:                                    \
         return value;
@@ -184,9 +199,13 @@ FORCE_INLINE double op_value(int op, double x, double y) {
         FOR_EACH_SCALED(CASE)
         FOR_EACH_STOPPED(CASE)
 #undef CASE
-    default:
-        return x;
+    case OP_leaf:
+#define OTHER(id, ...) case OP_##id:
+    FOR_EACH_VARIADIC(OTHER)
+#undef OTHER
+        break;
     }
+    abort(); /* leaves are given their value, VARIADIC nodes have tape_variadic_value */
 }
 
 /* Which of Python's refusals meets this result: what the boundary turns into an exception. */
@@ -206,9 +225,10 @@ FORCE_INLINE Verdict op_verdict(int op, double x, double y, double z) {
         if (z - z == 0 || x - x != 0 || y - y != 0) return ACCEPTED;
         if (x == 0) return ZERO_DIVISION_ERROR;
         return z != z ? DOMAIN_ERROR : OVERFLOW_ERROR;
-    default:
+    case REFUSE_NOTHING:
         return ACCEPTED;
     }
+    abort();
 }
 
 #endif

@@ -5,7 +5,9 @@
  * A pass rewrites a node in place, or forwards it to an earlier node that computes the same. Values
  * stay those of eager code to the last bit, but for `sums` and `matrices`, which add in another order.
  */
-#include "graph.h"
+#include "passes.h"
+
+#include "verify.h"
 
 /* -- walking and forwarding --------------------------------------------------------------------- */
 
@@ -15,9 +17,15 @@ static uint32_t *forward_none(Graph *graph) {
     return forward;
 }
 
+/* Operands that are forwarded to may be of an earlier stage: so may the node be, then. */
 static void follow_operands(Graph *graph, uint32_t i, const uint32_t *forward) {
     uint32_t count, *operands = node_operands(graph, i, &count);
     for (uint32_t k = 0; k < count; k++) operands[k] = forward[operands[k]];
+    set_stage(graph, i);
+}
+
+static void follow_roots(Graph *graph, const uint32_t *forward) {
+    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward[graph->roots[k]];
 }
 
 /* Applies simplify to every node; it returns the node to use instead, or the node itself. */
@@ -26,21 +34,14 @@ static void rewrite(Graph *graph, uint32_t (*simplify)(Graph *graph, uint32_t i)
     for (uint32_t i = 0; i < graph->size; i++) {
         follow_operands(graph, i, forward);
         forward[i] = simplify(graph, i);
+        set_stage(graph, i);
     }
-    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward[graph->roots[k]];
-}
-
-static int is_constant(const Graph *graph, uint32_t i) {
-    return graph->nodes[i].op == NODE_CONSTANT;
+    follow_roots(graph, forward);
 }
 
 static int is_number(const Graph *graph, uint32_t i, double number) {
     return is_constant(graph, i) &&
            memcmp(&graph->nodes[i].number, &number, sizeof number) == 0; /* 0.0 is not -0.0 */
-}
-
-static Shape shape_of(const Node *node) {
-    return node->op >= OP_COUNT ? VARIADIC : op_info[node->op].shape;
 }
 
 /* -- constants ---------------------------------------------------------------------------------- */
@@ -51,16 +52,6 @@ static double number_of(const Graph *graph, uint32_t i) { return graph->nodes[i]
 static uint32_t taken_element(double index, uint32_t n_elements) {
     if (index < 0) index += n_elements;
     return index >= 0 && index < n_elements && index == (uint32_t)index ? (uint32_t)index : NONE;
-}
-
-/* A choice that a number makes is made now. */
-static uint32_t choose(const Graph *graph, uint32_t i) {
-    const Node *node = &graph->nodes[i];
-    const uint32_t *args = graph->args.items + node->a;
-    if (!is_constant(graph, args[0])) return i;
-    if (node->op == OP_where) return args[number_of(graph, args[0]) > 0 ? 1 : 2];
-    uint32_t element = taken_element(number_of(graph, args[0]), node->b - 1);
-    return element == NONE ? i : args[1 + element];
 }
 
 static double constant_linear(const Graph *graph, const Node *node) {
@@ -75,31 +66,61 @@ static double constant_linear(const Graph *graph, const Node *node) {
     return total;
 }
 
+static double constant_clip(const Graph *graph, const Node *node) {
+    const uint32_t *args = graph->args.items + node->a;
+    double low = number_of(graph, args[1]), high = number_of(graph, args[2]);
+    return fn_minimum(fn_maximum(number_of(graph, args[0]), low), high);
+}
+
+/* Numbers all of them; what only is of stage CONSTANT may be a take whose index is out of range. */
+static int are_numbers(const Graph *graph, uint32_t i) {
+    uint32_t count;
+    const uint32_t *operands = node_operands(graph, i, &count);
+    for (uint32_t k = 0; k < count; k++)
+        if (!is_constant(graph, operands[k])) return 0;
+    return 1;
+}
+
+/* What numbers alone give is computed now, and a choice that a number makes is made now. */
 static uint32_t fold(Graph *graph, uint32_t i) {
     Node *node = &graph->nodes[i];
-    const uint32_t *args = graph->args.items + node->a;
-    if (node->op == OP_where || node->op == OP_take) return choose(graph, i);
-    if (node->stage != CONSTANT || node->op == NODE_CONSTANT) return i;
-    switch (shape_of(node)) {
-    case BINARY:
-        node->number = op_value(node->op, number_of(graph, node->a), number_of(graph, node->b));
+    uint32_t count;
+    const uint32_t *operands = node_operands(graph, i, &count);
+    switch (form_of(node)) {
+    case FORM_CONSTANT:
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_ROW:
+        return i;
+    case FORM_MAP:
+        if (!are_numbers(graph, i)) return i;
+        node->number = op_value(node->op, number_of(graph, node->a),
+                                op_info[node->op].shape == BINARY ? number_of(graph, node->b) : node->number);
         break;
-    case UNARY:
-    case SCALED:
-    case STOPPED:
-        node->number = op_value(node->op, number_of(graph, node->a), node->number);
+    case FORM_LINEAR:
+        if (!are_numbers(graph, i)) return i;
+        node->number = constant_linear(graph, node);
         break;
-    default:
-        if (node->op == NODE_LINEAR) node->number = constant_linear(graph, node);
-        else if (node->op == OP_clip)
-            node->number = fn_minimum(fn_maximum(number_of(graph, args[0]), number_of(graph, args[1])),
-                                      number_of(graph, args[2]));
+    case FORM_WHERE:
+        return is_constant(graph, operands[0]) ? operands[number_of(graph, operands[0]) > 0 ? 1 : 2] : i;
+    case FORM_CLIP:
+        if (!are_numbers(graph, i)) return i;
+        node->number = constant_clip(graph, node);
+        break;
+    case FORM_TAKE: {
+        if (!is_constant(graph, operands[0])) return i;
+        uint32_t element = taken_element(number_of(graph, operands[0]), count - 1);
+        return element == NONE ? i : operands[1 + element];
+    }
+    case FORM_CUSTOM: /* its number is given */
+        if (!are_numbers(graph, i)) return i;
+        break;
     }
     node->op = NODE_CONSTANT;
     return i;
 }
 
-static void apply_constants(Graph *graph) { rewrite(graph, fold); }
+void apply_constants(Graph *graph) { rewrite(graph, fold); }
 
 /* -- identities --------------------------------------------------------------------------------- */
 
@@ -172,14 +193,9 @@ static uint32_t simplify(Graph *graph, uint32_t i) {
     }
 }
 
-static void apply_identities(Graph *graph) { rewrite(graph, simplify); }
+void apply_identities(Graph *graph) { rewrite(graph, simplify); }
 
 /* -- common subexpressions ------------------------------------------------------------------------ */
-
-static uint64_t mix(uint64_t hash, uint64_t item) {
-    hash = (hash ^ item) * UINT64_C(0x9E3779B97F4A7C15);
-    return hash ^ hash >> 29;
-}
 
 static uint64_t bits_of(double number) {
     uint64_t bits;
@@ -187,13 +203,29 @@ static uint64_t bits_of(double number) {
     return bits;
 }
 
+/* Whether the number is part of what the node computes. */
 static int has_number(const Node *node) {
-    return node->op == NODE_CONSTANT || shape_of(node) == SCALED;
+    Form form = form_of(node);
+    return form == FORM_CONSTANT || (form == FORM_MAP && op_info[node->op].shape == SCALED);
 }
 
+/* Whether another node with the same operands may compute something else. */
 static int is_unique(const Node *node) {
-    return node->op == NODE_PARAMETER || node->op == NODE_INPUT || node->op == NODE_ROW ||
-           node->op == OP_custom;
+    switch (form_of(node)) {
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_ROW:
+    case FORM_CUSTOM:
+        return 1;
+    case FORM_CONSTANT:
+    case FORM_MAP:
+    case FORM_LINEAR:
+    case FORM_WHERE:
+    case FORM_CLIP:
+    case FORM_TAKE:
+        return 0;
+    }
+    abort();
 }
 
 static uint64_t hash_node(const Graph *graph, uint32_t i) {
@@ -210,18 +242,12 @@ static int same_node(const Graph *graph, uint32_t i, uint32_t j) {
     uint32_t n, m;
     const uint32_t *a = node_operands(graph, i, &n), *b = node_operands(graph, j, &m);
     if (p->op != q->op || n != m) return 0;
-    if (has_number(p) ? bits_of(p->number) != bits_of(q->number) : NODE_IS_VARIADIC(p) && p->c != q->c)
+    if (has_number(p) ? bits_of(p->number) != bits_of(q->number) : has_args(p) && p->c != q->c)
         return 0;
     return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
 }
 
-static size_t table_size(size_t items) {
-    size_t size = 16;
-    while (size < 2 * items) size *= 2;
-    return size;
-}
-
-static void apply_subexpressions(Graph *graph) {
+void apply_subexpressions(Graph *graph) {
     size_t size = table_size(graph->size);
     uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size); /* one more than the node */
     uint32_t *forward = forward_none(graph);
@@ -236,18 +262,18 @@ static void apply_subexpressions(Graph *graph) {
         if (table[slot]) forward[i] = table[slot] - 1;
         else table[slot] = i + 1;
     }
-    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward[graph->roots[k]];
+    follow_roots(graph, forward);
 }
 
 /* -- dead code ------------------------------------------------------------------------------------ */
 
-/* How often each node is used, by nodes that a root depends on. */
-static uint32_t *count_uses(Graph *graph) {
+uint32_t *count_uses(Graph *graph) {
     uint32_t *uses = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t k = 0; k < graph->n_roots; k++) uses[graph->roots[k]]++;
     for (uint32_t i = graph->size; i-- > 0;) {
         uint32_t count, *operands = node_operands(graph, i, &count);
-        if (!uses[i]) continue;
+        /* Rows of a matrix product stay together, used or not. */
+        if (!uses[i] && graph->nodes[i].op != NODE_ROW) continue;
         for (uint32_t k = 0; k < count; k++) uses[operands[k]]++;
         if (graph->nodes[i].op != NODE_ROW) continue;
         const Matvec *matvec = &graph->matvecs.items[graph->nodes[i].c];
@@ -261,15 +287,15 @@ static uint32_t *count_uses(Graph *graph) {
     return uses;
 }
 
-static void apply_dead_code(Graph *graph) {
+void apply_dead_code(Graph *graph) {
     uint32_t *uses = count_uses(graph), size = 0;
     uint32_t *forward = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++) {
-        /* Rows of a matrix product stay together, used or not. */
         if (!uses[i] && graph->nodes[i].op != NODE_ROW) continue;
         forward[i] = size;
         graph->nodes[size] = graph->nodes[i];
-        follow_operands(graph, size++, forward);
+        uint32_t count, *operands = node_operands(graph, size++, &count);
+        for (uint32_t k = 0; k < count; k++) operands[k] = forward[operands[k]];
     }
     for (uint32_t m = 0; m < graph->matvecs.size; m++) {
         const Matvec *matvec = &graph->matvecs.items[m];
@@ -282,234 +308,7 @@ static void apply_dead_code(Graph *graph) {
             args[matvec->biases + k] = forward[args[matvec->biases + k]];
     }
     graph->size = size;
-    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward[graph->roots[k]];
-}
-
-/* -- sums of products ----------------------------------------------------------------------------- */
-
-/* What is needed to decide which nodes of a chain are its own. */
-typedef struct {
-    Graph *graph;
-    const uint32_t *uses;
-    uint8_t *weighted; /* a sum of products of a ONCE and a SAMPLE factor, and of ONCE addends */
-    uint8_t *inner;    /* absorbed by the sum above it */
-    GROWING(uint32_t) stack, factors, addends;
-} Sums;
-
-static int is_sum(const Node *node) { return node->op == OP_add || node->op == NODE_LINEAR; }
-
-static int is_weighted_pair(const Graph *graph, uint32_t a, uint32_t b) {
-    return (graph->nodes[a].stage == SAMPLE) != (graph->nodes[b].stage == SAMPLE);
-}
-
-/* May the product or sum i be merged into a sum that computes at the same stage? */
-static int is_private(const Sums *sums, uint32_t i, Stage stage) {
-    return sums->uses[i] == 1 && sums->graph->nodes[i].stage == stage;
-}
-
-static int is_weighted_term(const Sums *sums, uint32_t i, Stage stage) {
-    const Graph *graph = sums->graph;
-    const Node *node = &graph->nodes[i];
-    if (node->stage != SAMPLE) return 1;
-    if (!is_private(sums, i, stage)) return 0;
-    if (node->op == OP_mul) return is_weighted_pair(graph, node->a, node->b);
-    return is_sum(node) && sums->weighted[i];
-}
-
-static int is_weighted_sum(const Sums *sums, uint32_t i) {
-    const Graph *graph = sums->graph;
-    const Node *node = &graph->nodes[i];
-    uint32_t count;
-    const uint32_t *operands = node_operands(graph, i, &count);
-    uint32_t k = node->op == NODE_LINEAR ? 2 * node->c : 0;
-    for (uint32_t p = 0; p < k; p += 2)
-        if (!is_weighted_pair(graph, operands[p], operands[p + 1])) return 0;
-    for (; k < count; k++)
-        if (!is_weighted_term(sums, operands[k], (Stage)node->stage)) return 0;
-    return 1;
-}
-
-/* Whether the sum `root` takes the term i apart. A matrix row within a sum of other things stays. */
-static int absorbs(const Sums *sums, uint32_t root, uint32_t i) {
-    const Node *node = &sums->graph->nodes[i];
-    if (!is_private(sums, i, (Stage)sums->graph->nodes[root].stage)) return 0;
-    if (node->op == OP_mul) {
-        int same_stage = node->stage == ONCE || sums->graph->nodes[node->a].stage == SAMPLE ||
-                         sums->graph->nodes[node->b].stage == SAMPLE;
-        return same_stage;
-    }
-    return is_sum(node) && sums->weighted[i] == sums->weighted[root];
-}
-
-static void push_term(Sums *sums, uint32_t i) {
-    GROW(sums->graph->scratch, &sums->stack, uint32_t, 1);
-    sums->stack.items[sums->stack.size++] = i;
-}
-
-static void add_factors(Sums *sums, uint32_t a, uint32_t b) {
-    GROW(sums->graph->scratch, &sums->factors, uint32_t, 2);
-    sums->factors.items[sums->factors.size++] = a;
-    sums->factors.items[sums->factors.size++] = b;
-}
-
-static void push_operands(Sums *sums, uint32_t i) {
-    const Node *node = &sums->graph->nodes[i];
-    uint32_t count;
-    const uint32_t *operands = node_operands(sums->graph, i, &count);
-    uint32_t first = node->op == NODE_LINEAR ? 2 * node->c : 0;
-    for (uint32_t k = 0; k < first; k += 2) add_factors(sums, operands[k], operands[k + 1]);
-    for (uint32_t k = count; k-- > first;) push_term(sums, operands[k]);
-}
-
-static void collect_terms(Sums *sums, uint32_t root) {
-    sums->factors.size = sums->addends.size = sums->stack.size = 0;
-    push_operands(sums, root);
-    while (sums->stack.size) {
-        uint32_t i = sums->stack.items[--sums->stack.size];
-        const Node *node = &sums->graph->nodes[i];
-        if (!absorbs(sums, root, i)) {
-            GROW(sums->graph->scratch, &sums->addends, uint32_t, 1);
-            sums->addends.items[sums->addends.size++] = i;
-            continue;
-        }
-        sums->inner[i] = 1;
-        if (node->op == OP_mul) add_factors(sums, node->a, node->b);
-        else push_operands(sums, i);
-    }
-}
-
-static void become_linear(Sums *sums, uint32_t root) {
-    Graph *graph = sums->graph;
-    Node *node = &graph->nodes[root];
-    uint32_t n_factors = sums->factors.size, n_addends = sums->addends.size;
-    GROW(graph->arena, &graph->args, uint32_t, n_factors + n_addends);
-    node->op = NODE_LINEAR;
-    node->a = graph->args.size;
-    node->b = n_factors + n_addends;
-    node->c = n_factors / 2;
-    uint32_t *args = graph->args.items + graph->args.size;
-    for (uint32_t k = 0; k < n_factors; k++) args[k] = sums->factors.items[k];
-    for (uint32_t k = 0; k < n_addends; k++) args[n_factors + k] = sums->addends.items[k];
-    graph->args.size += node->b;
-}
-
-/* One product and one addend are not worth a sum of products, unless a matrix may come of it. */
-static int is_worth_it(const Sums *sums, uint32_t root) {
-    uint32_t products = sums->factors.size / 2;
-    return sums->graph->nodes[root].op == NODE_LINEAR || products >= 2 ||
-           products + sums->addends.size > 2 || (products && sums->weighted[root]);
-}
-
-static void apply_sums(Graph *graph) {
-    Sums sums = {.graph = graph, .uses = count_uses(graph)};
-    sums.weighted = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
-    sums.inner = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
-    for (uint32_t i = 0; i < graph->size; i++)
-        sums.weighted[i] = graph->nodes[i].stage == SAMPLE && is_sum(&graph->nodes[i]) &&
-                           is_weighted_sum(&sums, i);
-    for (uint32_t i = graph->size; i-- > 0;) {
-        if (!sums.uses[i] || sums.inner[i] || !is_sum(&graph->nodes[i])) continue;
-        collect_terms(&sums, i);
-        if (is_worth_it(&sums, i)) become_linear(&sums, i);
-    }
-}
-
-/* -- matrix-vector products ------------------------------------------------------------------------ */
-
-/* A sum that can be a row: weights times inputs, each input once, and at most one addend. */
-static int is_row(const Graph *graph, const Node *node, uint32_t *last_seen, uint32_t i) {
-    if (node->op != NODE_LINEAR || node->stage != SAMPLE || node->c == 0) return 0;
-    uint32_t *args = graph->args.items + node->a;
-    if (node->b - 2 * node->c > 1) return 0;
-    if (node->b > 2 * node->c && graph->nodes[args[2 * node->c]].stage == SAMPLE) return 0;
-    for (uint32_t k = 0; k < 2 * node->c; k += 2) {
-        if (!is_weighted_pair(graph, args[k], args[k + 1])) return 0;
-        uint32_t input = graph->nodes[args[k]].stage == SAMPLE ? args[k] : args[k + 1];
-        if (last_seen[input] == i + 1) return 0;
-        last_seen[input] = i + 1;
-    }
-    for (uint32_t k = 0; k < 2 * node->c; k += 2) {
-        if (graph->nodes[args[k]].stage != SAMPLE) continue;
-        uint32_t input = args[k]; /* the weight stands first from now on */
-        args[k] = args[k + 1];
-        args[k + 1] = input;
-    }
-    return 1;
-}
-
-static uint64_t hash_inputs(const Graph *graph, const Node *node) {
-    const uint32_t *args = graph->args.items + node->a;
-    uint64_t hash = mix(node->c, node->b & 1);
-    for (uint32_t k = 0; k < node->c; k++) hash = mix(hash, args[2 * k + 1]);
-    return hash;
-}
-
-static int same_inputs(const Graph *graph, const Node *p, const Node *q) {
-    const uint32_t *a = graph->args.items + p->a, *b = graph->args.items + q->a;
-    if (p->c != q->c || p->b != q->b) return 0;
-    for (uint32_t k = 0; k < p->c; k++)
-        if (a[2 * k + 1] != b[2 * k + 1]) return 0;
-    return 1;
-}
-
-static void make_matvec(Graph *graph, const uint32_t *rows, uint32_t n_out) {
-    const Node model = graph->nodes[rows[0]];
-    uint32_t n_in = model.c, has_bias = model.b & 1;
-    GROW(graph->arena, &graph->args, uint32_t, n_in + (size_t)n_out * (n_in + 1));
-    GROW(graph->arena, &graph->matvecs, Matvec, 1);
-    uint32_t *args = graph->args.items, to = graph->args.size;
-    Matvec *matvec = &graph->matvecs.items[graph->matvecs.size];
-    *matvec = (Matvec){n_out, n_in, to, to + n_in, has_bias ? to + n_in + n_out * n_in : NONE};
-    for (uint32_t k = 0; k < n_in; k++) args[to++] = args[model.a + 2 * k + 1];
-    for (uint32_t r = 0; r < n_out; r++)
-        for (uint32_t k = 0; k < n_in; k++) args[to++] = args[graph->nodes[rows[r]].a + 2 * k];
-    for (uint32_t r = 0; r < n_out && has_bias; r++)
-        args[to++] = args[graph->nodes[rows[r]].a + 2 * n_in];
-    graph->args.size = to;
-    for (uint32_t r = 0; r < n_out; r++) {
-        Node *node = &graph->nodes[rows[r]];
-        node->op = NODE_ROW;
-        node->a = r;
-        node->b = 0;
-        node->c = graph->matvecs.size;
-    }
-    graph->matvecs.size++;
-}
-
-static void apply_matrices(Graph *graph) {
-    uint32_t *uses = count_uses(graph), n_rows = 0, n_sets = 0;
-    uint32_t *last_seen = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
-    uint32_t *rows = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
-    uint32_t *next = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1); /* of the same inputs */
-    for (uint32_t i = 0; i < graph->size; i++)
-        if (uses[i] && is_row(graph, &graph->nodes[i], last_seen, i)) rows[n_rows++] = i;
-
-    struct Set {
-        uint32_t first, last, count;
-    };
-    size_t size = table_size(n_rows);
-    uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size);
-    struct Set *sets = ARENA_ARRAY(graph->scratch, struct Set, n_rows + 1);
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const Node *node = &graph->nodes[rows[r]];
-        size_t slot = hash_inputs(graph, node) & (size - 1);
-        while (table[slot] && !same_inputs(graph, node, &graph->nodes[sets[table[slot] - 1].first]))
-            slot = (slot + 1) & (size - 1);
-        if (!table[slot]) {
-            sets[n_sets] = (struct Set){rows[r], rows[r], 0};
-            table[slot] = ++n_sets;
-        }
-        struct Set *set = &sets[table[slot] - 1];
-        next[set->last] = rows[r];
-        set->last = rows[r];
-        set->count++;
-    }
-    uint32_t *members = ARENA_ARRAY(graph->scratch, uint32_t, n_rows + 1);
-    for (uint32_t s = 0; s < n_sets; s++) {
-        uint32_t node = sets[s].first;
-        for (uint32_t k = 0; k < sets[s].count; k++, node = next[node]) members[k] = node;
-        make_matvec(graph, members, sets[s].count);
-    }
+    follow_roots(graph, forward);
 }
 
 /* -- the table of passes ---------------------------------------------------------------------------- */
@@ -520,14 +319,17 @@ const Pass passes[PASS_COUNT] = {
 #undef PASS
 };
 
-int graph_optimise(Graph *graph, unsigned skip, Arena *to) {
-    if (setjmp(graph->arena->out_of_memory) || setjmp(graph->scratch->out_of_memory) ||
-        setjmp(to->out_of_memory))
-        return -1;
+MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to) {
+    jmp_buf out_of_memory;
+    if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
+    graph->arena->out_of_memory = graph->scratch->out_of_memory = to->out_of_memory = &out_of_memory;
+    if (verify_graph(graph, "freezing")) return MADE_BROKEN;
     for (unsigned k = 0; k < PASS_COUNT; k++) {
+        if (skip >> k & 1) continue;
         arena_rewind(graph->scratch);
-        if (!(skip >> k & 1)) passes[k].apply(graph);
+        passes[k].apply(graph);
+        if (verify_graph(graph, passes[k].name)) return MADE_BROKEN;
     }
     graph_pack(graph, to);
-    return 0;
+    return verify_graph(graph, "packing") ? MADE_BROKEN : MADE;
 }

@@ -4,34 +4,90 @@
  */
 #include "planner.h"
 
+#include "verify.h"
+
 /* -- the plan ------------------------------------------------------------------------------------------- */
 
-static void find_needs(Planner *p) {
-    Graph *graph = p->graph;
-    uint8_t *matvec_needs = ARENA_ARRAY(p->scratch, uint8_t, graph->matvecs.size + 1);
-    uint32_t known = 0;
+/* The operands that node i's adjoint is passed on to. A NODE_ROW has its matrix product's. */
+static const uint32_t *gaining_operands(const Graph *graph, uint32_t i, uint32_t *count) {
+    const Node *node = &graph->nodes[i];
+    const uint32_t *operands = node_operands(graph, i, count);
+    switch (form_of(node)) {
+    case FORM_MAP:
+        if (op_info[node->op].shape == STOPPED) *count = 0;
+        return operands;
+    case FORM_WHERE: /* but for what chooses */
+    case FORM_TAKE:
+        *count -= 1;
+        return operands + 1;
+    case FORM_CUSTOM: /* but for the local derivatives */
+        *count /= 2;
+        return operands;
+    case FORM_CONSTANT:
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_LINEAR:
+    case FORM_ROW:
+    case FORM_CLIP:
+        return operands;
+    }
+    abort();
+}
+
+static uint8_t any(const uint8_t *set, const uint32_t *nodes, uint32_t count) {
+    for (uint32_t k = 0; k < count; k++)
+        if (set[nodes[k]]) return 1;
+    return 0;
+}
+
+static void add_all(uint8_t *set, const uint32_t *nodes, uint32_t count) {
+    for (uint32_t k = 0; k < count; k++) set[nodes[k]] = 1;
+}
+
+/* Which nodes lead to a parameter. Of a matrix product all rows do, or none. */
+static void find_leading(const Graph *graph, uint8_t *leads, uint8_t *product_leads) {
+    const uint32_t *args = graph->args.items;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         uint32_t count;
-        const uint32_t *operands = node_operands(graph, i, &count);
-        p->needs[i] = node->op == NODE_PARAMETER;
-        if (node->op < OP_COUNT && op_info[node->op].shape == STOPPED) continue;
-        for (uint32_t k = 0; k < count; k++) p->needs[i] |= p->needs[operands[k]];
+        const uint32_t *operands = gaining_operands(graph, i, &count);
+        leads[i] = node->op == NODE_PARAMETER || any(leads, operands, count);
         if (node->op != NODE_ROW) continue;
-        while (known <= node->c) matvec_needs[known++] = 2; /* not looked at */
-        if (matvec_needs[node->c] == 2) {
-            const Matvec *matvec = &graph->matvecs.items[node->c];
-            const uint32_t *args = graph->args.items;
-            uint8_t needs = 0;
-            for (uint32_t k = 0; k < matvec->n_in; k++) needs |= p->needs[args[matvec->inputs + k]];
-            for (uint32_t k = 0; k < matvec->n_out * matvec->n_in; k++)
-                needs |= p->needs[args[matvec->weights + k]];
-            for (uint32_t k = 0; matvec->biases != NONE && k < matvec->n_out; k++)
-                needs |= p->needs[args[matvec->biases + k]];
-            matvec_needs[node->c] = needs;
-        }
-        p->needs[i] = matvec_needs[node->c];
+        const Matvec *matvec = &graph->matvecs.items[node->c];
+        if (node->a == 0)
+            product_leads[node->c] =
+                any(leads, args + matvec->inputs, matvec->n_in) ||
+                any(leads, args + matvec->weights, matvec->n_out * matvec->n_in) ||
+                (matvec->biases != NONE && any(leads, args + matvec->biases, matvec->n_out));
+        leads[i] = product_leads[node->c];
     }
+}
+
+/* Which nodes the result's adjoint arrives at: nothing else is multiplied by an adjoint of 0, since
+ * that would turn an infinite derivative into NaN. */
+static void find_arriving(const Graph *graph, uint8_t *arrives) {
+    const uint32_t *args = graph->args.items;
+    arrives[graph->roots[0]] = 1;
+    for (uint32_t i = graph->size; i-- > 0;) {
+        const Node *node = &graph->nodes[i];
+        uint32_t count;
+        const uint32_t *operands = gaining_operands(graph, i, &count);
+        if (!arrives[i]) continue;
+        add_all(arrives, operands, count);
+        if (node->op != NODE_ROW) continue;
+        const Matvec *matvec = &graph->matvecs.items[node->c];
+        add_all(arrives, args + matvec->inputs, matvec->n_in);
+        add_all(arrives, args + matvec->weights + node->a * matvec->n_in, matvec->n_in);
+        if (matvec->biases != NONE) add_all(arrives, args + matvec->biases + node->a, 1);
+    }
+}
+
+static void find_needs(Planner *p) {
+    Graph *graph = p->graph;
+    uint8_t *arrives = ARENA_ARRAY(p->scratch, uint8_t, graph->size);
+    find_leading(graph, p->needs, ARENA_ARRAY(p->scratch, uint8_t, graph->matvecs.size));
+    find_arriving(graph, arrives);
+    for (uint32_t i = 0; i < graph->size; i++) p->needs[i] &= arrives[i];
 }
 
 static void plan_inputs(Planner *p, uint32_t *before) {
@@ -75,7 +131,7 @@ static void place_groups(Planner *p, uint32_t from, uint32_t *rows) {
     }
 }
 
-void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
+MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
     Planner planner = {.arena = arena, .scratch = graph->scratch, .graph = graph, .plan = plan};
     Planner *p = &planner;
     uint32_t size = graph->size + 1;
@@ -86,7 +142,7 @@ void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
     p->row = ARENA_ARRAY(p->scratch, uint32_t, size);
     uint32_t *before = ARENA_ARRAY(p->scratch, uint32_t, size);
     for (uint32_t i = 0; i < size; i++) p->group_of[i] = p->row[i] = before[i] = p->next[i] = NONE;
-    find_needs(p);
+    if (gradients) find_needs(p);
 
     plan_leaves(p, before);
     for (uint32_t i = 0; i < graph->size; i++)
@@ -129,6 +185,7 @@ void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
         plan->once_backward = take_steps(p);
     }
 
+    const Plan *copy = verify_copy(graph, plan, seed.at);
     plan_rows(p, n_once_groups, &seed);
     plan->root_adjoint = seed.at;
     plan->most_members = most_members(&plan->once_backward);
@@ -137,4 +194,5 @@ void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
         uint32_t most = most_pointers(all[k]);
         if (most > plan->most_pointers) plan->most_pointers = most;
     }
+    return verify_plan(graph, copy, plan, gradients) ? MADE_BROKEN : MADE;
 }

@@ -85,6 +85,6 @@ typedef struct {
 } Plan;
 
 /* A plan to compute the roots, and with gradients also the adjoints of all parameters. */
-void plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients);
+MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients);
 
 #endif

@@ -6,7 +6,7 @@
 
 /* -- backward steps ---------------------------------------------------------------------------------- */
 
-/* Which of x, y and z a chain-rule cell reads, from its text: bit 0, 1, 2. */
+/* Which of x, y and z a chain-rule cell reads, from its text: READS_X, READS_Y, READS_Z. */
 static unsigned names_in(const char *cell) {
     unsigned names = 0;
     char before = ' ';
@@ -20,7 +20,7 @@ static unsigned names_in(const char *cell) {
     return names;
 }
 
-static unsigned names_in_gain(uint8_t op, int which) {
+unsigned gain_reads(uint8_t op, int which) {
     static const char *const cells[OP_COUNT][2] = {
 #define CELLS2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {#gain_x, #gain_y},
 #define CELLS1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {#gain_x, ""},
@@ -77,15 +77,15 @@ static void plan_map_gains(Planner *p, const Group *group, Stage stage) {
         uint32_t operand = which ? node->b : node->a;
         int stride = which ? group->stride_b : group->stride_a;
         if (!any_needs(p, operand, group->count, stride)) continue;
-        unsigned names = names_in_gain(node->op, which);
+        unsigned reads = gain_reads(node->op, which);
         Step *step = new_gain(p, STEP_GAIN, adjoint_ref(p, operand, stage, stride), group->count, stage);
         step->op = node->op;
         step->which = (uint8_t)which;
         step->number = node->number;
         step->g = adjoint_ref(p, group->first, stage, 1);
-        if (names & 1) step->x = value_ref(p, node->a, stage, group->stride_a);
-        if (names & 2 && shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
-        if (names & 4) step->z = value_ref(p, group->first, stage, 1);
+        if (reads & READS_X) step->x = value_ref(p, node->a, stage, group->stride_a);
+        if (reads & READS_Y && shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
+        if (reads & READS_Z) step->z = value_ref(p, group->first, stage, 1);
         Ref refs[] = {step->out, step->g, step->x, step->y, step->z};
         step->flat = (uint8_t)(is_flat(group->count, refs, 5) &&
                                !(step->out.space == IN_ONCE && step->out.stride));
@@ -137,54 +137,66 @@ static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const
     }
 }
 
-static void plan_variadic_gains(Planner *p, const Group *group, Stage stage) {
+/* The gain of operand k of a node whose operands stand in args. */
+static Step *one_gain(Planner *p, StepKind kind, const Group *group, uint32_t k, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    uint32_t operand = p->graph->args.items[node->a + k];
+    Step *step = new_gain(p, kind, adjoint_ref(p, operand, stage, 0), 1, stage);
+    step->g = adjoint_ref(p, group->first, stage, 0);
+    step->flat = 1;
+    return step;
+}
+
+static void plan_choice_gains(Planner *p, StepKind kind, uint32_t from, const Group *group, Stage stage) {
     const Node *node = &p->graph->nodes[group->first];
     const uint32_t *args = p->graph->args.items + node->a;
-    Ref g = adjoint_ref(p, group->first, stage, 0);
-    if (node->op == OP_take) {
-        int any = 0;
-        for (uint32_t k = 1; k < node->b; k++) any |= p->needs[args[k]];
-        if (!any) return;
-        Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
-        for (uint32_t k = 1; k < node->b; k++) {
-            refs[k] = adjoint_ref(p, args[k], stage, 0);
-            if (stage == SAMPLE && refs[k].space == IN_ROWS && !p->reached[refs[k].at - p->n_values])
-                zero_row(p, refs[k].at);
-        }
-        Step *step = new_step(p, STEP_TAKE_GAIN, 1);
-        step->x = value_ref(p, args[0], stage, 0);
-        step->g = g;
-        step->refs = refs;
-        step->n_refs = node->b;
-        return;
-    }
-    uint32_t n_operands = node->op == OP_custom ? node->b / 2 : node->b;
-    for (uint32_t k = 0; k < n_operands; k++) {
+    for (uint32_t k = from; k < node->b; k++) {
         if (!p->needs[args[k]]) continue;
-        if (node->op == OP_where && k == 0) continue;
-        StepKind kind = node->op == OP_custom  ? STEP_GAIN
-                        : node->op == OP_where ? STEP_WHERE_GAIN
-                                               : STEP_CLIP_GAIN;
-        Step *step = new_gain(p, kind, adjoint_ref(p, args[k], stage, 0), 1, stage);
+        Step *step = one_gain(p, kind, group, k, stage);
         step->which = (uint8_t)k;
-        step->g = g;
-        step->flat = 1;
-        if (kind == STEP_GAIN) {
-            step->op = OP_mul;
-            step->which = 0;
-            step->y = value_ref(p, args[n_operands + k], stage, 0);
-        } else {
-            step->n_refs = node->b;
-            step->refs = refs_of(p, args, node->b, stage);
-        }
+        step->n_refs = node->b;
+        step->refs = refs_of(p, args, node->b, stage);
     }
 }
 
-static void plan_matvec_gains(Planner *p, const Group *group, const Step *forward) {
+static void plan_custom_gains(Planner *p, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    const uint32_t *args = p->graph->args.items + node->a;
+    uint32_t n_operands = node->b / 2;
+    for (uint32_t k = 0; k < n_operands; k++) {
+        if (!p->needs[args[k]]) continue;
+        Step *step = one_gain(p, STEP_GAIN, group, k, stage);
+        step->op = OP_mul; /* its first operand's gain is g * y */
+        step->y = value_ref(p, args[n_operands + k], stage, 0);
+    }
+}
+
+static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    const uint32_t *args = p->graph->args.items + node->a;
+    int any = 0;
+    for (uint32_t k = 1; k < node->b; k++) any |= p->needs[args[k]];
+    if (!any) return;
+    Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
+    for (uint32_t k = 1; k < node->b; k++) {
+        refs[k] = adjoint_ref(p, args[k], stage, 0);
+        if (stage == SAMPLE && refs[k].space == IN_ROWS && !p->reached[refs[k].at - p->n_values])
+            zero_row(p, refs[k].at);
+    }
+    Step *step = new_step(p, STEP_TAKE_GAIN, 1);
+    step->x = value_ref(p, args[0], stage, 0);
+    step->g = adjoint_ref(p, group->first, stage, 0);
+    step->refs = refs;
+    step->n_refs = node->b;
+}
+
+/* Of the rows from `from` to `end` of a matrix product, all of which need their adjoints. */
+static void plan_rows_gains(Planner *p, const Group *group, const Step *forward, uint32_t from, uint32_t end) {
     Graph *graph = p->graph;
     const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
     const uint32_t *inputs = graph->args.items + matvec->inputs;
-    Ref g = adjoint_ref(p, group->first, SAMPLE, 1);
+    Ref g = {p->n_values + group->row + from, IN_ROWS, 1};
+    Ref weights = {forward->x.at + from * matvec->n_in, IN_ONCE, 1};
     uint32_t *columns = ARENA_ARRAY(p->arena, uint32_t, matvec->n_in), n = 0, reached = 0;
     Ref *refs = ARENA_ARRAY(p->arena, Ref, matvec->n_in);
     for (uint32_t k = 0; k < matvec->n_in; k++) {
@@ -198,22 +210,38 @@ static void plan_matvec_gains(Planner *p, const Group *group, const Step *forwar
         p->reached[refs[k].at - p->n_values] = 1;
     }
     /* Weights first: their adjoints read the inputs, whose rows the next step may be the last to need. */
-    Step *step = new_step(p, STEP_MATVEC_W, matvec->n_out);
+    Step *step = new_step(p, STEP_MATVEC_W, end - from);
     step->g = g;
-    step->x = forward->x;
-    step->y = forward->y;
+    step->x = weights;
+    if (forward->y.space == IN_ONCE) step->y = (Ref){forward->y.at + from, IN_ONCE, 1};
     step->refs = forward->refs;
     step->n_refs = forward->n_refs;
     if (n) {
-        step = new_step(p, STEP_MATVEC_X, matvec->n_out);
+        step = new_step(p, STEP_MATVEC_X, end - from);
         step->g = g;
-        step->x = forward->x;
+        step->x = weights;
         step->refs = refs;
         step->n_refs = n;
         step->columns = columns;
         step->number = matvec->n_in;
         step->add = reached > 0;
     }
+}
+
+static void plan_matvec_gains(Planner *p, const Group *group, const Step *forward) {
+    uint32_t node = group->first, from = 0;
+    for (uint32_t k = 0; k <= group->count; k++) { /* a stretch ends at a row that needs nothing, or at the end */
+        int more = k < group->count && p->needs[node];
+        if (!more && from < k) plan_rows_gains(p, group, forward, from, k);
+        if (!more) from = k + 1;
+        if (k < group->count) node = p->next[node];
+    }
+}
+
+/* The group's adjoints have a value, of a block's rows those that are needed. */
+static void complete_adjoints(Planner *p, const Group *group) {
+    for (uint32_t k = 0, i = group->first; k < group->count; k++, i = p->next[i])
+        if (p->needs[i] && !p->reached[group->row + k]) zero_row(p, p->n_values + group->row + k);
 }
 
 void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forward) {
@@ -223,20 +251,22 @@ void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forwa
         if (p->row[i] != NONE && p->needs[i]) (is_sample(p, i) ? needed.rows : needed.once)[p->row[i]] = 1;
     for (uint32_t g = p->groups.size; g-- > from;) {
         const Group *group = &p->groups.items[g];
-        const Node *node = &p->graph->nodes[group->first];
-        if (!any_needs(p, group->first, group->count, 1)) continue;
-        if (stage == SAMPLE) {
-            uint32_t reached = 0;
-            for (uint32_t k = 0; k < group->count; k++) reached += p->reached[group->row + k];
-            if (!reached) continue;
-            for (uint32_t k = 0; k < group->count; k++)
-                if (!p->reached[group->row + k]) zero_row(p, p->n_values + group->row + k);
-        }
         const Step *step = &forward->items[g - from];
-        if (node->op == NODE_ROW) plan_matvec_gains(p, group, step);
-        else if (node->op == NODE_LINEAR) plan_linear_gains(p, group, stage, step, &needed);
-        else if (is_elementwise(node)) plan_map_gains(p, group, stage);
-        else plan_variadic_gains(p, group, stage);
+        if (!any_needs(p, group->first, group->count, 1)) continue;
+        if (stage == SAMPLE) complete_adjoints(p, group);
+        switch (form_of(&p->graph->nodes[group->first])) {
+        case FORM_MAP: plan_map_gains(p, group, stage); break;
+        case FORM_LINEAR: plan_linear_gains(p, group, stage, step, &needed); break;
+        case FORM_ROW: plan_matvec_gains(p, group, step); break;
+        case FORM_WHERE: plan_choice_gains(p, STEP_WHERE_GAIN, 1, group, stage); break;
+        case FORM_CLIP: plan_choice_gains(p, STEP_CLIP_GAIN, 0, group, stage); break;
+        case FORM_TAKE: plan_take_gains(p, group, stage); break;
+        case FORM_CUSTOM: plan_custom_gains(p, group, stage); break;
+        case FORM_CONSTANT:
+        case FORM_PARAMETER:
+        case FORM_INPUT:
+            abort(); /* leaves are in no group */
+        }
     }
 }
 

@@ -81,48 +81,53 @@ static void plan_matvec(Planner *p, const Group *group) {
     p->plan->work += (double)matvec->n_in * matvec->n_out;
 }
 
-static StepKind variadic_step(uint8_t op) {
-    switch (op) {
-    case NODE_LINEAR: return STEP_LINEAR;
-    case OP_where: return STEP_WHERE;
-    case OP_clip: return STEP_CLIP;
-    case OP_take: return STEP_TAKE;
-    default: return STEP_NUMBER; /* OP_custom */
-    }
+static void plan_map(Planner *p, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    Step *step = new_step(p, STEP_MAP, group->count);
+    step->op = node->op;
+    step->number = node->number;
+    step->x = value_ref(p, node->a, stage, group->stride_a);
+    if (op_info[node->op].shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
+    step->out = (Ref){group->row, IN_ROWS, 1};
+    Ref refs[] = {step->out, step->x, step->y};
+    step->flat = (uint8_t)is_flat(step->count, refs, 3);
+    p->plan->work += 2.0 * group->count * (stage == SAMPLE);
+}
+
+/* A step for one node whose operands stand in args. */
+static Step *plan_one(Planner *p, StepKind kind, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    Step *step = new_step(p, kind, 1);
+    step->out = (Ref){group->row, IN_ROWS, 1};
+    step->flat = 1;
+    p->plan->work += (double)node->b * (stage == SAMPLE);
+    return step;
+}
+
+static void plan_choice(Planner *p, StepKind kind, const Group *group, Stage stage) {
+    const Node *node = &p->graph->nodes[group->first];
+    Step *step = plan_one(p, kind, group, stage);
+    step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
+    step->n_refs = node->b;
 }
 
 void plan_forward(Planner *p, uint32_t from, Stage stage) {
     for (uint32_t g = from; g < p->groups.size; g++) {
         const Group *group = &p->groups.items[g];
         const Node *node = &p->graph->nodes[group->first];
-        if (node->op == NODE_ROW) {
-            plan_matvec(p, group);
-            continue;
+        switch (form_of(node)) {
+        case FORM_MAP: plan_map(p, group, stage); break;
+        case FORM_LINEAR: make_runs(p, plan_one(p, STEP_LINEAR, group, stage), node, stage); break;
+        case FORM_ROW: plan_matvec(p, group); break;
+        case FORM_WHERE: plan_choice(p, STEP_WHERE, group, stage); break;
+        case FORM_CLIP: plan_choice(p, STEP_CLIP, group, stage); break;
+        case FORM_TAKE: plan_choice(p, STEP_TAKE, group, stage); break;
+        case FORM_CUSTOM: plan_one(p, STEP_NUMBER, group, stage)->number = node->number; break;
+        case FORM_CONSTANT:
+        case FORM_PARAMETER:
+        case FORM_INPUT:
+            abort(); /* leaves are in no group */
         }
-        Step *step;
-        if (is_elementwise(node)) {
-            Shape shape = op_info[node->op].shape;
-            step = new_step(p, STEP_MAP, group->count);
-            step->op = node->op;
-            step->number = node->number;
-            step->x = value_ref(p, node->a, stage, group->stride_a);
-            if (shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
-            p->plan->work += 2.0 * group->count * (stage == SAMPLE);
-        } else {
-            step = new_step(p, variadic_step(node->op), 1);
-            step->op = node->op;
-            step->number = node->number;
-            if (node->op == NODE_LINEAR) {
-                make_runs(p, step, node, stage);
-            } else {
-                step->n_refs = node->b;
-                step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
-            }
-            p->plan->work += (double)node->b * (stage == SAMPLE);
-        }
-        step->out = (Ref){group->row, IN_ROWS, 1};
-        Ref refs[] = {step->out, step->x, step->y};
-        step->flat = (uint8_t)is_flat(step->count, refs, 3);
     }
 }
 

@@ -33,6 +33,17 @@ static void join(Planner *p, uint32_t g, uint32_t i, uint32_t *before) {
     group->last = i;
 }
 
+/* The rows of the matrix product whose first row is node i. */
+static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
+    const Graph *graph = p->graph;
+    uint32_t g = new_group(p, i), product = graph->nodes[i].c, left = graph->matvecs.items[product].n_out - 1;
+    for (uint32_t j = i + 1; left > 0; j++) {
+        if (graph->nodes[j].op != NODE_ROW || graph->nodes[j].c != product) continue;
+        join(p, g, j, before);
+        left--;
+    }
+}
+
 /* Puts the nodes of a stage into groups; leaves and once rows are in `before` already. A node joins
  * the group whose last member's operands stand one row before its own, or are its own. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before) {
@@ -44,20 +55,23 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
-        if (node->op == NODE_CONSTANT || node->op == NODE_PARAMETER || node->op == NODE_INPUT) continue;
-        if (node->op == NODE_ROW) {
-            if (node->a > 0) continue; /* the first row has brought them all */
-            uint32_t g = new_group(p, i);
-            for (uint32_t j = i + 1, r = 1; r < graph->matvecs.items[node->c].n_out; j++)
-                if (graph->nodes[j].op == NODE_ROW && graph->nodes[j].c == node->c) {
-                    join(p, g, j, before);
-                    r++;
-                }
+        switch (form_of(node)) {
+        case FORM_CONSTANT:
+        case FORM_PARAMETER:
+        case FORM_INPUT:
             continue;
-        }
-        if (!is_elementwise(node)) {
+        case FORM_ROW:
+            if (node->a == 0) join_rows(p, i, before); /* the first row brings them all */
+            continue;
+        case FORM_LINEAR:
+        case FORM_WHERE:
+        case FORM_CLIP:
+        case FORM_TAKE:
+        case FORM_CUSTOM:
             new_group(p, i);
             continue;
+        case FORM_MAP:
+            break;
         }
         int binary = op_info[node->op].shape == BINARY;
         uint32_t a = node->a, b = binary ? node->b : NONE;
@@ -75,6 +89,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
                 if (keys[slot] != key || last->op != node->op || last->a != pa ||
                     (binary && last->b != pb))
                     continue;
+                if (p->needs[group->last] != p->needs[i]) continue;
                 if (op_info[node->op].shape == SCALED && last->number != node->number) continue;
                 if (group->strides_known && (group->stride_a != sa || (binary && group->stride_b != sb)))
                     continue;

@@ -28,7 +28,7 @@ typedef struct {
     Arena *scratch; /* of its making */
     Graph *graph;
     Plan *plan;
-    uint8_t *needs;       /* its adjoint leads to a parameter */
+    uint8_t *needs;       /* its adjoint arrives from the result, and leads to a parameter */
     uint32_t *group_of, *position, *next;
     GROWING(Group) groups;
     uint32_t *row;        /* of a node: a once row, or a virtual row of a block */
@@ -86,9 +86,9 @@ static inline Ref *refs_of(Planner *p, const uint32_t *nodes, uint32_t count, St
     return refs;
 }
 
-static inline int is_elementwise(const Node *node) {
-    return node->op != OP_leaf && node->op < OP_COUNT && op_info[node->op].shape != VARIADIC;
-}
+/* What an operation's gain reads besides the adjoint; a set of these. */
+enum { READS_X = 1, READS_Y = 2, READS_Z = 4 };
+unsigned gain_reads(uint8_t op, int which);
 
 /* Puts the nodes of a stage into groups, and the nodes that stand before others in a row. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before);

@@ -61,25 +61,26 @@ static double *aligned(double *memory) {
 
 /* -- making --------------------------------------------------------------------------------------------- */
 
-static int make_plan(Program *program, Graph *graph, int gradients) {
-    if (setjmp(program->arena.out_of_memory) || setjmp(graph->scratch->out_of_memory)) return -1;
+static MakeStatus make_plan(Program *program, Graph *graph, int gradients) {
+    jmp_buf out_of_memory;
+    if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
+    program->arena.out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     arena_rewind(graph->scratch);
-    plan_make(&program->plan, &program->arena, graph, gradients);
+    if (plan_make(&program->plan, &program->arena, graph, gradients) != MADE) return MADE_BROKEN;
     const Plan *plan = &program->plan;
     program->once = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
     for (uint32_t k = 0; k < plan->n_constants; k++)
         program->once[plan->constant_rows[k]] = plan->constants[k];
     program->n_roots = graph->n_roots;
-    return 0;
+    return MADE;
 }
 
-Program *program_make(Graph *graph, int gradients) {
+MakeStatus program_make(Graph *graph, int gradients, Program **made) {
     Program *program = calloc(1, sizeof *program);
-    if (program && make_plan(program, graph, gradients)) {
-        program_free(program);
-        return NULL;
-    }
-    return program;
+    MakeStatus status = program ? make_plan(program, graph, gradients) : MADE_NO_MEMORY;
+    if (status == MADE) *made = program;
+    else program_free(program);
+    return status;
 }
 
 void program_free(Program *program) {
@@ -217,6 +218,7 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
         if (status == RUN_BAD_INDEX) {
             struct Outcome *outcome = &job->outcomes[chunk];
             outcome->bad_sample = block * job->lanes + frame->bad_lane;
+            if (job->batch->samples) outcome->bad_sample = job->batch->samples[outcome->bad_sample];
             outcome->bad_index = frame->bad_index;
             outcome->bad_count = frame->bad_count;
         }
@@ -330,7 +332,7 @@ static RunStatus run_once(Program *program, Batch *batch, const StepList *steps,
     frame.scratch = program->memory;
     batch->kernels->run(steps->items, steps->size, &frame);
     if (frame.bad_lane == NONE || !forward) return RUN_DONE;
-    batch->bad_sample = 0;
+    batch->bad_sample = EVERY_SAMPLE;
     batch->bad_index = frame.bad_index;
     batch->bad_count = frame.bad_count;
     return RUN_BAD_INDEX;

@@ -58,6 +58,8 @@ typedef struct {
     int is_float32;
 } Column;
 
+#define EVERY_SAMPLE SIZE_MAX
+
 typedef enum { RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX } RunStatus;
 
 /* Called every few milliseconds; anything but 0 stops the run. */
@@ -74,7 +76,7 @@ typedef struct {
     /* -- results -- */
     double loss;
     double *outputs;         /* size rows of n_roots */
-    size_t bad_sample;       /* RUN_BAD_INDEX: where, what, and among how many */
+    size_t bad_sample;       /* RUN_BAD_INDEX: in the columns, or EVERY_SAMPLE; what; among how many */
     double bad_index;
     uint32_t bad_count;
 } Batch;
@@ -93,8 +95,8 @@ typedef struct {
     double unpolled; /* work since the last poll */
 } Program;
 
-/* Optimised and planned; NULL: no memory. */
-Program *program_make(Graph *graph, int gradients);
+/* Planned. *made is set if it is made. */
+MakeStatus program_make(Graph *graph, int gradients, Program **made);
 void program_free(Program *program);
 size_t program_bytes(const Program *program);
 

@@ -15,9 +15,17 @@ cdef extern from "graph.h" nogil:
         NONE, PASS_COUNT
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
+    ctypedef enum MakeStatus:
+        MADE, MADE_NO_MEMORY, MADE_BROKEN
+    ctypedef struct Fault:
+        const char *after
+        const char *rule
+        const char *list
+        uint32_t at
     ctypedef struct Graph:
         Arena *arena
         Arena *scratch
+        Fault fault
         uint32_t size, recorded, n_parameters
     ctypedef struct Pass:
         const char *name
@@ -26,7 +34,10 @@ cdef extern from "graph.h" nogil:
     FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                               uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                               uint32_t **parameters)
-    int graph_optimise(Graph *graph, unsigned skip, Arena *to)
+    MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
+
+cdef extern from "verify.h" nogil:
+    int verifying
 
 cdef extern from "trace.h" nogil:
     int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
@@ -57,6 +68,7 @@ cdef extern from "program.h" nogil:
         const char *data
         ptrdiff_t stride
         int is_float32
+    const size_t EVERY_SAMPLE
     ctypedef enum RunStatus:
         RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
     ctypedef int (*Poll)() noexcept
@@ -80,7 +92,7 @@ cdef extern from "program.h" nogil:
         uint32_t n_roots, lanes
         double *once
         size_t unpolled
-    Program *program_make(Graph *graph, int gradients)
+    MakeStatus program_make(Graph *graph, int gradients, Program **made)
     void program_free(Program *program)
     size_t program_bytes(const Program *program)
     double *program_parameter(Program *program, uint32_t parameter)

@@ -42,6 +42,29 @@ def set_level(name=None):
 
 set_level(os.environ.get('MICROGRAD_C_LEVEL') or None)
 
+def set_verifying(on):
+    """Whether graphs and plans are verified after every step of their making. Returns what was set before.
+
+    Off at first, but in debug builds and where MICROGRAD_C_VERIFY is set. For tests: SystemError says
+    which pass has broken which rule.
+    """
+    global verifying
+    before = bool(verifying)
+    verifying = bool(on)
+    return before
+
+if os.environ.get('MICROGRAD_C_VERIFY'):
+    set_verifying(True)
+
+cdef int check_made(MakeStatus status, Graph *graph) except -1:
+    if status == MADE_NO_MEMORY:
+        raise MemoryError
+    if status == MADE_BROKEN:
+        fault = graph.fault
+        raise SystemError(f'compile: an error of micrograd_c itself, found after {fault.after.decode()}, '
+                          f'{fault.list.decode()} {fault.at}: {fault.rule.decode()}')
+    return 0
+
 def optimiser_passes():
     """The passes over a recorded graph, as pairs of name and what it does."""
     return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(PASS_COUNT)]
@@ -121,14 +144,14 @@ cdef class Recorded:
 
     cdef Program *take(self, bint gradients) except NULL:
         """A program that nobody else uses until it is given back."""
-        cdef Program *program
+        cdef Program *program = NULL
+        cdef MakeStatus status
         if self.n_idle[gradients] > 0:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
-        program = program_make(&self.graph, gradients)
+        status = program_make(&self.graph, gradients, &program)
         arena_free(&self.scratch)
-        if program == NULL:
-            raise MemoryError
+        check_made(status, &self.graph)
         return program
 
     cdef void give_back(self, Program *program, bint gradients) noexcept:
@@ -232,11 +255,12 @@ cdef int check_run(RunStatus status, Batch *batch) except -1:
     if status == RUN_STOPPED:
         reraise()
     if status == RUN_BAD_INDEX:
+        which = 'every sample' if batch.bad_sample == EVERY_SAMPLE else f'sample {batch.bad_sample}'
         if batch.bad_index != batch.bad_index // 1:
             raise TypeError(f'take: expected a whole number as index, got {batch.bad_index!r} '
-                            f'for sample {batch.bad_sample}')
+                            f'for {which}')
         raise IndexError(f'take: index {batch.bad_index:.0f} is out of range for {batch.bad_count} values, '
-                         f'for sample {batch.bad_sample}')
+                         f'for {which}')
     return 0
 
 cdef unsigned skip_set(names) except? 0xFFFF:
@@ -299,6 +323,5 @@ def record(fn, Arguments arguments, skip=()):
     finally:
         free(roots)
         tape.busy -= 1
-    if graph_optimise(&recorded.graph, skipped, &recorded.arena):
-        raise MemoryError
+    check_made(graph_optimise(&recorded.graph, skipped, &recorded.arena), &recorded.graph)
     return recorded

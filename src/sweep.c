@@ -80,69 +80,72 @@ static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t co
 
 double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
     const double *value = tape->value;
-    switch (op) {
-    case OP_sum: {
+    switch ((Variadic)op) {
+    case VARIADIC_sum: {
         double total = value[args[0]];
         for (uint32_t k = 1; k < count; k++) total += value[args[k]];
         return total;
     }
-    case OP_dot: {
+    case VARIADIC_dot: {
         /* In the lesson's order: the bias first, then the products. */
         double total = count & 1 ? value[args[count - 1]] : 0.0;
         for (uint32_t k = 0; k + 1 < count; k += 2) total += value[args[k]] * value[args[k + 1]];
         return total;
     }
-    case OP_where:
+    case VARIADIC_where:
         return value[args[value[args[0]] > 0 ? 1 : 2]];
-    case OP_clip:
+    case VARIADIC_clip:
         return fn_minimum(fn_maximum(value[args[0]], value[args[1]]), value[args[2]]);
-    case OP_take:
+    case VARIADIC_take:
         return value[taken(tape, args, count)];
-    default:
-        return 0.0; /* custom and opaque nodes are given their value */
+    case VARIADIC_custom:
+    case VARIADIC_opaque:
+        break; /* they are given their value */
     }
+    abort();
 }
 
 FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t count,
                                 double g) {
     const Tape *tape = to->tape;
     const double *value = tape->value;
-    switch (op) {
-    case OP_sum:
+    switch ((Variadic)op) {
+    case VARIADIC_sum:
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], g);
         break;
-    case OP_dot:
+    case VARIADIC_dot:
         for (uint32_t k = 0; k + 1 < count; k += 2) {
             gain(to, args[k], g * value[args[k + 1]]);
             gain(to, args[k + 1], g * value[args[k]]);
         }
         if (count & 1) gain(to, args[count - 1], g);
         break;
-    case OP_where: {
+    case VARIADIC_where: {
         int first = value[args[0]] > 0;
         gain(to, args[0], 0.0);
         gain(to, args[1], first ? g : 0.0);
         gain(to, args[2], first ? 0.0 : g);
         break;
     }
-    case OP_clip: {
+    case VARIADIC_clip: {
         double v = value[args[0]], low = value[args[1]], high = value[args[2]];
         gain(to, args[0], v < low || v > high ? 0.0 : g);
         gain(to, args[1], v < low && low <= high ? g : 0.0);
         gain(to, args[2], v > high || low > high ? g : 0.0);
         break;
     }
-    case OP_take: {
+    case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
         gain(to, chosen, g);
         break;
     }
-    case OP_custom:
+    case VARIADIC_custom:
         for (uint32_t k = 0; k < count / 2; k++) gain(to, args[k], g * value[args[count / 2 + k]]);
         break;
-    default:
+    case VARIADIC_opaque: /* Python knows the rule; the operands are of the graph all the same */
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
+        break;
     }
 }
 
@@ -150,7 +153,7 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
 FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
     const Tape *tape = to->tape;
     const uint32_t a = tape->operands[i].a, b = tape->operands[i].b;
-    switch (op) {
+    switch ((Op)op) {
     case OP_leaf:
         return;
 #define NAMES(id)                                                   \
@@ -179,16 +182,20 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         FOR_EACH_BINARY(RULE2)
         FOR_EACH_UNARY(RULE1)
         FOR_EACH_SCALED(RULES)
-#define RULED(id, ...) case OP_##id: return;
-        FOR_EACH_STOPPED(RULED)
-#undef RULED
+#define NO_RULE(id, ...) case OP_##id: return;
+        FOR_EACH_STOPPED(NO_RULE)
+#undef NO_RULE
+#define RULEV(id, symbol) case OP_##id:
+        FOR_EACH_VARIADIC(RULEV)
+        variadic_rule(to, op, tape->args + a, b, g);
+        return;
+#undef RULEV
 #undef NAMES
 #undef RULE2
 #undef RULE1
 #undef RULES
-    default:
-        variadic_rule(to, op, tape->args + a, b, g);
     }
+    abort(); /* a closure's rule is Python's to apply */
 }
 
 void tape_apply_rule(Tape *tape, uint32_t i) {

@@ -172,10 +172,11 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     case VARIADIC:
         *count = operands->b;
         return tape->args + operands->a;
-    default:
+    case LEAF:
         *count = 0;
         return NULL;
     }
+    abort();
 }
 
 const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count) {
@@ -278,7 +279,7 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
             tape->args[tape->args_size++] = new_index(tape, tape->args[from + j]);
         break;
     }
-    default:
+    case LEAF:
         break;
     }
     tape->operands[k] = operands;

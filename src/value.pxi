@@ -54,9 +54,10 @@ cdef object value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs):
         return new_leaf(0.0)
     self = steal(TYPE_ALLOC(type))
     handle = <PyObject *>self
+    PyObject_GC_UnTrack(handle)     # without a node, it is for nobody to find
+    anchor_of(handle).index = NO_NODE
     annex = make_annex()
     annex.base.weight = SETTLED
-    anchor_of(handle).index = NO_NODE
     try:
         reserve(1, 0)
     except:

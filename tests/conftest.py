@@ -2,12 +2,17 @@
 """Fixtures that several test files share."""
 
 import gc
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from micrograd_c import _core, accumulate_grads
+
+# Every graph that the tests compile is verified after every pass; in child processes, too.
+os.environ["MICROGRAD_C_VERIFY"] = "1"
+_core.set_verifying(True)
 
 # So that common.py and pages.py are found wherever this folder lies, in each of pytest's modes.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -173,3 +173,72 @@ def test_dead_code_is_dropped():
 
     assert nodes(fn, [1.0])[0] == 1
     assert nodes(fn, [1.0], skip=["dead_code"])[0] > 4
+
+
+# -- what a number decides depends on no sample ----------------------------------------------------
+
+
+DECIDED = {
+    "of one operand": lambda p, q, x, choice: choice(p, x).tanh() + x * q,
+    "to a power": lambda p, q, x, choice: choice(p, x) ** 3 + x * q,
+    "times an input": lambda p, q, x, choice: choice(p, x).exp() * x,
+    "of two parameters": lambda p, q, x, choice: choice(p * q, x).sigmoid() + x,
+    "with a kink": lambda p, q, x, choice: choice(p, x).relu() + x,
+    "of a number": lambda p, q, x, choice: -choice(3.0, x) + x * p,
+    "of two operands": lambda p, q, x, choice: choice(p, x) * q + x,
+    "clip": lambda p, q, x, choice: mc.clip(choice(p, x), 0.0, 1.0) + x,
+    "clip between": lambda p, q, x, choice: mc.clip(x, choice(p, x), choice(q, x)),
+    "where": lambda p, q, x, choice: mc.where(choice(p, x), q, x) + mc.where(x, choice(p, x), q),
+    "take": lambda p, q, x, choice: mc.take([p, x, q], choice(Value(1.0), x)) * q,
+    "sum": lambda p, q, x, choice: mc.sum([choice(p, x), q]) + x,
+    "dot": lambda p, q, x, choice: mc.dot([choice(p, x), q], [x, choice(q, x)]),
+    "rows": lambda p, q, x, choice: mc.sum(
+        mc.dot([w, choice(q, x)], [x, choice(p, x)], choice(p, x)).tanh() for w in (p, q)
+    ),
+    "the result": lambda p, q, x, choice: choice(p, x),
+    "a function as the result": lambda p, q, x, choice: choice(p, x).tanh(),
+    "choices of choices": lambda p, q, x, choice: choice(choice(p, x), x).cos() * choice(q, x * p),
+}
+
+CHOICES = {
+    "where True": lambda a, b: mc.where(True, a, b),
+    "where False": lambda a, b: mc.where(False, b, a),
+    "where a number": lambda a, b: mc.where(Value(2.0), a, b),
+    "take": lambda a, b: mc.take([a, b], Value(0.0)),
+    "take from the end": lambda a, b: mc.take([b, a], Value(-1.0)),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize("form", DECIDED.values(), ids=DECIDED)
+def test_what_a_number_has_chosen_is_what_eager_code_computes(form, choice):
+    p, q = Value(0.5), Value(2.0)
+    xs = [1.0 + 0.25 * k for k in range(5)]
+
+    def fn(x):
+        return form(p, q, x, choice)
+
+    total = mc.sum(fn(Value(x)) for x in xs)
+    p.grad = q.grad = 0.0
+    total.backward()
+    expected = [p.grad, q.grad]
+    for skip in [(), ("constants",), only("constants"), PASSES]:
+        f = mc.compile(fn, reduction="sum", skip=skip)
+        assert f.value_and_grad(xs) == pytest.approx(total.data)
+        assert [p.grad, q.grad] == pytest.approx(expected)
+        assert f(xs).tolist() == pytest.approx([fn(Value(x)).data for x in xs])
+
+
+def test_what_a_number_has_chosen_is_computed_once_a_batch():
+    w = Value(0.5)
+    f = mc.compile(lambda x: mc.where(True, w, x).tanh() * x)
+    f([1.0, 2.0])
+    once, sample = str(f).split("for every sample", 1)
+    assert "tanh(" in once and "tanh(" not in sample
+
+
+@pytest.mark.parametrize("above", [lambda v: v, lambda v: v.exp(), lambda v: v + 1.0])
+def test_a_number_that_is_no_index_is_found_when_the_program_runs(above):
+    f = mc.compile(lambda x: above(mc.take([Value(1.0), 2.0], mc.where(True, 7.0, x))))
+    with pytest.raises(IndexError, match=r"index 7 .* 2 values, for every sample"):
+        f([1.0])

@@ -328,6 +328,21 @@ def test_a_bad_sample_in_the_middle_leaves_everything_as_it_was():
     assert w.data == twin.data  # the moments, too, are as they were
 
 
+@pytest.mark.parametrize("bad", [0, 3, 300])
+@pytest.mark.parametrize(
+    "order",
+    [{}, {"batch_size": 1}, {"batch_size": 7}, {"batch_size": 50, "shuffle": True, "seed": 3}],
+    ids=str,
+)
+def test_a_sample_that_fit_refuses_is_named_by_its_place_in_the_data(bad, order):
+    p = Value(2.0)
+    indices = [float(k % 2) for k in range(400)]
+    indices[bad] = 7.0
+    f = mc.compile(lambda k: mc.take([p * 1, p * 2], k))
+    with pytest.raises(IndexError, match=rf"index 7 .* 2 values, for sample {bad}$"):
+        f.fit(indices, optimizer=optim.SGD([p], lr=0.1), steps=400, **order)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

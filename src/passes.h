@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the optimiser share: passes.c, passes_sums.c.
+ */
+#ifndef MICROGRAD_C_PASSES_H
+#define MICROGRAD_C_PASSES_H
+
+#include "graph.h"
+
+#define PASS(id, text) void apply_##id(Graph *graph);
+FOR_EACH_PASS(PASS)
+#undef PASS
+
+/* How often each node is used, by nodes that a root depends on. */
+uint32_t *count_uses(Graph *graph);
+
+static inline void set_stage(Graph *graph, uint32_t i) {
+    graph->nodes[i].stage = (uint8_t)graph_stage(graph, i);
+}
+
+static inline int is_constant(const Graph *graph, uint32_t i) {
+    return graph->nodes[i].op == NODE_CONSTANT;
+}
+
+/* -- hash tables of nodes: open addressing, of a power of two slots, at least half of them empty -- */
+
+static inline uint64_t mix(uint64_t hash, uint64_t item) {
+    hash = (hash ^ item) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ hash >> 29;
+}
+
+static inline size_t table_size(size_t items) {
+    size_t size = 16;
+    while (size < 2 * items) size *= 2;
+    return size;
+}
+
+#endif
