@@ -224,8 +224,11 @@ class Function:
             self.once.append(value)
 
     def several(self, r, count):
-        chance = random.Random(r)
-        return [self.any(chance.getrandbits(30)) for _ in range(count)]
+        values = []
+        for _ in range(count):
+            r = (r * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+            values.append(self.any(r >> 33))
+        return values
 
     def tame(self, x, r):
         how = r % 5
@@ -460,7 +463,7 @@ class Case:
         """(arguments, the numbers in them by sample)"""
         if size is None:
             sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
-            if "large" in self.features and chance.random() < 0.04:
+            if "large" in self.features and chance.random() < 0.03:
                 sizes = [1000]
             if "empty" in self.features and chance.random() < 0.03:
                 sizes = [0]
