@@ -620,7 +620,10 @@ class Case:
 
     def dying(self, r):
         x, a = self.pick(r)
-        ours, theirs = self.token(r >> 16 if r & 1 << 63 else None)
+        subclassed = [pair for pair in self.slots if pair[1].kind is not None]
+        if subclassed and r >> 62 & 1:  # these lose their attributes while they are destroyed
+            x, a = subclassed[-1 - r % min(3, len(subclassed))]
+        ours, theirs = self.token(r >> 16 if r >> 60 & 3 else None)
         self.set(x, a, f"token{r >> 12 & 1}", ours, theirs)
 
     def the_dict(self, r):

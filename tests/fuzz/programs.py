@@ -156,7 +156,7 @@ class Function:
         self.parameters = [
             Value(round(chance.uniform(-2, 2), 2)) for _ in range(chance.choice([1, 2, 4]))
         ]
-        if chance.random() < 0.1:
+        if chance.random() < 0.2:
             self.parameters[0].data = chance.choice([0.0, -0.0, 1.0])
         self.position = Value(float(chance.randrange(3)))  # a parameter that holds an index
         self.activation = chance.choice(["tanh", "relu", "sigmoid", "gelu", "linear"])
@@ -669,13 +669,14 @@ class Case:
 
     def assign(self, r):
         chance = random.Random(r)
+        changes = chance.choice([0.0, 0.5, 1.0])
         for p in self.fn.parameters:
-            if chance.random() < 0.5:
+            if chance.random() < changes:
                 p.data = round(chance.uniform(-2, 2), 2)
             if chance.random() < 0.5:
                 p.grad = chance.choice([0.0, 1.0])
-        if chance.random() < 0.1:
-            self.fn.parameters[0].data = chance.choice([0.0, -0.0])
+        if chance.random() < 0.4:  # of 0.0, the other zero
+            self.fn.parameters[0].data = -self.fn.parameters[0].data
         self.fn.position.data = float(chance.randrange(-3, 3))
 
     def level(self, r):
