@@ -9,7 +9,9 @@ arrays, vector levels, threads, passes left out, fits. Any part of the steps is 
 
 import contextlib
 import copy
+import gc
 import math
+import os
 import random
 import signal
 import sys
@@ -49,6 +51,8 @@ FEATURES = {
     "empty": "batches of no sample",
     "threads": "calls from several threads at a time",
     "signals": "a signal handler that calls the function",
+    "forks": "a child process, forked while a thread runs the function",
+    "garbage": "collections at any time, also while a function is recorded",
     "fits": "fit() against a loop",
     "callbacks": "fit() with a callback that calls functions and changes numbers",
     "misuse": "what has to raise TraceError",
@@ -91,6 +95,7 @@ CALLS = {
     "call_in_threads": (0.5, "threads"),
     "fits_in_threads": (0.2, "threads"),
     "call_in_handler": (0.15, "signals"),
+    "call_in_child": (0.1, "forks"),
     "misuse": (1, "misuse"),
 }
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
@@ -691,11 +696,16 @@ class Case:
         compiled = [self.compiled] * len(rounds)
         if chance.random() < 0.5:
             compiled = [mc.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
+            scale = self.fn.scale = Scale()
+            scale.data_of = self.parameters[0]
+            compiled[0].__wrapped__.scale = compiled[1].__wrapped__.scale = scale
         else:
             self.compiled(*rounds[0][0])  # recorded here: a Function runs once at a time
         results = [None] * len(rounds)
 
         def run(k):
+            if k == 0:
+                self.fn.scale([0.5, 1.5])  # what the others call while they record
             for _ in range(3):
                 results[k] = np.array(compiled[k](*rounds[k][0]))
 
@@ -796,6 +806,46 @@ class Case:
             raise Finding(f"training that handlers interrupt: {inside}, expected {outside}")
         self.counts["handlers"] += len(results)
 
+    def call_in_child(self, r):
+        """What a child computes is right, whatever the threads were doing that it does not have."""
+        if self.fn.reads or not hasattr(os, "fork"):
+            return
+        arguments, samples = self.arrays(random.Random(r), 64)
+        if not self.fn.steps or None in self.eager_outputs(samples):
+            return
+        want = self.refusal("outputs", lambda: np.array(self.compiled(*arguments)))
+        stop = threading.Event()
+
+        def keep_running():
+            while not stop.is_set():
+                self.compiled(*arguments)
+
+        runner = threading.Thread(target=keep_running)
+        runner.start()
+        try:
+            for _ in range(3):
+                process = os.fork()
+                if process == 0:
+                    self.be_child(arguments, want)
+                status = os.waitpid(process, 0)[1]
+                if status:
+                    raise Finding(f"a forked child that calls the function ends with {status}")
+        finally:
+            stop.set()
+            runner.join()
+        self.counts["children"] += 3
+
+    def be_child(self, arguments, want):
+        status = 1
+        try:
+            signal.alarm(15)
+            got = np.array(self.compiled(*arguments))
+            again = np.array(mc.compile(self.fn)(*arguments))
+            if np.array_equal(got, want, equal_nan=True) and again.shape == want.shape:
+                status = 0
+        finally:
+            os._exit(status)
+
     def train_for_a_while(self, arguments):
         """Losses and parameters of some 10 ms of training."""
         size = len(arguments[0])
@@ -815,6 +865,11 @@ class Case:
         self.fn.mark = ((r >> 16) % len(self.fn.steps), name, r >> 40 & 1)
         before = [p.data for p in self.parameters]
         call = mc.compile(self.fn)
+        if "garbage" in self.features:
+            for _ in range(3):
+                leaf = Value(1.0)
+                leaf.itself = [leaf]
+                del leaf
         try:
             call(*arguments)
         except TraceError:
@@ -986,6 +1041,11 @@ class Programs:
             chosen, steps = steps[0][1], steps[1:]
         operations = [(name, r) for name, r in steps if not name.startswith("call ")]
         case = Case(seed, operations, chosen, counts, verbose)
+        gc.collect()
+        thresholds = [(700, 10, 10)]
+        if "garbage" in chosen:
+            thresholds += [(seed % 300 + 1, 10, 10), (seed % 20 + 1, 2, 50)]
+        gc.set_threshold(*thresholds[seed % len(thresholds)])
         if verbose:
             print("  operations", " ".join(f"{name}({r})" for name, r in operations))
         try:
@@ -999,6 +1059,7 @@ class Programs:
                 with contextlib.suppress(Exception):
                     print(case.compiled)
         finally:
+            gc.set_threshold(700, 10, 10)
             _core.set_level(None)
         for name, _ in operations:
             counts[name] += 1
