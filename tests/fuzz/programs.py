@@ -693,7 +693,7 @@ class Case:
         rounds = [self.arrays(chance) for _ in range(3)]
         if any(None in self.eager_outputs(samples[:1]) for _, samples in rounds):
             return
-        compiled = [self.compiled] * len(rounds)
+        compiled, scale = [self.compiled] * len(rounds), None
         if chance.random() < 0.5:
             compiled = [mc.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
             scale = self.fn.scale = Scale()
@@ -704,8 +704,8 @@ class Case:
         results = [None] * len(rounds)
 
         def run(k):
-            if k == 0:
-                self.fn.scale([0.5, 1.5])  # what the others call while they record
+            if k == 0 and scale is not None:
+                scale([0.5, 1.5])  # what the others call while they record
             for _ in range(3):
                 results[k] = np.array(compiled[k](*rounds[k][0]))
 
