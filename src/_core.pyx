@@ -317,6 +317,7 @@ cdef class Handle:
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
 
     def __bool__(self):
+        """__bool__($self, /)\n--\n\nTrue, whatever the data; a class with a length is asked for that."""
         if is_recording:
             refuse_traced(self, 'the truth value')
         return not HAS_LENGTH(TYPE_OF(<PyObject *>self)) or len(self) != 0      # Python's own rule
