@@ -171,10 +171,10 @@ cdef class Arguments:
         for j, row in enumerate(rows):
             in_row = 0
             for number in (row if len(shape) == 2 else (row,)):
-                if not as_number(number, &value):
-                    if hasattr(number, '__len__') and not is_numpy_number(number):
+                if not as_real(number, &value):
+                    if hasattr(number, '__len__'):
                         self.refuse_shape(k, (*shape, len(number)))
-                    value = real(number, self.name(k))
+                    raise TypeError(f'{self.name(k)}: expected a real number, got {kind(number)}')
                 if in_row < n:
                     copy[at + in_row] = value
                 in_row += 1
