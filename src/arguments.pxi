@@ -37,11 +37,11 @@ cdef class Arguments:
     cdef object name_of
 
     def __init__(self, tuple arrays, name_of):
-        cdef int k, count = len(arrays)
+        cdef int k, count = <int>len(arrays)
         if self.buffers != NULL or not arrays:
             raise TypeError('a compiled function needs an array for each argument, got none')
-        self.buffers = <Py_buffer *>calloc(count, sizeof(Py_buffer))
-        self.copies = <double **>calloc(count, sizeof(double *))
+        self.buffers = <Py_buffer *>calloc(<size_t>count, sizeof(Py_buffer))
+        self.copies = <double **>calloc(<size_t>count, sizeof(double *))
         if self.buffers == NULL or self.copies == NULL:
             raise MemoryError
         self.name_of = name_of
@@ -134,7 +134,7 @@ cdef class Arguments:
         return self.add_columns(k, to, ndim, shape, copied, is_float32)
 
     cdef double *new_copy(self, Py_ssize_t count) except NULL:
-        cdef double *copy = <double *>malloc((count + 1) * sizeof(double))
+        cdef double *copy = <double *>malloc(<size_t>(count + 1) * sizeof(double))
         if copy == NULL:
             raise MemoryError
         self.copies[self.n_copies] = copy
@@ -164,24 +164,27 @@ cdef class Arguments:
         cdef Py_ssize_t[2] sizes
         cdef Py_ssize_t[2] strides
         cdef double *copy
+        cdef double value = 0
         sizes[0] = shape[0]
         sizes[1] = n
         copy = self.new_copy(sizes[0] * n)
         for j, row in enumerate(rows):
             in_row = 0
             for number in (row if len(shape) == 2 else (row,)):
-                if hasattr(number, '__len__') and not is_numpy_number(number):
-                    self.refuse_shape(k, (*shape, len(number)))
+                if not as_real(number, &value):
+                    if hasattr(number, '__len__'):
+                        self.refuse_shape(k, (*shape, len(number)))
+                    raise TypeError(f'{self.name(k)}: expected a real number, got {kind(number)}')
                 if in_row < n:
-                    copy[at + in_row] = real(number, self.name(k))
+                    copy[at + in_row] = value
                 in_row += 1
             if in_row != n:
                 raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives '
                                  f'{in_row} numbers')
             at += n
-        strides[0] = sizes[1] * sizeof(double)
+        strides[0] = sizes[1] * <Py_ssize_t>sizeof(double)
         strides[1] = sizeof(double)
-        return self.add_columns(k, <const char *>copy, len(shape), sizes, strides, False)
+        return self.add_columns(k, <const char *>copy, <int>len(shape), sizes, strides, False)
 
     cdef int add_columns(self, int k, const char *data, int ndim, Py_ssize_t *shape, Py_ssize_t *strides,
                          bint is_float32) except -1:
@@ -198,7 +201,7 @@ cdef class Arguments:
         if ndim == 2:
             n = shape[1]
         self.structure += (n if ndim == 2 else -1,)
-        columns = <Column *>realloc(self.columns, (self.n_columns + n + 1) * sizeof(Column))
+        columns = <Column *>realloc(self.columns, <size_t>(self.n_columns + n + 1) * sizeof(Column))
         if columns == NULL:
             raise MemoryError
         self.columns = columns
@@ -251,10 +254,10 @@ cdef class Outputs:
         self.ndim = 1 if n < 0 else 2
         self.sizes[0] = size
         self.sizes[1] = n if n >= 0 else 1
-        self.strides[0] = self.sizes[1] * sizeof(double)
+        self.strides[0] = self.sizes[1] * <Py_ssize_t>sizeof(double)
         self.strides[1] = sizeof(double)
         self.shape = tuple([self.sizes[k] for k in range(self.ndim)])
-        self.numbers = <double *>malloc((size * self.sizes[1] + 1) * sizeof(double))
+        self.numbers = <double *>malloc(<size_t>(size * self.sizes[1] + 1) * sizeof(double))
         if self.numbers == NULL:
             raise MemoryError
 

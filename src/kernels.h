@@ -180,10 +180,10 @@ static void run_linear(const Step *step, Frame *frame) {
         const Run *run = &step->runs[r];
         if (run->a.space != IN_ROWS) continue;
         Operand a = operand_at(frame, run->a), b = operand_at(frame, run->b);
-        switch (run->b.space) {
+        switch ((Space)run->b.space) {
         case IN_ROWS: sum_run(out, start, number, a, b, IN_ROWS, run->count, lanes); break;
         case IN_ONCE: sum_run(out, start, number, a, b, IN_ONCE, run->count, lanes); break;
-        default: sum_run(out, start, number, a, b, NOWHERE, run->count, lanes);
+        case NOWHERE: sum_run(out, start, number, a, b, NOWHERE, run->count, lanes); break;
         }
         start = out;
     }
@@ -195,7 +195,7 @@ static void run_linear(const Step *step, Frame *frame) {
 /* -- the rest --------------------------------------------------------------------------------------------- */
 
 /* An operand as lanes: its row, or its number in all lanes of the k-th scratch row. */
-static const double *lanes_of(const Frame *frame, Ref ref, int k) {
+static const double *lanes_of(const Frame *frame, Ref ref, size_t k) {
     if (ref.space == IN_ROWS) return row_at(frame, ref);
     double *row = frame->scratch + k * frame->lanes;
     fill(row, frame->once[ref.at], frame->lanes);

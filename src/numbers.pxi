@@ -2,7 +2,22 @@
 # Which Python objects are numbers, and which exceptions the engine raises.
 
 cdef str kind(object value):
+    """What a message calls it."""
+    if is_foreign(value):
+        return f"another engine's {type(value).__name__}, of {type(value).__module__}"
     return type(value).__name__
+
+cdef bint is_foreign(object value):
+    """Whether it is a node of another engine in the manner of micrograd."""
+    return (not isinstance(value, Handle) and hasattr(type(value), 'backward')
+            and hasattr(value, '_backward') and hasattr(value, '_prev'))
+
+cdef int refuse_foreign(int op, object left, object right) except -1:
+    """Before Python asks the other engine, which would take a Value for a number of its own."""
+    for operand in (left, right):
+        if is_foreign(operand):
+            raise TypeError(f'{op_info[op].symbol.decode()}: expected a Value or a real number, got '
+                            f'{kind(operand)}; import Value and nn from the same engine')
 
 cdef bint as_number(object value, double *number) except -1:
     """Whether value is a real number or a NumPy scalar, and which."""
@@ -31,12 +46,19 @@ cdef bint is_numpy_number(object value):
     return (getattr(value, 'ndim', None) == 0
             and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
 
+cdef bint as_real(object value, double *number) except -1:
+    """Whether it is a number or a 0-d array of one, and which."""
+    if as_number(value, number):
+        return True
+    if not is_numpy_number(value):
+        return False
+    number[0] = float(value)
+    return True
+
 cdef double real(object value, str what) except? -1:
     cdef double number = 0
-    if as_number(value, &number):
+    if as_real(value, &number):
         return number
-    if is_numpy_number(value):
-        return float(value)
     raise TypeError(f'{what}: expected a real number, got {kind(value)}')
 
 cdef object expect_operand(object operand, str what):
@@ -44,10 +66,8 @@ cdef object expect_operand(object operand, str what):
     cdef double number = 0
     if is_handle(operand):
         return operand
-    if as_number(operand, &number):
+    if as_real(operand, &number):
         return number
-    if is_numpy_number(operand):
-        return float(operand)
     raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
 
 cdef int refuse(int op, double x, double y, Verdict verdict) except -1:

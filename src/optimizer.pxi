@@ -123,7 +123,7 @@ cdef class Optimizer:
             set_setting(&rule, name, settings[name])
         check_rule(&rule)
         self.check_idle('__init__')
-        work = <double *>calloc(2 * len(values), sizeof(double))
+        work = <double *>calloc(2 * <size_t>len(values), sizeof(double))
         if work == NULL:
             raise MemoryError
         free(self.work)
@@ -141,7 +141,7 @@ cdef class Optimizer:
 
     cdef int make_moments(self, const Rule *rule) except -1:
         """Those that the rule needs; new ones begin at 0."""
-        cdef size_t n = len(self.values)
+        cdef size_t n = <size_t>len(self.values)
         if self.moments.m == NULL and (rule.kind != SGD or rule.momentum != 0):
             self.moments.m = <double *>calloc(n + 1, sizeof(double))
             if self.moments.m == NULL:
@@ -230,7 +230,7 @@ cdef class Optimizer:
             p[k] = tape.value[i]
             g[k] = tape_adjoint(&tape, i)
         self.moments.steps += 1
-        kernels.update(&self.rule, &self.moments, p, g, n, 0)
+        kernels.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
         for k in range(n):
             tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
 
@@ -316,7 +316,7 @@ cdef class Optimizer:
                 if number is None:      # what PyTorch writes for no momentum
                     continue
                 if moments[j] == NULL:  # kept, though the rule does not use it at present
-                    moments[j] = <double *>calloc(len(places) + 1, sizeof(double))
+                    moments[j] = <double *>calloc(<size_t>len(places) + 1, sizeof(double))
                     if moments[j] == NULL:
                         raise MemoryError
                     new.moments.m, new.moments.v, new.moments.v_max = moments[0], moments[1], moments[2]
@@ -326,11 +326,11 @@ cdef class Optimizer:
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):
-        """For copy and pickle: the parameters, and what state_dict() gives."""
+        """For copy and pickle: the parameters, the settings and the moments."""
         return copyreg.__newobj__, (type(self),), (self.params, self.state_dict(), dict(vars(self)))
 
     def __setstate__(self, state):
-        """Takes over what __reduce_ex__ gave."""
+        """For copy and pickle: what __reduce_ex__ gave."""
         params, state_dict, attributes = state
         self._set_up(params, state_dict['param_groups'][0])
         self.load_state_dict(state_dict)

@@ -31,12 +31,13 @@ static int compare_terms(const void *left, const void *right) {
     return place_of(p->b) < place_of(q->b) ? -1 : place_of(p->b) > place_of(q->b);
 }
 
-static int follows(Ref next, Ref first, uint32_t count, int stride) {
+static int follows(Ref next, Ref first, uint32_t count, uint32_t stride) {
     return next.space == first.space && (next.space == NOWHERE || next.at == first.at + count * stride);
 }
 
 /* Whether term k is the count-th of a run that begins with `first`. */
-static int continues(const Term *next, const Term *first, uint32_t count, int stride_a, int stride_b) {
+static int continues(const Term *next, const Term *first, uint32_t count, uint32_t stride_a,
+                     uint32_t stride_b) {
     return next->group_a == first->group_a && next->group_b == first->group_b &&
            follows(next->a, first->a, count, stride_a) && follows(next->b, first->b, count, stride_b);
 }
@@ -58,7 +59,7 @@ static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
         *run = (Run){terms[k].a, terms[k].b, 1};
         if (k + 1 < n_terms)
             for (int way = 0; way < 3; way++) {
-                int sa = way != 1, sb = way != 2;
+                uint32_t sa = way != 1, sb = way != 2;
                 if (!continues(&terms[k + 1], &terms[k], 1, sa, sb)) continue;
                 uint32_t n = 2;
                 while (k + n < n_terms && continues(&terms[k + n], &terms[k], n, sa, sb)) n++;
@@ -71,6 +72,14 @@ static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
     }
 }
 
+/* Kernels take the operands of these steps as lanes: a number of the batch there would have them read
+ * what stands behind it. So this is looked at even where nobody verifies. */
+static void expect_sample(Planner *p, uint32_t node, int has_sample) {
+    if (has_sample || p->graph->fault.rule) return;
+    p->graph->fault = (Fault){"planning", "what is computed for every sample has an operand that changes with it",
+                              "node", node};
+}
+
 static void plan_matvec(Planner *p, const Group *group) {
     Graph *graph = p->graph;
     const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
@@ -78,6 +87,7 @@ static void plan_matvec(Planner *p, const Group *group) {
     step->out = (Ref){group->row, IN_ROWS, 1};
     step->refs = refs_of(p, graph->args.items + matvec->inputs, matvec->n_in, SAMPLE);
     step->n_refs = matvec->n_in;
+    for (uint32_t k = 0; k < step->n_refs; k++) expect_sample(p, group->first, step->refs[k].space == IN_ROWS);
     p->plan->work += (double)matvec->n_in * matvec->n_out;
 }
 
@@ -92,6 +102,7 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     Ref refs[] = {step->out, step->x, step->y};
     step->flat = (uint8_t)is_flat(step->count, refs, 3);
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
+    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS);
 }
 
 /* A step for one node whose operands stand in args. */

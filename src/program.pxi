@@ -67,7 +67,7 @@ cdef int check_made(MakeStatus status, Graph *graph) except -1:
 
 def optimiser_passes():
     """The passes over a recorded graph, as pairs of name and what it does."""
-    return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(PASS_COUNT)]
+    return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(<int>PASS_COUNT)]
 
 # -- recorded functions -----------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ cdef class Recorded:
         batch.outputs = outputs.numbers
         self.load(program)
         try:
-            if program.plan.work * arguments.size > LONG_WORK:
+            if program.plan.work * <double>arguments.size > LONG_WORK:
                 with nogil:
                     status = program_evaluate(program, &batch)
             else:
@@ -227,7 +227,7 @@ cdef class Recorded:
         batch.is_mean = is_mean
         self.load(program)
         try:
-            if program.plan.work * arguments.size * 3 > LONG_WORK:
+            if program.plan.work * <double>arguments.size * 3 > LONG_WORK:
                 with nogil:
                     status = program_gradients(program, &batch)
             else:
@@ -242,7 +242,7 @@ cdef Batch new_batch(Arguments arguments, int threads):
     cdef Batch batch
     memset(&batch, 0, sizeof(batch))
     batch.columns = arguments.columns
-    batch.size = arguments.size
+    batch.size = <size_t>arguments.size
     batch.threads = threads
     batch.is_mean = True
     batch.kernels = kernels
@@ -304,7 +304,7 @@ def record(fn, Arguments arguments, skip=()):
                                 f'got {"a list with " if recorded.is_list else ""}{type(value).__name__}')
         recorded.n_outputs = <uint32_t>len(results)
         recorded.guards = recording.lasting_guards()
-        roots = <uint32_t *>malloc((len(results) + 1) * sizeof(uint32_t))
+        roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
         if roots == NULL:
             raise MemoryError
         for k in range(len(results)):

@@ -136,7 +136,7 @@ cdef class Recording:
         cdef uint32_t k
         self.guards = {}
         self.leaves = leaves
-        self.inputs = <uint32_t *>malloc((len(leaves) + 1) * sizeof(uint32_t))
+        self.inputs = <uint32_t *>malloc(<size_t>(len(leaves) + 1) * sizeof(uint32_t))
         if self.inputs == NULL:
             raise MemoryError
         self.mark = anchor_of(<PyObject *>self.marker).index

@@ -52,7 +52,7 @@ cdef class Session:
 
     def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
                  bint shuffle, uint64_t seed, int threads):
-        cdef size_t k, n = len(optimizer.values)
+        cdef size_t k, n = <size_t>len(optimizer.values)
         check_change('fit() was called')
         recorded.check_trainable(optimizer)
         if n == 0:
@@ -63,14 +63,14 @@ cdef class Session:
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
         self.places = <Place *>malloc(n * sizeof(Place))
-        self.before = <double *>calloc((2 * len(recorded.parameters) + 5 * n + 1), sizeof(double))
+        self.before = <double *>calloc(2 * <size_t>len(recorded.parameters) + 5 * n + 1, sizeof(double))
         if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
         self.training.batch = new_batch(arguments, threads)
         self.training.batch.is_mean = is_mean
-        self.training.n_samples = arguments.size
+        self.training.n_samples = <size_t>arguments.size
         if 0 < batch_size < <size_t>arguments.size:
-            self.order = <uint32_t *>malloc(arguments.size * sizeof(uint32_t))
+            self.order = <uint32_t *>malloc(<size_t>arguments.size * sizeof(uint32_t))
             if self.order == NULL:
                 raise MemoryError
             for k in range(<size_t>arguments.size):
@@ -126,7 +126,7 @@ cdef class Session:
     cdef int snapshot(self) except -1:
         """Keeps what undo() brings back."""
         cdef Moments *moments = &self.optimizer.moments
-        cdef size_t n = len(self.values), k
+        cdef size_t n = <size_t>len(self.values), k
         cdef double *to = self.before
         cdef list values
         for values in (self.recorded.parameters, self.values):
@@ -143,7 +143,7 @@ cdef class Session:
     cdef int undo(self) except -1:
         """Brings back the parameters, their grads and the optimiser as they were at the start."""
         cdef Moments *moments = &self.optimizer.moments
-        cdef size_t n = len(self.values), k
+        cdef size_t n = <size_t>len(self.values), k
         cdef double *kept = self.before
         cdef list values
         for values in (self.recorded.parameters, self.values):
@@ -161,7 +161,7 @@ cdef class Session:
         """Reads the Values and the optimiser."""
         cdef Moments *moments = &self.training.moments
         cdef const Moments *theirs = &self.optimizer.moments
-        cdef size_t place, k, n = len(self.values)
+        cdef size_t place, k, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
         if self.optimizer.values is not self.values:
             raise RuntimeError('fit: the optimizer was given other parameters meanwhile')
@@ -191,7 +191,7 @@ cdef class Session:
         """Writes the numbers reached so far to the Values and to the optimiser."""
         cdef const Moments *moments = &self.training.moments
         cdef Moments *theirs = &self.optimizer.moments
-        cdef size_t place, k, n = len(self.values)
+        cdef size_t place, k, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
         cdef uint32_t i
         for place in range(n):

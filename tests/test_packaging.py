@@ -3,6 +3,7 @@
 
 import builtins
 import importlib.metadata
+import importlib.resources
 import importlib.util
 import os
 import re
@@ -62,12 +63,11 @@ def test_the_core_carries_no_debug_symbols():
     assert b".debug_info" not in core and b".symtab" not in core
 
 
-@in_source_tree
-def test_every_package_of_the_source_tree_is_installed():
-    listed = re.search(r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
-    there = (ROOT / "micrograd_c").rglob("__init__.py")
-    names = {".".join(path.parent.relative_to(ROOT).parts) for path in there}
-    assert set(re.findall(r'"(.*?)"', listed[1])) == names
+def test_the_benchmarks_stand_in_one_folder_with_their_data():
+    benchmarks = importlib.import_module("micrograd_c.benchmarks")
+    data = importlib.resources.files("micrograd_c.benchmarks") / "data" / "names.txt"
+    assert len(data.read_text().split()) == 32033
+    assert Path(benchmarks.__file__).parent == Path(benchmarks.__path__[0])
 
 
 @in_source_tree
@@ -102,8 +102,9 @@ def test_the_stub_has_the_methods_of_the_operation_table():
 def test_the_stub_is_what_the_module_is(tmp_path):
     pytest.importorskip("mypy")
     allowed = tmp_path / "allowed"
-    # Attributes of one's own are found without a __getattr__, until there are some.
-    allowed.write_text(r"micrograd_c\._core\.Value\.__getattr__")
+    # Attributes of one's own are found without a __getattr__, until there are some. What __new__
+    # ignores is what the class shows as its signature; a subclass's may be another.
+    allowed.write_text(r"micrograd_c\._core\.Value\.__(getattr|new)__")
     process = run("-m", "mypy.stubtest", "micrograd_c._core", "--allowlist", allowed)
     assert process.returncode == 0, process.stdout + process.stderr
 
