@@ -270,10 +270,10 @@ def test_results_without_a_sample_in_them(w):
 
 
 def test_nobody_asks_for_an_arguments_name_while_all_is_well():
-    """The name is for messages; looking it up for every number of a list takes longer than all else."""
+    """It is for messages; looking it up for every number of a list takes longer than all else."""
 
     def name_of(k):
         raise AssertionError(k)
 
-    for array in ([1, 2.5, True] * 100, [(1.0, np.float32(2.0))] * 100, [np.array(1.0)] * 3):
-        assert _core.Arguments((array,), name_of).size == len(array)
+    for rows in ([1, 2.5, True] * 100, [(1.0, np.float32(2.0))] * 100, [np.array(1.0)] * 3):
+        assert _core.Arguments((rows,), name_of).size == len(rows)
