@@ -324,13 +324,7 @@ cdef class Handle:
         accumulate_grads() last set.
         """
         cdef bint adding = accumulates if accumulate is None else accumulate
-        if is_recording:
-            check_write(self, '.grad, by backward(),')
-        cdef SweepStatus status = tape_sweep(&tape, self.anchor.index, adding, run_rule)
-        if status == SWEEP_NO_MEMORY:
-            raise MemoryError
-        if status == SWEEP_STOPPED:
-            reraise()
+        sweep(self, adding)
 
     def detach(self):
         """A new leaf with the same data."""
@@ -410,6 +404,27 @@ def topological_sort(root):
     finally:
         tape.busy -= 1
     return values
+
+def operands(Handle value not None):
+    """The operands of a node, as a list in written order."""
+    return operand_values(value.anchor.index)
+
+def sweep_onto_grads(Handle root not None):
+    """backward() as micrograd has it: root's grad becomes 1, every other one adds to what it was.
+
+    For classes that the adopter replaces: a second sweep of one graph counts stale grads again.
+    """
+    sweep(root, 2)
+
+cdef int sweep(Handle root, int accumulate) except -1:
+    if is_recording:
+        check_write(root, '.grad, by backward(),')
+    cdef SweepStatus status = tape_sweep(&tape, root.anchor.index, accumulate, run_rule)
+    if status == SWEEP_NO_MEMORY:
+        raise MemoryError
+    if status == SWEEP_STOPPED:
+        reraise()
+    return 0
 
 cdef int run_rule(uint32_t i) except -1:
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[i])

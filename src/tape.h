@@ -121,8 +121,8 @@ typedef int (*ClosureRule)(uint32_t i);
 
 typedef enum { SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY, SWEEP_NO_CLOSURE } SweepStatus;
 
-/* Sets the adjoints of all nodes that root depends on. With accumulate, leaves add to the adjoint
- * that they had. Only a graph with closures can stop or run out of memory. */
+/* Sets the adjoints of all nodes that root depends on. With accumulate 1, leaves add to the adjoint
+ * that they had; with 2, inner nodes do, too, and root's is 1: as in micrograd. Only a graph with closures can stop or run out of memory. */
 SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure);
 
 /* Adds node i's contributions to its operands' adjoints: the chain rule of one node. */
