@@ -37,11 +37,10 @@ def compare(script, arguments, replace_value):
 def check(script, replace_value):
     """Raises UsageError where there is nothing to compare."""
     if replace_value:
-        script.replacement()
-    elif script.defines_value() and not script.imports_micrograd():
+        script.adopter(replace_value)
+    elif script.defines_class() and not script.imports_micrograd():
         raise UsageError(f"{script.name} uses its own class Value: add --replace-value")
-    found = importlib.machinery.PathFinder.find_spec("micrograd", script.search_path())
-    if script.imports_micrograd() and not found:
+    if script.imports_micrograd() and not script.micrograd_spec():
         raise UsageError(
             f"{script.name} imports micrograd, which is not installed: "
             "there is nothing to compare with"

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: MIT
+"""Puts this engine's Value in the place of a class, method by method, as far as the two agree."""
+
+import inspect
+import re
+import sys
+import time
+import types
+
+from .. import _core
+from .._core import Value, operands
+from . import probes
+from .anatomy import Anatomy
+from .attributes import FIELDS, Lost, Operation, Refusal, Words, refuse
+from .constructor import make_init
+from .watch import Watch
+
+HANDLE = Value.__mro__[1]
+# Parts of every class that are not the user's doing, or are asked for elsewhere.
+SKIPPED = re.compile(
+    "__(module|doc|dict|weakref|slots|init|post_init|annotations|annotate|annotate_func|qualname|"
+    "annotations_cache|static_attributes|firstlineno|match_args|dataclass_\\w+|replace|orig_bases|"
+    "parameters|abstractmethods)__|_abc_impl"
+)
+IMPOSSIBLE = ("__new__", "__setattr__", "__delattr__", "__getattribute__", "__del__")
+OPERATOR = re.compile(
+    "__[ri]?(add|sub|mul|truediv|floordiv|mod|divmod|pow|matmul)__|"
+    "__(neg|pos|abs|invert|lt|le|gt|ge|eq|ne|round|trunc|floor|ceil|float|int|bool)__"
+)
+COMPUTING = {"__add__", "__mul__", "__sub__", "__pow__", "tanh", "relu", "backward"}
+OWN_WAY = ("__eq__", "__ne__", "__bool__", "__float__", "__int__")
+
+
+def zeroing(self):
+    HANDLE.backward(self, accumulate=False)
+
+
+def adding(self):
+    HANDLE.backward(self, accumulate=True)
+
+
+def adding_everywhere(self):
+    _core.sweep_onto_grads(self)
+
+
+class Adopter:
+    """Called with a class, right after its statement: gives what takes its place.
+
+    mentions: every name that is used outside the class. strict: a class that cannot be replaced
+    ends the script with a Refusal; else it stays, and `notes` says why.
+    """
+
+    def __init__(self, mentions, strict=True):
+        self.mentions, self.strict = mentions, strict
+        self.adopted = {}  # module -> the name of its class that has been replaced
+        self.notes = []
+        self.refusal = None  # kept, should the script catch even that
+        self.seconds = 0.0  # spent here, not in the script
+        self.pristine = dict(vars(Value)), {n: getattr(Value, n) for n in ("__name__", "__qualname__")}
+
+    def __call__(self, kind, last=True, again=False):
+        """last: no later line will ask again. again: another class statement of the name follows."""
+        if kind is Value:
+            return kind
+        start = time.perf_counter()
+        try:
+            return self.adopt(kind)
+        except (probes.NotYet, Refusal) as why:
+            self.put_back()
+            if again or (isinstance(why, probes.NotYet) and not last):
+                return kind
+            caller = sys._getframe(1)
+            file = re.split(r"[\\/]", caller.f_code.co_filename)[-1]
+            refusal = Refusal(f"{file}, line {caller.f_lineno}: {why}")
+        finally:
+            self.seconds += time.perf_counter() - start
+        if not self.strict:
+            self.notes.append(str(refusal))
+            return kind
+        self.refusal = refusal
+        raise refusal
+
+    def adopt(self, kind):
+        if self.adopted and kind.__module__ not in self.adopted:
+            other = next(iter(self.adopted))
+            raise Refusal(f"a second class {kind.__name__}: the one of module {other} is replaced already")
+        self.put_back()
+        watch = Watch(kind)
+        try:
+            Graft(kind, watch, self.mentions).make()
+        finally:
+            watch.names[kind.__name__] = kind
+            watch.put_back()
+        seen = watch.others & self.mentions
+        if seen:
+            raise Refusal(f"class {kind.__name__} changes {min(seen)}, which this engine's Value would not")
+        for name in watch.own:
+            setattr(Value, name, Lost(name, kind.__name__))
+        self.adopted[kind.__module__] = kind.__name__
+        return Value
+
+    def put_back(self):
+        """Value is this engine's own again."""
+        members, names = self.pristine
+        for name in vars(Value).keys() - members.keys():
+            delattr(Value, name)
+        for name, member in {**members, **names}.items():
+            if getattr(Value, name, None) is not member and vars(Value).get(name) is not member:
+                setattr(Value, name, member)
+
+
+class Graft:
+    """One class on this engine's Value."""
+
+    def __init__(self, kind, watch, mentions):
+        self.kind, self.watch, self.mentions = kind, watch, mentions
+        self.members = {
+            name: member
+            for base in reversed(kind.__mro__[:-1])
+            for name, member in vars(base).items()
+            if not SKIPPED.fullmatch(name)
+        }
+        if "__add__" not in self.members or len(COMPUTING & self.members.keys()) < 2:
+            raise Refusal(f"class {kind.__name__} does not compute: nothing to replace")
+        for name in IMPOSSIBLE:
+            if name in self.members:
+                raise Refusal(f"class {kind.__name__} has a {name} of its own")
+        self.words = Words()
+
+    def make(self):
+        self.anatomy = Anatomy(self.kind)
+        self.in_order = not self.anatomy.holds_sets and bool(self.mentions & self.anatomy.shapes.keys())
+        self.theirs = self.anatomy.side()
+        self.ours = probes.engine_side(Value, self.theirs.names)
+        self.theirs.times = self.ours.times = self.anatomy.times
+        if not hasattr(self.kind, "backward"):
+            for side, rule in (self.theirs, self.anatomy.rule), (self.ours, "_backward"):
+                side.backward = lambda root, side=side, rule=rule: by_hand(side, root, rule)
+        self.stand_in()
+        asked = {n: m for n, m in self.members.items() if self.is_asked(n, m)}
+        for name, member in self.members.items():
+            if name not in asked and name not in self.anatomy.known | {"backward", *self.anatomy.others}:
+                if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+                    setattr(Value, name, member)
+        self.insist(probes.constructor_programs())
+        sweeps = self.choose([zeroing, adding, adding_everywhere, getattr(self.kind, "backward", None)])
+        first = [name for name in ("__mul__", "__add__") if name in asked]
+        for name in first:
+            self.take(name) or self.write(name)
+        self.choose(sweeps, probes.sweep_programs())
+        self.accept_arguments()
+        written = [name for name in asked if name not in first and not self.take(name)]
+        for name in written:
+            setattr(Value, name, self.members[name])
+        for name in written:
+            self.write(name)
+        if self.anatomy.op == "_op" and all(word == symbol for symbol, word in self.words.seen.items()):
+            del Value._op
+
+    def stand_in(self):
+        """Value gets the attributes of the class under their names there, and its constructor."""
+        anatomy = self.anatomy
+        Value.__name__, Value.__qualname__ = self.kind.__name__, self.kind.__qualname__
+        Value.__module__ = self.kind.__module__
+        aliases = {anatomy.data: "data", anatomy.grad: "grad", anatomy.rule: "_backward"}
+        for name, field in aliases.items():
+            if name and name != field:
+                setattr(Value, name, FIELDS[field])
+        for name, stand_in in anatomy.stand_ins().items():
+            if (name, stand_in) != ("label", ""):
+                setattr(Value, name, stand_in)
+        if anatomy.op:
+            self.words.seen[""] = anatomy.leaves[anatomy.op]
+            setattr(Value, anatomy.op, Operation(self.words))
+        init = make_init(anatomy)
+        if init:
+            Value.__init__ = init
+
+    def is_asked(self, name, member):
+        if name == "backward" or not isinstance(member, types.FunctionType) or required(member) > 1:
+            return False
+        named = self.native(name) is not None and not name.startswith("_")
+        return bool(OPERATOR.fullmatch(name)) or named or makes_nodes(member, self.kind.__name__)
+
+    def native(self, name):
+        return None if name in OWN_WAY else NATIVE.get(name)
+
+    # -- asking --
+
+    def difference(self, asked):
+        """Where the two sides part, in words; '' where they agree; None if theirs never answers."""
+        answered = False
+        words = Words(self.words.seen)
+        for text, run in asked:
+            self.watch.put_back()
+            there, printed = self.theirs.answer(run)
+            if isinstance(there, NameError):
+                raise probes.NotYet(f"{self.kind.__name__}.{text}: {there}") from there
+            if isinstance(there, BaseException):
+                continue
+            answered = True
+            self.watch.put_back()
+            here, own_text = self.ours.answer(run)
+            if isinstance(here, Refusal):
+                return f"{text}: {here}"
+            if isinstance(here, BaseException):
+                result = next(reversed(there.values()))
+                number = getattr(result, self.anatomy.data, result)
+                return f"{text}: {number} in the script's class, {type(here).__name__} here ({here})"
+            if printed != own_text:
+                return f"{text}: prints {printed.strip()[:40]!r} in the script's class, nothing here"
+            comparison = probes.Comparison(self.theirs, self.ours, self.anatomy, words, self.in_order)
+            for name, value in there.items():
+                found = comparison.values(name, value, here[name])
+                if found:
+                    return f"{text}: {found}"
+        self.words.seen.update(words.seen)
+        return "" if answered else None
+
+    def insist(self, asked):
+        found = self.difference(asked)
+        if found:
+            raise Refusal(f"{self.kind.__name__}.{found}")
+
+    def take(self, name):
+        """Whether this engine's own method agrees, as it is or with its operands put otherwise."""
+        member = self.members[name]
+        forward = NATIVE.get(re.sub("__r(?=...)", "__", name))
+        candidates = [self.native(name)]
+        if required(member) == 1 and self.native(name):
+            candidates += [lambda x, y: forward(x, y), lambda x, y: forward(x, lifted(y))]
+        for candidate in candidates:
+            if candidate is None or not callable_alike(name, member, candidate):
+                continue
+            if candidate is not self.native(name):
+                setattr(Value, name, candidate)
+            if self.difference(probes.method_programs(name, required(member))) == "":
+                return True
+            if candidate is not self.native(name):
+                delattr(Value, name)
+        return False
+
+    def write(self, name):
+        """Keeps a method as the class has it, if that comes to the same here; else refuses."""
+        member = self.members[name]
+        setattr(Value, name, member)
+        self.insist(probes.method_programs(name, required(member)))
+        cases = [((), True)] if required(member) == 0 else [((probes.B,), True), ((2,), False)]
+        for others, node in cases:
+            rules = probes.chain_rule_programs(name, self.anatomy.rule, *others, node=node)
+            if self.anatomy.rule and not probes.is_lawful(self.theirs, rules):
+                why = "its chain rule does not add to the gradients, in proportion to its own"
+                raise Refusal(f"{self.kind.__name__}.{name} at {probes.A:.9g}: {why}")
+        return True
+
+    def choose(self, sweeps, asked=None):
+        """The ways of this engine's backward that agree with the class's; the first one is set."""
+        agreeing, first = [], ""
+        if sweeps[-1] is None:
+            return sweeps
+        for sweep in sweeps:
+            Value.backward = sweep
+            found = self.difference(asked and list(asked) or simple_programs(self.anatomy.times))
+            first = first or found
+            if not found:
+                agreeing.append(sweep)
+        if not agreeing:
+            raise Refusal(f"{self.kind.__name__}.{first}")
+        Value.backward = agreeing[0]
+        return agreeing
+
+    def accept_arguments(self):
+        """backward(seed) and the like run as written, if that comes to the same here."""
+        written = getattr(self.kind, "backward", None)
+        if written is None or Value.backward is written:
+            return
+        parameters = list(inspect.signature(written).parameters.values())[1:]
+        if not parameters:
+            return
+        default, plain, name = parameters[0].default, Value.backward, self.kind.__name__
+        Value.backward = written
+        given = not default if isinstance(default, bool) else 2.75
+        agrees = self.difference(probes.sweep_programs((given,))) == ""
+
+        def backward(self, *positional, **named):
+            if not positional and not named:
+                plain(self)
+            elif agrees:
+                return written(self, *positional, **named)
+            else:
+                refuse("gives backward() an argument", name)
+
+        Value.backward = backward
+
+
+NATIVE = {
+    name: member
+    for kind in (HANDLE, Value)
+    for name, member in vars(kind).items()
+    if callable(member) and name != "__eq__"
+}
+
+
+def lifted(value):
+    return value if isinstance(value, Value) else Value(value)
+
+
+def required(function):
+    """How many operands a method takes besides self; 2 also where it takes any number."""
+    given = list(inspect.signature(function).parameters.values())[1:]
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in given):
+        return 2
+    return sum(p.default is p.empty for p in given)
+
+
+def callable_alike(name, member, candidate):
+    """Whether further parameters have the same names and defaults: slope=0.01 is not alpha=0.2."""
+    if name.startswith("__"):
+        return True
+    try:
+        given = [list(inspect.signature(f).parameters.values())[1:] for f in (member, candidate)]
+    except ValueError:
+        return False
+    further = [[(p.name, p.default) for p in parameters if p.default is not p.empty] for parameters in given]
+    return further[0] == further[1]
+
+
+def makes_nodes(function, name):
+    """Whether a method names its class, as one that makes nodes itself does."""
+    stack = [function.__code__]
+    while stack:
+        code = stack.pop()
+        if {name, "__class__", "type"} & {*code.co_names, *code.co_freevars}:
+            return True
+        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return False
+
+
+def simple_programs(times):
+    for x, y in (probes.A, probes.B), (98765.4321, 1e5 / 7), (1e-5 / 7, 1e-4 / 7), (3, -2):
+        yield probes.program(f"__{times.__name__}__", x, y)
+
+
+def by_hand(side, root, rule):
+    """A sweep node by node, for a class that has no backward."""
+    order, seen = [], set()
+
+    def visit(node):
+        if id(node) not in seen:
+            seen.add(id(node))
+            for operand in side.operands(node) or ():
+                visit(operand)
+            order.append(node)
+
+    visit(root)
+    side.write(root, "grad", 1.0)
+    for node in reversed(order):
+        getattr(node, rule)()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Notebooks as scripts: the code cells in order, without what only IPython understands."""
+
+import ast
+import json
+
+from .parser import UsageError
+
+# Cell magics that have a cell run as usual; the cells of all others are not Python.
+AROUND_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
+
+
+def code_cells(name, text):
+    """(source, what to call it) of each cell, and the lines that are left out."""
+    try:
+        notebook = json.loads(text)
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        sources = ["".join(cell["source"]) for cell in cells]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{name} is not a notebook that can be read") from None
+    language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise UsageError(f"{name} is a notebook in {language}")
+    found, left_out = [], []
+    for k, source in enumerate(sources, 1):
+        where = f"{name}, cell {k}"
+        found.append((python_of(source, where, left_out), where))
+    return found, left_out
+
+
+def python_of(source, where, left_out):
+    lines = source.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if lines[first].startswith("%%"):
+        left_out.append((where, lines[first]))
+        if lines[first].split()[0] not in AROUND_PYTHON:
+            return ""
+        lines[first] = ""
+    if is_python("\n".join(lines)):
+        return "\n".join(lines)
+    for i, line in enumerate(lines):
+        stripped = line.strip()
+        if stripped.startswith(("%", "!", "?")) or stripped.endswith("?"):
+            left_out.append((where, stripped))
+            lines[i] = line[: len(line) - len(line.lstrip())] + "pass"
+        elif "=" in stripped and stripped.partition("=")[2].lstrip().startswith(("%", "!")):
+            raise UsageError(f"{where}, line {i + 1}: only IPython can do this: {stripped}")
+    return "\n".join(lines)
+
+
+def is_python(source):
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
