@@ -145,6 +145,7 @@ cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of th
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
 cdef bint accumulates = False           # what accumulate_grads() last set
 cdef dict paused = {}                   # thread -> depth of no_grad()
+cdef object description = None          # what __dict__ gives, see describe_with
 cdef uint32_t special = 0               # not 0: recording takes the long way in some thread
 
 
@@ -250,7 +251,9 @@ cdef class Handle:
 
     @property
     def __dict__(self):
-        attributes = attributes_of(self)
+        if description is not None:
+            return description(self)
+        attributes = dict_of(self)
         make_heavy(self)    # whoever holds the dict may put anything into it
         return attributes
 
@@ -404,6 +407,16 @@ def topological_sort(root):
     finally:
         tape.busy -= 1
     return values
+
+def attributes_of(Handle value not None):
+    """The attributes that a node has besides Value's own; {} if it has none."""
+    cdef PyAnnex *annex = annex_of(value)
+    return dict(<object>annex.attributes) if annex != NULL and annex.attributes != NULL else {}
+
+def describe_with(function):
+    """What __dict__ of a Value gives, in place of its attributes; None: these."""
+    global description
+    description = function
 
 def operands(Handle value not None):
     """The operands of a node, as a list in written order."""

@@ -102,6 +102,7 @@ class Adopter:
     def put_back(self):
         """Value is this engine's own again."""
         members, names = self.pristine
+        _core.describe_with(None)
         for name in vars(Value).keys() - members.keys():
             delattr(Value, name)
         for name, member in {**members, **names}.items():
@@ -143,7 +144,8 @@ class Graft:
                 if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
                     setattr(Value, name, member)
         self.insist(probes.constructor_programs())
-        sweeps = self.choose([zeroing, adding, adding_everywhere, getattr(self.kind, "backward", None)])
+        sweeps = [zeroing, adding, adding_everywhere, getattr(self.kind, "backward", None)]
+        sweeps = self.choose(sweeps, simple_programs(self.anatomy.times))
         first = [name for name in ("__mul__", "__add__") if name in asked]
         for name in first:
             self.take(name) or self.write(name)
@@ -172,6 +174,7 @@ class Graft:
         if anatomy.op:
             self.words.seen[""] = anatomy.leaves[anatomy.op]
             setattr(Value, anatomy.op, Operation(self.words))
+        _core.describe_with(anatomy.describe)
         init = make_init(anatomy)
         if init:
             Value.__init__ = init
@@ -247,22 +250,22 @@ class Graft:
         self.insist(probes.method_programs(name, required(member)))
         cases = [((), True)] if required(member) == 0 else [((probes.B,), True), ((2,), False)]
         for others, node in cases:
-            rules = probes.chain_rule_programs(name, self.anatomy.rule, *others, node=node)
-            if self.anatomy.rule and not probes.is_lawful(self.theirs, rules):
-                why = "its chain rule does not add to the gradients, in proportion to its own"
-                raise Refusal(f"{self.kind.__name__}.{name} at {probes.A:.9g}: {why}")
+            rule = self.anatomy.rule
+            broken = rule and probes.broken_rule(self.theirs, name, rule, *others, node=node)
+            if broken:
+                raise Refusal(f"{self.kind.__name__}.{broken}")
         return True
 
-    def choose(self, sweeps, asked=None):
+    def choose(self, sweeps, asked):
         """The ways of this engine's backward that agree with the class's; the first one is set."""
-        agreeing, first = [], ""
+        agreeing, first, asked = [], "", list(asked)
         if sweeps[-1] is None:
             return sweeps
         for sweep in sweeps:
             Value.backward = sweep
-            found = self.difference(asked and list(asked) or simple_programs(self.anatomy.times))
+            found = self.difference(asked)
             first = first or found
-            if not found:
+            if found == "":
                 agreeing.append(sweep)
         if not agreeing:
             raise Refusal(f"{self.kind.__name__}.{first}")

@@ -6,6 +6,7 @@ import operator
 import sys
 import types
 
+from .._core import attributes_of
 from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal
 from .probes import MISSING, A, B, NotYet, Side, is_number
 
@@ -200,6 +201,11 @@ class Anatomy:
             self.operands_of,
             vars(sys.modules[self.kind.__module__]),
         )
+
+    def describe(self, value):
+        """What vars(value) shows, in the order that the class has set it."""
+        own = attributes_of(value)
+        return {**{n: getattr(value, n) for n in attributes(self.x)}, **own}
 
     def stand_ins(self):
         """Attribute -> what stands for it in this engine's Value, but for data, grad and so on."""

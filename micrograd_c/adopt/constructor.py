@@ -61,7 +61,8 @@ def with_signature(signature, build, init):
     scope = {"_build": build, "_defaults": {n: p.default for n, p in signature.parameters.items()}}
     given = ", ".join(f"{name!r}: {name}" for name in signature.parameters)
     text = str(inspect.Signature(shown))[1:-1]
-    long = eval(f"lambda _self, {text}: _build(_self, {{{given}}})", scope)
+    source = f"lambda _self, {text}: _build(_self, {{{given}}})"
+    long = eval(compile(source, __file__, "eval"), scope)
 
     def __init__(self, *positional, **named):
         if len(positional) == 1 and not named:

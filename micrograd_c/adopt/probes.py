@@ -8,7 +8,7 @@ import numbers
 import operator
 import warnings
 
-from .._core import operands
+from .._core import attributes_of, operands
 from .attributes import FIELDS, Refusal
 
 # Not round: what rounds, clips or stores them in fewer bits is noticed.
@@ -121,7 +121,7 @@ class Comparison:
         if not attribute:
             return ""
         symbol, word = self.ours.read(b, "_op"), getattr(a, attribute)
-        explicit = vars(b).get(attribute, MISSING)
+        explicit = attributes_of(b).get(attribute, MISSING)
         if explicit is MISSING:
             return "" if self.words.fits(symbol, word) else parted(f".{attribute} of {name}", word, symbol)
         return "" if explicit == word else parted(f".{attribute} of {name}", word, explicit)
@@ -133,6 +133,7 @@ def is_number(value):
 
 def same(a, b):
     """Whether two numbers are the same, the last digits aside."""
+    a, b = float(a), float(b)
     if a != a or b != b:
         return a != a and b != b
     return a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-15)
@@ -160,8 +161,8 @@ def program(method, x, *others, node=True, scale=None, shared=False):
         rest = [side.kind(other) if node else other for other in others]
         result = root = call()
         if isinstance(result, side.kind):
-            if not is_number(side.read(result, "data")):
-                raise TypeError("no real number")
+            if not math.isfinite(side.read(result, "data")):
+                raise ValueError("no number")  # this engine raises, rather than give NaN or inf
             root = side.times(root, side.kind(scale)) if scale else root
             root = side.times(result, a) + call() + result if shared else root
             side.backward(root)
@@ -246,36 +247,34 @@ def of_a_leaf(side, nodes, *arguments):
     return nodes
 
 
-def chain_rule_programs(method, rule, *others, node=True):
-    """What the rule of the result adds to grads that are there, for several grads of its own."""
-    for seed in 1.0, -3.7, 0.0:
-        for start in 5.0, 0.25:
+def broken_rule(side, method, rule, *others, node=True):
+    """Says where the rule of the result does not add to gradients, in proportion to its own.
 
-            def run(side, start=start, seed=seed):
-                operands = [side.kind(A), *(side.kind(other) if node else other for other in others)]
-                result = getattr(side.kind, method)(*operands)
-                operands = [v for v in operands if isinstance(v, side.kind)]
-                for value in operands:
-                    side.write(value, "grad", start)
-                side.write(result, "grad", seed)
-                getattr(result, rule)()
-                return [side.read(value, "grad") - start for value in operands]
-
-            yield seed, run
-
-
-def is_lawful(side, asked):
-    """Whether a rule adds in proportion to its gradient: then the order of a sweep does not matter."""
+    Only if all do does the order of a sweep not matter, which is another one here.
+    """
     slopes = None
-    for seed, run in asked:
-        gains, _ = side.answer(run)
-        if isinstance(gains, BaseException):
-            return True  # it takes no such operand, or has no rule in this place
-        slopes = slopes or gains
-        for gain, slope in zip(gains, slopes, strict=True):
-            if abs(gain - seed * slope) > 1e-6 * (1 + abs(slope)):
-                return False
-    return True
+    for seed, start in (1.0, 0.0), (1.0, 5.0), (0.0, 5.0), (-3.7, 0.25), (1e4, 5.0):
+
+        def run(side, seed=seed, start=start):
+            operands = [side.kind(A), *(side.kind(other) if node else other for other in others)]
+            result = getattr(side.kind, method)(*operands)
+            operands = [v for v in operands if isinstance(v, side.kind)]
+            for value in operands:
+                side.write(value, "grad", start)
+            side.write(result, "grad", seed)
+            getattr(result, rule)()
+            return [side.read(value, "grad") for value in operands]
+
+        grads, _ = side.answer(run)
+        if isinstance(grads, BaseException):
+            return ""  # it takes no such operand, or has no rule in this place
+        slopes = slopes or grads
+        for grad, slope in zip(grads, slopes, strict=True):
+            expected = start + seed * slope
+            if abs(grad - expected) > 1e-6 * (1 + abs(expected)):
+                how = f"{method} at x = {A:.9g}, its gradient {seed}: a gradient of {start}"
+                return f"{how} becomes {grad} in the script's class, {expected} here"
+    return ""
 
 
 STEPS = once, twice, two_roots, of_a_part, on_grads, of_a_leaf
