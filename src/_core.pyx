@@ -145,7 +145,8 @@ cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of th
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
 cdef bint accumulates = False           # what accumulate_grads() last set
 cdef dict paused = {}                   # thread -> depth of no_grad()
-cdef object description = None          # what __dict__ gives, see describe_with
+cdef object description = None          # what __dict__ gives, see stand_for
+cdef object conversion = None           # what makes data that is no number one
 cdef uint32_t special = 0               # not 0: recording takes the long way in some thread
 
 
@@ -413,10 +414,11 @@ def attributes_of(Handle value not None):
     cdef PyAnnex *annex = annex_of(value)
     return dict(<object>annex.attributes) if annex != NULL and annex.attributes != NULL else {}
 
-def describe_with(function):
-    """What __dict__ of a Value gives, in place of its attributes; None: these."""
-    global description
-    description = function
+def stand_for(describe, convert):
+    """Value stands for a class of the user's own: describe(value) is what __dict__ gives,
+    convert(data) the number for data that is none. None, None: for itself."""
+    global description, conversion
+    description, conversion = describe, convert
 
 def operands(Handle value not None):
     """The operands of a node, as a list in written order."""
@@ -428,6 +430,13 @@ def sweep_onto_grads(Handle root not None):
     For classes that the adopter replaces: a second sweep of one graph counts stale grads again.
     """
     sweep(root, 2)
+
+def is_stale(Handle root not None):
+    """Whether data that root depends on has been assigned since root was computed from it."""
+    cdef int stale = tape_is_stale(&tape, root.anchor.index)
+    if stale < 0:
+        raise MemoryError
+    return bool(stale)
 
 cdef int sweep(Handle root, int accumulate) except -1:
     if is_recording:

@@ -313,3 +313,20 @@ SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule cl
     else walk(tape, root, FROM_ZERO);
     return SWEEP_DONE;
 }
+
+int tape_is_stale(Tape *tape, uint32_t root) {
+    uint32_t *list;
+    size_t count;
+    int closures, stale = 0;
+    if (list_reached(tape, root, &list, &count, &closures)) return -1;
+    for (size_t k = 0; k < count && !stale; k++) {
+        uint32_t i = list[k], op = tape->op[i], operands;
+        if (op & OP_CLOSURE || op == OP_leaf || op_info[op].shape == VARIADIC) continue;
+        const uint32_t *operand = tape_operands(tape, i, &operands);
+        double y = op_info[op].shape == UNARY ? 0.0 : tape->value[tape->operands[i].b];
+        double value = op_value((int)op, tape->value[operand[0]], y), was = tape->value[i];
+        stale = value != was && (value == value || was == was);
+    }
+    free(list);
+    return stale;
+}

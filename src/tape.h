@@ -125,6 +125,10 @@ typedef enum { SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY, SWEEP_NO_CLOSURE } Sw
  * that they had; with 2, inner nodes do, too, and root's is 1: as in micrograd. Only a graph with closures can stop or run out of memory. */
 SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure);
 
+/* Whether a number that root depends on is no longer what its operands give: one of them has been
+ * assigned since. -1: out of memory. */
+int tape_is_stale(Tape *tape, uint32_t root);
+
 /* Adds node i's contributions to its operands' adjoints: the chain rule of one node. */
 void tape_apply_rule(Tape *tape, uint32_t i);
 

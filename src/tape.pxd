@@ -72,4 +72,5 @@ cdef extern from "bits.h" nogil:
 
 cdef extern from "tape.h":
     ctypedef int (*ClosureRule)(uint32_t i) except -1
+    int tape_is_stale(Tape *tape, uint32_t root)
     SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure)

@@ -11,7 +11,7 @@ from .. import _core
 from .._core import Value, operands
 from . import probes
 from .anatomy import Anatomy
-from .attributes import FIELDS, Lost, Operation, Refusal, Words, refuse
+from .attributes import FIELDS, Hidden, Lost, Operation, Refusal, Words, only_own, refuse
 from .constructor import make_init
 from .watch import Watch
 
@@ -28,6 +28,7 @@ OPERATOR = re.compile(
     "__(neg|pos|abs|invert|lt|le|gt|ge|eq|ne|round|trunc|floor|ceil|float|int|bool)__"
 )
 COMPUTING = {"__add__", "__mul__", "__sub__", "__pow__", "tanh", "relu", "backward"}
+DISPLAYS = ("__repr__", "__str__", "__format__")
 OWN_WAY = ("__eq__", "__ne__", "__bool__", "__float__", "__int__")
 
 
@@ -56,7 +57,7 @@ class Adopter:
         self.notes = []
         self.refusal = None  # kept, should the script catch even that
         self.seconds = 0.0  # spent here, not in the script
-        self.pristine = dict(vars(Value)), {n: getattr(Value, n) for n in ("__name__", "__qualname__")}
+        self.pristine = dict(vars(Value)), {n: getattr(Value, n) for n in ("__name__", "__qualname__", "__doc__")}
 
     def __call__(self, kind, last=True, again=False):
         """last: no later line will ask again. again: another class statement of the name follows."""
@@ -102,7 +103,7 @@ class Adopter:
     def put_back(self):
         """Value is this engine's own again."""
         members, names = self.pristine
-        _core.describe_with(None)
+        _core.stand_for(None, None)
         for name in vars(Value).keys() - members.keys():
             delattr(Value, name)
         for name, member in {**members, **names}.items():
@@ -127,6 +128,7 @@ class Graft:
             if name in self.members:
                 raise Refusal(f"class {kind.__name__} has a {name} of its own")
         self.words = Words()
+        self.captures = False  # whether rules keep the operands' numbers, where this engine's read them
 
     def make(self):
         self.anatomy = Anatomy(self.kind)
@@ -156,6 +158,9 @@ class Graft:
             setattr(Value, name, self.members[name])
         for name in written:
             self.write(name)
+        if self.captures and Value.backward is not getattr(self.kind, "backward", None):
+            self.refuse_stale_graphs()
+        self.hide()
         if self.anatomy.op == "_op" and all(word == symbol for symbol, word in self.words.seen.items()):
             del Value._op
 
@@ -163,7 +168,7 @@ class Graft:
         """Value gets the attributes of the class under their names there, and its constructor."""
         anatomy = self.anatomy
         Value.__name__, Value.__qualname__ = self.kind.__name__, self.kind.__qualname__
-        Value.__module__ = self.kind.__module__
+        Value.__module__, Value.__doc__ = self.kind.__module__, self.kind.__doc__
         aliases = {anatomy.data: "data", anatomy.grad: "grad", anatomy.rule: "_backward"}
         for name, field in aliases.items():
             if name and name != field:
@@ -174,13 +179,15 @@ class Graft:
         if anatomy.op:
             self.words.seen[""] = anatomy.leaves[anatomy.op]
             setattr(Value, anatomy.op, Operation(self.words))
-        _core.describe_with(anatomy.describe)
+        _core.stand_for(anatomy.describe, anatomy.convert)
         init = make_init(anatomy)
         if init:
             Value.__init__ = init
 
     def is_asked(self, name, member):
         if name == "backward" or not isinstance(member, types.FunctionType) or required(member) > 1:
+            return False
+        if name in DISPLAYS:
             return False
         named = self.native(name) is not None and not name.startswith("_")
         return bool(OPERATOR.fullmatch(name)) or named or makes_nodes(member, self.kind.__name__)
@@ -199,11 +206,15 @@ class Graft:
             there, printed = self.theirs.answer(run)
             if isinstance(there, NameError):
                 raise probes.NotYet(f"{self.kind.__name__}.{text}: {there}") from there
-            if isinstance(there, BaseException):
-                continue
-            answered = True
+            if isinstance(there, BaseException) and not isinstance(there, AssertionError):
+                continue  # this engine may do what the class cannot
             self.watch.put_back()
             here, own_text = self.ours.answer(run)
+            if isinstance(there, AssertionError):
+                if type(here) is AssertionError:
+                    continue
+                return f"{text}: AssertionError in the script's class, none here"
+            answered = True
             if isinstance(here, Refusal):
                 return f"{text}: {here}"
             if isinstance(here, BaseException):
@@ -232,12 +243,15 @@ class Graft:
         candidates = [self.native(name)]
         if required(member) == 1 and self.native(name):
             candidates += [lambda x, y: forward(x, y), lambda x, y: forward(x, lifted(y))]
+            candidates += [lambda x, y: (member if isinstance(y, Value) else forward)(x, y)]
         for candidate in candidates:
             if candidate is None or not callable_alike(name, member, candidate):
                 continue
             if candidate is not self.native(name):
                 setattr(Value, name, candidate)
             if self.difference(probes.method_programs(name, required(member))) == "":
+                if self.difference(probes.stale_programs(name, required(member))):
+                    self.captures = True
                 return True
             if candidate is not self.native(name):
                 delattr(Value, name)
@@ -291,9 +305,33 @@ class Graft:
             elif agrees:
                 return written(self, *positional, **named)
             else:
-                refuse("gives backward() an argument", name)
+                refuse(f"gives backward() an argument, {only_own(name)}")
 
         Value.backward = backward
+
+
+    def refuse_stale_graphs(self):
+        sweep, name = Value.backward, self.kind.__name__
+
+        def backward(self, *positional, **named):
+            if _core.is_stale(self):
+                why = "backward on a graph whose numbers have been changed since"
+                refuse(f"{why}: only the script's own {name} keeps the old ones")
+            return sweep(self, *positional, **named)
+
+        Value.backward = backward
+
+    def hide(self):
+        """What this engine can do and the class cannot is as missing as it is there."""
+        name = self.kind.__name__
+        for method in NATIVE.keys() - self.members.keys() - {"__init__", "__new__"}:
+            if hasattr(object, method):
+                if method not in ("__reduce_ex__", "__setattr__", "__getattribute__", "__delattr__"):
+                    setattr(Value, method, getattr(object, method))
+            elif OPERATOR.fullmatch(method):
+                setattr(Value, method, lambda value, *other: NotImplemented)
+            elif not method.startswith("_"):
+                setattr(Value, method, Hidden(method, name))
 
 
 NATIVE = {

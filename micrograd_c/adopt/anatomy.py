@@ -7,7 +7,7 @@ import sys
 import types
 
 from .._core import attributes_of
-from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal
+from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal, refuse
 from .probes import MISSING, A, B, NotYet, Side, is_number
 
 PLAIN = (str, int, float, bool, type(None), tuple)
@@ -82,6 +82,9 @@ class Anatomy:
             x = self.kind(A)
             setattr(x, n, 7.0)
             if near(getattr(self.times(x, self.y), n), self.times(7.0, B)):
+                if type(leaf[n]) is not float:
+                    kept = type(leaf[n]).__name__
+                    raise Refusal(f"{self.name}({A}).{n} is a {kept}, {leaf[n]!r}, here the float {A}")
                 return n
         raise Refusal(f"{self.name}({A:.6g}) holds its number in no attribute, as a real number")
 
@@ -206,6 +209,15 @@ class Anatomy:
         """What vars(value) shows, in the order that the class has set it."""
         own = attributes_of(value)
         return {**{n: getattr(value, n) for n in attributes(self.x)}, **own}
+
+    def convert(self, data):
+        """The number of data that is none: the class itself says, or raises."""
+        if is_number(data):
+            return data
+        number = getattr(self.kind(data), self.data)
+        if not is_number(number):
+            refuse(f"gives {self.name} a {type(number).__name__} as its number; here it is a float")
+        return number
 
     def stand_ins(self):
         """Attribute -> what stands for it in this engine's Value, but for data, grad and so on."""

@@ -16,12 +16,17 @@ class Refusal(BaseException):
     """Why a class cannot stand on this engine. Not an Exception: the script must not catch it."""
 
 
-def refuse(what, kind):
+def only_own(kind):
+    return f"which only the script's own {kind} has"
+
+
+def refuse(what):
+    """Ends the script, with the line of it that asks for something that cannot be had."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
     file = os.path.basename(frame.f_code.co_filename)
-    raise Refusal(f"{file}, line {frame.f_lineno}: {what}, which only the script's own {kind} has")
+    raise Refusal(f"{file}, line {frame.f_lineno}: {what}")
 
 
 class Lost:
@@ -31,14 +36,14 @@ class Lost:
         self.name, self.kind = name, kind
 
     def __get__(self, value, owner=None):
-        refuse(f"reads .{self.name}", self.kind)
+        refuse(f"reads .{self.name}, {only_own(self.kind)}")
 
 
 class Machinery(Lost):
     """One that the class computes with: setting it would do nothing here."""
 
     def __set__(self, value, what):
-        refuse(f"sets .{self.name}", self.kind)
+        refuse(f"sets .{self.name}, {only_own(self.kind)}")
 
 
 class Fixed(Lost):
@@ -53,7 +58,17 @@ class Fixed(Lost):
 
     def __set__(self, value, what):
         if what is not self.constant and what != self.constant:
-            refuse(f"sets .{self.name} to {what!r}", self.kind)
+            refuse(f"sets .{self.name} to {what!r}: only the script's own {self.kind} knows what to do then")
+
+
+class Hidden:
+    """A method of this engine's that the class does not have."""
+
+    def __init__(self, name, kind):
+        self.text = f"{kind!r} object has no attribute {name!r}"
+
+    def __get__(self, value, owner=None):
+        raise AttributeError(self.text)
 
 
 class LeafOrNot:

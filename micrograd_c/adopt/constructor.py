@@ -5,7 +5,7 @@ import inspect
 
 from .._core import Value
 from .anatomy import HELD
-from .attributes import FIELDS, refuse
+from .attributes import FIELDS, only_own, refuse
 from .probes import is_number
 
 ENGINE = {"data": "*data", "_children": "*operands", "_op": "*op", "label": "label"}
@@ -43,7 +43,7 @@ def make_init(anatomy):
         for name, role in anatomy.roles.items():
             if (role or "")[:1] != "*" and given[name] is not defaults[name]:
                 if role is None:
-                    refuse(f"gives {name}={given[name]!r}", anatomy.name)
+                    refuse(f"gives {name}={given[name]!r}: only the script's own {anatomy.name} knows what to do then")
                 setattr(self, role, given[name])
 
     return with_signature(anatomy.signature, build, init)
@@ -93,7 +93,7 @@ def collect(given, operands, slopes, kind):
         for each in given:
             collect(each, operands, slopes, kind)
     elif given is not None:
-        refuse(f"gives local derivatives as {type(given).__name__}", kind)
+        refuse(f"gives local derivatives as a {type(given).__name__}, {only_own(kind)}")
 
 
 def chain_rule(node, operands, slopes):

@@ -150,7 +150,7 @@ def shown(value):
 # -- programs: what to say of them, and what to compute on either side ---------------------------------
 
 
-def program(method, x, *others, node=True, scale=None, shared=False):
+def program(method, x, *others, node=True, scale=None, shared=False, stale=False):
     """A method of x and perhaps another operand, and a sweep from its result."""
 
     def run(side):
@@ -165,11 +165,14 @@ def program(method, x, *others, node=True, scale=None, shared=False):
                 raise ValueError("no number")  # this engine raises, rather than give NaN or inf
             root = side.times(root, side.kind(scale)) if scale else root
             root = side.times(result, a) + call() + result if shared else root
+            for value in (a, *rest[: node and stale]) if stale else ():
+                side.write(value, "data", side.read(value, "data") + 0.5)
             side.backward(root)
         return {"x": a, "y": rest[0] if rest else None, "the result": result, "the root": root}
 
     given = [f"x = {x:.9g}", *(f"{'y' if node else 'the number'} = {other:.9g}" for other in others)]
-    how = f", its result scaled by {scale:.6g}" if scale else ", its result used twice" if shared else ""
+    how = ", changed before backward" if stale else ""
+    how += f", its result scaled by {scale:.6g}" if scale else ", its result used twice" if shared else ""
     return f"{method} at {', '.join(given)}{how}", run
 
 
@@ -184,6 +187,13 @@ def method_programs(method, count):
     for case, node in [cases[0], cases[1], cases[-len(NUMBERS)]]:
         yield from (program(method, *case, node=node, scale=scale) for scale in SCALES)
         yield program(method, *case, node=node, shared=True)
+
+
+def stale_programs(method, count):
+    """Of a graph whose operands get other numbers before the sweep."""
+    yield program(method, A, *[B] * count, stale=True)
+    if count:
+        yield program(method, A, 3, node=False, stale=True)
 
 
 def constructor_programs():
@@ -258,7 +268,7 @@ def broken_rule(side, method, rule, *others, node=True):
         def run(side, seed=seed, start=start):
             operands = [side.kind(A), *(side.kind(other) if node else other for other in others)]
             result = getattr(side.kind, method)(*operands)
-            operands = [v for v in operands if isinstance(v, side.kind)]
+            operands = [v for v in operands if isinstance(v, side.kind) and v is not result]
             for value in operands:
                 side.write(value, "grad", start)
             side.write(result, "grad", seed)
