@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Puts this engine's Value in the place of a class, method by method, as far as the two agree."""
 
+import contextlib
 import inspect
+import io
 import re
 import sys
 import time
 import types
+import warnings
 
 from .. import _core
 from .._core import Value, operands
@@ -88,7 +91,9 @@ class Adopter:
         self.put_back()
         watch = Watch(kind)
         try:
-            Graft(kind, watch, self.mentions).make()
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                Graft(kind, watch, self.mentions).make()
         finally:
             watch.names[kind.__name__] = kind
             watch.put_back()

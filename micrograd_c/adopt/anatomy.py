@@ -50,7 +50,7 @@ class Anatomy:
         try:
             return build()
         except NameError as error:
-            raise NotYet(f"cannot {what}: {error}") from error
+            raise NotYet(f"{self.name} cannot {what}: {error}") from error
         except Exception as error:
             raise Refusal(f"{self.name} cannot {what}: {type(error).__name__}: {error}") from error
 

@@ -7,7 +7,8 @@ import sys
 
 from .._core import Value, operands
 
-HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+# What stands between a line of the script and this module: this package, and Python's library.
+BETWEEN = tuple(os.path.dirname(path) + os.sep for path in (os.path.dirname(__file__), os.__file__))
 # This engine's own fields, whatever Value may call them later.
 FIELDS = {name: vars(Value.__mro__[1])[name] for name in ("data", "grad", "_op", "_backward")}
 
@@ -23,7 +24,7 @@ def only_own(kind):
 def refuse(what):
     """Ends the script, with the line of it that asks for something that cannot be had."""
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith(HERE):
+    while frame.f_back and frame.f_code.co_filename.startswith(BETWEEN):
         frame = frame.f_back
     file = os.path.basename(frame.f_code.co_filename)
     raise Refusal(f"{file}, line {frame.f_lineno}: {what}")

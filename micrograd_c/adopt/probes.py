@@ -96,8 +96,8 @@ class Comparison:
         theirs, ours = self.theirs.operands(a), self.ours.operands(b)
         if theirs is None:
             return ""
-        if self.anatomy.holds_sets:
-            ours = list({id(x): x for x in ours}.values())
+        theirs, ours = ({id(x): x for x in side}.values() for side in (theirs, ours))
+        theirs, ours = list(theirs), list(ours)
         if len(theirs) != len(ours):
             return parted(f"the number of operands of {name}", len(theirs), len(ours))
         for k, x in enumerate(theirs):

@@ -17,7 +17,7 @@ def code_cells(name, text):
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{name} is not a notebook that can be read") from None
+        raise UsageError(f"{name} is a notebook that cannot be read") from None
     language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
     if language != "python":
         raise UsageError(f"{name} is a notebook in {language}")
@@ -40,9 +40,12 @@ def python_of(source, where, left_out):
         return "\n".join(lines)
     for i, line in enumerate(lines):
         stripped = line.strip()
-        if stripped.startswith(("%", "!", "?")) or stripped.endswith("?"):
+        indentation = line[: len(line) - len(line.lstrip())]
+        if stripped.startswith("%time "):
+            lines[i] = indentation + stripped.removeprefix("%time ")
+        elif stripped.startswith(("%", "!", "?")) or stripped.endswith("?"):
             left_out.append((where, stripped))
-            lines[i] = line[: len(line) - len(line.lstrip())] + "pass"
+            lines[i] = indentation + "pass"
         elif "=" in stripped and stripped.partition("=")[2].lstrip().startswith(("%", "!")):
             raise UsageError(f"{where}, line {i + 1}: only IPython can do this: {stripped}")
     return "\n".join(lines)

@@ -97,10 +97,10 @@ def run_on_engine(script, arguments, replace_value, note):
     try:
         return script.run(arguments, adopter)
     finally:
-        if adopter and not adopter.refusal and not adopter.adopted:
-            for why in adopter.notes:
-                note(why)
+        wanted = replace_value or script.own_micrograd
+        if adopter and wanted and not adopter.refusal and not adopter.adopted:
             if script.own_micrograd:
-                note(f"{script.own_micrograd[0]} is not micrograd: it is left as it is")
-            elif replace_value:
-                note(f"no class {script.class_name} was replaced")
+                what = f"{script.own_micrograd[0]} is not micrograd: it is left as it is"
+            else:
+                what = f"no class {script.class_name} was replaced"
+            note("; ".join([what, *adopter.notes]))

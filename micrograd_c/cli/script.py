@@ -7,12 +7,14 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import math
+import multiprocessing.spawn
 import os
 import sys
 import time
 import types
 
 from ..adopt import Adopter, Refusal
+from ..adopt.attributes import refuse
 from ..adopt.source import ADOPT, Finder, add_lines, imported_names, mentions, modules_beside, places
 from .notebook import code_cells
 from .parser import UsageError
@@ -63,7 +65,7 @@ class Script:
         folder = next(iter(spec.submodule_search_locations))
         for tree in self.trees:
             modules_beside(tree, folder, os.path.dirname(folder), self.modules)
-        return [file for file in self.modules if os.path.dirname(file) == folder] or [folder]
+        return [file for file in self.modules if file.startswith(folder + os.sep)] or [folder]
 
     def imports_micrograd(self):
         trees = [*self.trees, *self.modules.values()]
@@ -120,6 +122,7 @@ class Script:
         if adopter:
             vars(main)[ADOPT] = adopter
             sys.meta_path.insert(0, self.finder)
+            refuse_fresh_processes(adopter)
         codes = [compile_tree(tree, self.name, path) for tree, path in self.parts]
         sys.modules["__main__"] = main
         sys.argv[:] = [self.name, *arguments]
@@ -143,6 +146,19 @@ class Script:
             if adopter:
                 self.seconds -= adopter.seconds
         return 0
+
+
+def refuse_fresh_processes(adopter):
+    """Processes that are not forked read the script anew, and its class would be there again."""
+    prepare = multiprocessing.spawn.get_preparation_data
+
+    def get_preparation_data(name):
+        if adopter.adopted:
+            kind = next(iter(adopter.adopted.values()))
+            refuse(f"starts processes that read the script anew, with the script's own {kind}")
+        return prepare(name)
+
+    multiprocessing.spawn.get_preparation_data = get_preparation_data
 
 
 def is_micrograd(spec):
