@@ -271,9 +271,9 @@ KEPT = {
     + "print((a < b).data, (b < a).data, (a < b)._op)\n",
     "another sign": changed(DEMO, ("(self, other), '*')", "(self, other), '\u00d7')")),
     "its own display": changed(
-        DEMO, ('f"Value(data={self.data})"', "f'<{self.name} {self.data:.3f} {type(self).__name__}>'")
+        DEMO, ('f"Value(data={self.data})"', "f'<{getattr(self, chr(110), 0)} {self.data:.3f} {type(self).__name__}>'")
     )
-    + "a.name, g.name = 'a', 'g'\nprint(a, [a, g], Value, Value.__doc__)\n",
+    + "a.n, g.n = 'a', 'g'\nprint(a, [a, g], Value, Value.__doc__)\n",
     "parents=[None]": changed(
         DEMO.replace("_prev", "parents"),
         ("_children=()", "parents=[None]"),

@@ -14,7 +14,7 @@ from .. import _core
 from .._core import Value, operands
 from . import probes
 from .anatomy import Anatomy
-from .attributes import FIELDS, Hidden, Lost, Operation, Refusal, Words, only_own, refuse
+from .attributes import FIELDS, Hidden, Lost, Operation, Refusal, Words, only_own, refuse, told
 from .constructor import make_init
 from .watch import Watch
 
@@ -58,7 +58,6 @@ class Adopter:
         self.mentions, self.strict = mentions, strict
         self.adopted = {}  # module -> the name of its class that has been replaced
         self.notes = []
-        self.refusal = None  # kept, should the script catch even that
         self.seconds = 0.0  # spent here, not in the script
         self.pristine = dict(vars(Value)), {n: getattr(Value, n) for n in ("__name__", "__qualname__", "__doc__")}
 
@@ -81,7 +80,7 @@ class Adopter:
         if not self.strict:
             self.notes.append(str(refusal))
             return kind
-        self.refusal = refusal
+        told.append(refusal)
         raise refusal
 
     def adopt(self, kind):
@@ -97,6 +96,7 @@ class Adopter:
         finally:
             watch.names[kind.__name__] = kind
             watch.put_back()
+            told.clear()
         seen = watch.others & self.mentions
         if seen:
             raise Refusal(f"class {kind.__name__} changes {min(seen)}, which this engine's Value would not")
@@ -154,20 +154,25 @@ class Graft:
         sweeps = [zeroing, adding, adding_everywhere, getattr(self.kind, "backward", None)]
         sweeps = self.choose(sweeps, simple_programs(self.anatomy.times))
         first = [name for name in ("__mul__", "__add__") if name in asked]
-        for name in first:
-            self.take(name) or self.write(name)
+        self.keep_where_needed(first, alone=True)
+        for name in self.keep_where_needed(first):
+            self.write(name)
         self.choose(sweeps, probes.sweep_programs())
         self.accept_arguments()
-        written = [name for name in asked if name not in first and not self.take(name)]
-        for name in written:
-            setattr(Value, name, self.members[name])
-        for name in written:
+        for name in self.keep_where_needed([name for name in asked if name not in first]):
             self.write(name)
         if self.captures and Value.backward is not getattr(self.kind, "backward", None):
             self.refuse_stale_graphs()
         self.hide()
         if self.anatomy.op == "_op" and all(word == symbol for symbol, word in self.words.seen.items()):
             del Value._op
+
+    def keep_where_needed(self, names, alone=False):
+        """Sets the class's own methods where this engine's do not agree; gives their names."""
+        written = [name for name in names if not self.take(name, alone)]
+        for name in written:
+            setattr(Value, name, self.members[name])
+        return written
 
     def stand_in(self):
         """Value gets the attributes of the class under their names there, and its constructor."""
@@ -241,9 +246,11 @@ class Graft:
         if found:
             raise Refusal(f"{self.kind.__name__}.{found}")
 
-    def take(self, name):
+    def take(self, name, alone=False):
         """Whether this engine's own method agrees, as it is or with its operands put otherwise."""
         member = self.members[name]
+        if vars(Value).get(name) is member:
+            return False
         forward = NATIVE.get(re.sub("__r(?=...)", "__", name))
         candidates = [self.native(name)]
         if required(member) == 1 and self.native(name):
@@ -254,7 +261,7 @@ class Graft:
                 continue
             if candidate is not self.native(name):
                 setattr(Value, name, candidate)
-            if self.difference(probes.method_programs(name, required(member))) == "":
+            if self.difference(probes.method_programs(name, required(member), alone)) == "":
                 if self.difference(probes.stale_programs(name, required(member))):
                     self.captures = True
                 return True
@@ -265,7 +272,6 @@ class Graft:
     def write(self, name):
         """Keeps a method as the class has it, if that comes to the same here; else refuses."""
         member = self.members[name]
-        setattr(Value, name, member)
         self.insist(probes.method_programs(name, required(member)))
         cases = [((), True)] if required(member) == 0 else [((probes.B,), True), ((2,), False)]
         for others, node in cases:

@@ -17,6 +17,9 @@ class Refusal(BaseException):
     """Why a class cannot stand on this engine. Not an Exception: the script must not catch it."""
 
 
+told = []  # every Refusal so far: a script must not go on after one, whatever it catches
+
+
 def only_own(kind):
     return f"which only the script's own {kind} has"
 
@@ -27,7 +30,8 @@ def refuse(what):
     while frame.f_back and frame.f_code.co_filename.startswith(BETWEEN):
         frame = frame.f_back
     file = os.path.basename(frame.f_code.co_filename)
-    raise Refusal(f"{file}, line {frame.f_lineno}: {what}")
+    told.append(Refusal(f"{file}, line {frame.f_lineno}: {what}"))
+    raise told[-1]
 
 
 class Lost:

@@ -176,15 +176,15 @@ def program(method, x, *others, node=True, scale=None, shared=False, stale=False
     return f"{method} at {', '.join(given)}{how}", run
 
 
-def method_programs(method, count):
-    """Of a method with `count` operands besides self."""
+def method_programs(method, count, alone=False):
+    """Of a method with `count` operands besides self; `alone`: without other operations."""
     if count == 0:
         cases = [((x,), True) for x in POINTS]
     else:
         cases = [(pair, True) for pair in PAIRS]
         cases += [((x, number), False) for x in (A, B, 3) for number in NUMBERS]
     yield from (program(method, *case, node=node) for case, node in cases)
-    for case, node in [cases[0], cases[1], cases[-len(NUMBERS)]]:
+    for case, node in [] if alone else [cases[0], cases[1], cases[-len(NUMBERS)]]:
         yield from (program(method, *case, node=node, scale=scale) for scale in SCALES)
         yield program(method, *case, node=node, shared=True)
 

@@ -36,24 +36,27 @@ def python_of(source, where, left_out):
         if lines[first].split()[0] not in AROUND_PYTHON:
             return ""
         lines[first] = ""
-    if is_python("\n".join(lines)):
-        return "\n".join(lines)
-    for i, line in enumerate(lines):
+    while (wrong := first_wrong_line(lines)) is not None:
+        line = lines[wrong]
         stripped = line.strip()
         indentation = line[: len(line) - len(line.lstrip())]
         if stripped.startswith("%time "):
-            lines[i] = indentation + stripped.removeprefix("%time ")
+            lines[wrong] = indentation + stripped.removeprefix("%time ")
         elif stripped.startswith(("%", "!", "?")) or stripped.endswith("?"):
             left_out.append((where, stripped))
-            lines[i] = indentation + "pass"
-        elif "=" in stripped and stripped.partition("=")[2].lstrip().startswith(("%", "!")):
-            raise UsageError(f"{where}, line {i + 1}: only IPython can do this: {stripped}")
+            lines[wrong] = indentation + "pass"
+        elif stripped.partition("=")[2].lstrip().startswith(("%", "!")):
+            raise UsageError(f"{where}, line {wrong + 1}: only IPython can do this: {stripped}")
+        else:
+            break  # the parser says later what is wrong
     return "\n".join(lines)
 
 
-def is_python(source):
+def first_wrong_line(lines):
     try:
-        ast.parse(source)
-    except (SyntaxError, ValueError):
-        return False
-    return True
+        ast.parse("\n".join(lines))
+    except SyntaxError as error:
+        return min(error.lineno or 1, len(lines)) - 1
+    except ValueError:
+        pass
+    return None

@@ -91,6 +91,8 @@ def note(text):
 
 def run_on_engine(script, arguments, replace_value, note):
     """The exit status. note is called with what was not replaced, in words."""
+    from ..adopt.attributes import told
+
     adopter = script.adopter(replace_value)
     if not script.own_micrograd:
         compat.install()
@@ -98,7 +100,7 @@ def run_on_engine(script, arguments, replace_value, note):
         return script.run(arguments, adopter)
     finally:
         wanted = replace_value or script.own_micrograd
-        if adopter and wanted and not adopter.refusal and not adopter.adopted:
+        if adopter and wanted and not told and not adopter.adopted:
             if script.own_micrograd:
                 what = f"{script.own_micrograd[0]} is not micrograd: it is left as it is"
             else:

@@ -14,7 +14,7 @@ import time
 import types
 
 from ..adopt import Adopter, Refusal
-from ..adopt.attributes import refuse
+from ..adopt.attributes import refuse, told
 from ..adopt.source import ADOPT, Finder, add_lines, imported_names, mentions, modules_beside, places
 from .notebook import code_cells
 from .parser import UsageError
@@ -131,8 +131,8 @@ class Script:
         try:
             for code in codes:
                 exec(code, vars(main))
-            if adopter and adopter.refusal:
-                raise adopter.refusal
+            if told:
+                raise told[0]
         except Refusal as refusal:
             raise UsageError(str(refusal)) from None
         except (KeyboardInterrupt, SystemExit, UsageError):
