@@ -118,15 +118,16 @@ class Words:
         self.seen = dict(seen)
 
     def of(self, symbol):
-        if symbol in self.seen:
-            return self.seen[symbol]
-        power = self.seen.get("**n", symbol) if is_power(symbol) else symbol
-        return symbol if power == "**n" else power
+        if is_power(symbol):
+            pattern = self.seen.get("**n", "**{}")
+            return pattern.replace("{}", symbol[2:]) if isinstance(pattern, str) else pattern
+        return self.seen.get(symbol, symbol)
 
     def fits(self, symbol, word):
         """Learns the word for the symbol, or says whether it is the one that is known."""
         if is_power(symbol):
-            symbol, word = "**n", "**n" if word == symbol else word
+            word = word.replace(symbol[2:], "{}") if isinstance(word, str) else word
+            symbol = "**n"
         return self.seen.setdefault(symbol, word) == word
 
 

@@ -182,7 +182,7 @@ def method_programs(method, count, alone=False):
         cases = [((x,), True) for x in POINTS]
     else:
         cases = [(pair, True) for pair in PAIRS]
-        cases += [((x, number), False) for x in (A, B, 3) for number in NUMBERS]
+        cases += [((x, number), False) for x in (0.0, A, B, 3) for number in NUMBERS]
     yield from (program(method, *case, node=node) for case, node in cases)
     for case, node in [] if alone else [cases[0], cases[1], cases[-len(NUMBERS)]]:
         yield from (program(method, *case, node=node, scale=scale) for scale in SCALES)
