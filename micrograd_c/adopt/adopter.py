@@ -132,6 +132,10 @@ class Graft:
         for name in IMPOSSIBLE:
             if name in self.members:
                 raise Refusal(f"class {kind.__name__} has a {name} of its own")
+        for base in kind.__mro__[1:-1]:
+            if base.__name__ in mentions:
+                raise Refusal(f"class {kind.__name__} is a {base.__name__}, this engine's Value is not")
+        self.taken = []  # methods that this engine's take the place of
         self.words = Words()
         self.captures = False  # whether rules keep the operands' numbers, where this engine's read them
 
@@ -163,6 +167,8 @@ class Graft:
             self.write(name)
         if self.captures and Value.backward is not getattr(self.kind, "backward", None):
             self.refuse_stale_graphs()
+        self.refuse_switches()
+        self.refuse_subclasses()
         self.hide()
         if self.anatomy.op == "_op" and all(
             word == symbol.replace("**n", "**{}") for symbol, word in self.words.seen.items()
@@ -266,6 +272,7 @@ class Graft:
             if self.difference(probes.method_programs(name, required(member), alone)) == "":
                 if self.difference(probes.stale_programs(name, required(member))):
                     self.captures = True
+                self.taken.append(name)
                 return True
             if candidate is not self.native(name):
                 delattr(Value, name)
@@ -323,6 +330,39 @@ class Graft:
         Value.backward = backward
 
 
+    def refuse_switches(self):
+        """What the class computes must not hang on something that the script switches."""
+        asked = [run for name in self.taken for _, run in probes.sample(name, required(self.members[name]))]
+        usual = [self.numbers(run) for run in asked]
+        self.watch.put_back()
+        for name, value in self.watch.switches(self.mentions.assigned):
+            if name in self.watch.own | self.watch.others:
+                continue  # a counter
+            for run, numbers in zip(asked, usual, strict=True):
+                if self.numbers(run) != numbers:
+                    kind = self.kind.__name__
+                    raise Refusal(f"class {kind} computes otherwise where {name} is not {value!r}, and that is assigned")
+
+    def numbers(self, run):
+        there, _ = self.theirs.answer(run)
+        if isinstance(there, BaseException):
+            return None
+        nodes = [v for v in there.values() if isinstance(v, self.kind)]
+        read = self.theirs.read
+        return [(read(v, "data"), read(v, "grad"), len(self.theirs.operands(v) or ())) for v in nodes]
+
+    def refuse_subclasses(self):
+        """Where operations of a subclass give the subclass: here they give Value."""
+        if not self.mentions.subclassed:
+            return
+        below = type("Below", (self.kind,), {})
+        side = probes.Side(below, self.theirs.read, self.theirs.write, self.theirs.operands, self.theirs.names)
+        for name in self.taken:
+            for text, run in probes.sample(name, required(self.members[name])):
+                there, _ = side.answer(run)
+                if isinstance(there, dict) and type(there["the result"]) is below:
+                    raise Refusal(f"{self.kind.__name__}.{text}: of a subclass gives the subclass, here Value")
+
     def refuse_stale_graphs(self):
         sweep, name = Value.backward, self.kind.__name__
 
@@ -337,7 +377,8 @@ class Graft:
     def hide(self):
         """What this engine can do and the class cannot is as missing as it is there."""
         name = self.kind.__name__
-        for method in NATIVE.keys() - self.members.keys() - {"__init__", "__new__"}:
+        given = self.members.keys() | self.anatomy.known | self.anatomy.others.keys()
+        for method in NATIVE.keys() - given - {"__init__", "__new__"}:
             if hasattr(object, method):
                 if method not in ("__reduce_ex__", "__setattr__", "__getattribute__", "__delattr__"):
                     setattr(Value, method, getattr(object, method))

@@ -189,6 +189,11 @@ def method_programs(method, count, alone=False):
         yield program(method, *case, node=node, shared=True)
 
 
+def sample(method, count):
+    """One program of a method."""
+    yield program(method, A, *[C] * count)
+
+
 def stale_programs(method, count):
     """Of a graph whose operands get other numbers before the sweep."""
     yield program(method, A, *[B] * count, stale=True)

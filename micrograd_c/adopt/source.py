@@ -55,8 +55,27 @@ def is_quiet(statement, name):
     return isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(value, ast.Constant)
 
 
-def mentions(trees, name):
-    """Every name, attribute and text in the trees outside the classes of that name."""
+class Mentions(set):
+    """Every name, attribute and text in the trees outside the classes of that name.
+
+    assigned: attributes that are assigned anywhere, and names that functions assign. subclassed:
+    whether a class inherits from one of the name.
+    """
+
+    def __init__(self, trees, name):
+        super().__init__(names_outside(trees, name))
+        self.assigned, self.subclassed = set(), False
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                self.assigned.add(node.attr)
+            elif isinstance(node, ast.Global):
+                self.assigned.update(node.names)
+            elif isinstance(node, ast.ClassDef):
+                bases = {getattr(base, "id", getattr(base, "attr", None)) for base in node.bases}
+                self.subclassed |= name in bases
+
+
+def names_outside(trees, name):
     stack, found = list(trees), set()
     while stack:
         node = stack.pop()

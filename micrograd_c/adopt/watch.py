@@ -6,8 +6,9 @@ import copy
 import itertools
 import random
 import sys
+import weakref
 
-CONTAINERS = (list, dict, set, collections.deque, itertools.count)
+CONTAINERS = (list, dict, set, collections.deque, weakref.WeakSet, itertools.count)
 SMALL = 64  # containers up to this size are compared by their items, larger ones by their size
 
 
@@ -27,13 +28,16 @@ class Watch:
             {name: (value, contents(value), copied(value)) for name, value in names(space).items()}
             for _, space in self.spaces
         ]
-        self.random_state = random.getstate()
+        self.numpy = sys.modules.get("numpy.random")
+        self.states = random.getstate(), self.numpy and self.numpy.get_state()
         self.own = set()  # names in the class itself that its methods change
         self.others = set()  # names of other things that they change
 
     def put_back(self):
         """Notes what has changed since the beginning, and undoes it."""
-        random.setstate(self.random_state)
+        random.setstate(self.states[0])
+        if self.numpy:
+            self.numpy.set_state(self.states[1])
         for (owner, space), before in zip(self.spaces, self.before, strict=True):
             now = names(space)
             for name in (before.keys() | now.keys()) - {self.kind.__name__}:
@@ -47,6 +51,16 @@ class Watch:
                 put(space, name, value, value is self)
 
 
+    def switches(self, assigned):
+        """Constants that the script assigns, each with another value; they are put back after it."""
+        for _, space in self.spaces:
+            for name, value in names(space).items():
+                if name in assigned and type(value) in (bool, int, float, str, type(None)):
+                    put(space, name, another(value), False)
+                    yield name, value
+                    put(space, name, value, False)
+
+
 def names(space):
     space = space if isinstance(space, dict) else vars(space)
     return {name: value for name, value in space.items() if not name.startswith("__")}
@@ -54,17 +68,18 @@ def names(space):
 
 def contents(value):
     """What a container holds, to be compared; None for anything else."""
-    if type(value) not in CONTAINERS:
+    if not isinstance(value, CONTAINERS):
         return None
     if isinstance(value, itertools.count):
         return repr(value)
     if len(value) > SMALL:
         return len(value)
-    return [id(x) for pair in value.items() for x in pair] if isinstance(value, dict) else list(map(id, value))
+    pairs = value.items() if isinstance(value, dict) else zip(value)
+    return [id(x) for pair in pairs for x in pair]
 
 
 def copied(value):
-    return copy.copy(value) if type(value) in CONTAINERS else None
+    return copy.copy(value) if isinstance(value, CONTAINERS) else None
 
 
 def refilled(container, copy_of_it):
@@ -83,3 +98,7 @@ def put(space, name, value, was_missing):
         delattr(space, name)
     else:
         setattr(space, name, value)
+
+
+def another(value):
+    return value + type(value)(1) if type(value) in (int, float, str) else not value

@@ -15,7 +15,7 @@ import types
 
 from ..adopt import Adopter, Refusal
 from ..adopt.attributes import refuse, told
-from ..adopt.source import ADOPT, Finder, add_lines, imported_names, mentions, modules_beside, places
+from ..adopt.source import ADOPT, Finder, Mentions, add_lines, imported_names, modules_beside, places
 from .notebook import code_cells
 from .parser import UsageError
 
@@ -90,9 +90,8 @@ class Script:
             if self.imports_micrograd():
                 return None
             raise UsageError(f"{self.name} {self.no_class()}")
-        adopter = Adopter(
-            mentions([*self.trees, *self.modules.values()], self.class_name), strict=replace_value
-        )
+        mentions = Mentions([*self.trees, *self.modules.values()], self.class_name)
+        adopter = Adopter(mentions, strict=replace_value)
         self.finder = Finder(files, self.class_name, adopter)
         if replace_value:
             add_lines(self.trees, self.class_name)
