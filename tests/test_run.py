@@ -208,8 +208,7 @@ def test_likeness(plain, ours, expected):
     assert compare.likeness(plain, ours) == expected
 
 
-
-# -- what the class does is kept, or refused ---------------------------------------------------------
+# -- what the class does is kept, or refused -------------------------------------------------------
 
 DEMO = (SCRIPTS / "micrograd_demo.py").read_text()
 LOCAL = (SCRIPTS / "local_grads.py").read_text()
@@ -244,7 +243,8 @@ KEPT = {
         DEMO, (SWEPT, SWEPT + "        for v in topo: v.data -= 0.01 * v.grad\n")
     ),
     "backward zeroes all": changed(
-        DEMO, ("        self.grad = 1.0", "        for v in topo: v.grad = 0.0\n        self.grad = 1.0")
+        DEMO,
+        ("        self.grad = 1.0", "        for v in topo: v.grad = 0.0\n        self.grad = 1.0"),
     ),
     "backward zeroes inner nodes": changed(
         DEMO,
@@ -255,9 +255,12 @@ KEPT = {
     ),
     "the seed adds up": changed(DEMO, ("self.grad = 1.0", "self.grad += 1.0")),
     "a seed": changed(
-        DEMO, ("def backward(self)", "def backward(self, g=1.0)"), ("self.grad = 1.0", "self.grad = g")
+        DEMO,
+        ("def backward(self)", "def backward(self, g=1.0)"),
+        ("self.grad = 1.0", "self.grad = g"),
     )
-    + "a.grad = 0.0\n(a * b).backward(g=2.0)\nprint(a.grad)\n(a * b).backward(-0.3)\nprint(a.grad)\n",
+    + "a.grad = 0.0\n(a * b).backward(g=2.0)\nprint(a.grad)\n(a * b).backward(-0.3)\n"
+    "print(a.grad)\n",
     "backward returns the order": changed(DEMO, (SWEPT, SWEPT + "        return topo\n"))
     + "order = g.backward()\nprint(len(order), order[-1] is g, a in order)\n",
     "floor division": with_method(
@@ -266,12 +269,17 @@ KEPT = {
     )
     + "q = Value(7.5) // Value(2.0)\nprint(q.data, q._op, len(q._prev))\n",
     "a comparison gives a Value": with_method(
-        DEMO, "def __lt__(self, other): return Value(float(self.data < other.data), (self, other), '<')"
+        DEMO,
+        "def __lt__(self, other): return Value(float(self.data < other.data), (self, other), '<')",
     )
     + "print((a < b).data, (b < a).data, (a < b)._op)\n",
     "another sign": changed(DEMO, ("(self, other), '*')", "(self, other), '\u00d7')")),
     "its own display": changed(
-        DEMO, ('f"Value(data={self.data})"', "f'<{getattr(self, chr(110), 0)} {self.data:.3f} {type(self).__name__}>'")
+        DEMO,
+        (
+            'f"Value(data={self.data})"',
+            "f'<{getattr(self, chr(110), 0)} {self.data:.3f} {type(self).__name__}>'",
+        ),
     )
     + "a.n, g.n = 'a', 'g'\nprint(a, [a, g], Value, Value.__doc__)\n",
     "parents=[None]": changed(
@@ -283,28 +291,39 @@ KEPT = {
     )
     + "print(a.parents, [p._op for p in g.parents])\n",
     "a list of operands": changed(DEMO, ("set(_children)", "list(_children)"))
-    + "print([x.data for x in (2.0 * a)._prev], [x.data for x in (a * 2.0)._prev], len((a + a)._prev))\n",
+    + "for y in 2.0 * a, a * 2.0, a + a: print([x.data for x in y._prev])\n",
     "a kink on the other side": changed(DEMO, ("(out.data > 0)", "(out.data >= 0)"))
     + "z = Value(0.0)\nz.relu().backward()\nprint(z.grad)\n",
     "a wrong derivative": changed(DEMO, ("(1 - t**2)", "(1 - x**2)")),
-    "a sum that is no sum": changed(DEMO, ("self.data + other.data,", "self.data + other.data + 1e-3,")),
+    "a sum that is no sum": changed(
+        DEMO, ("self.data + other.data,", "self.data + other.data + 1e-3,")
+    ),
     "exponents are Values": changed(
         DEMO,
-        ("        assert isinstance(other, (int, float))", "        other = other if isinstance(other, "
-         "Value) else Value(other)\n        assert True"),
+        (
+            "        assert isinstance(other, (int, float))",
+            "        other = other if isinstance(other, "
+            "Value) else Value(other)\n        assert True",
+        ),
         ("self.data**other, (self,), f'**{other}'", "self.data**other.data, (self, other), '^'"),
         ("(other * self.data**(other-1))", "(other.data * self.data**(other.data-1))"),
     ),
-    "what raises": DEMO
-    + "try: a ** b\nexcept AssertionError as error: print(error)\n"
+    "what raises": DEMO + "try: a ** b\nexcept AssertionError as error: print(error)\n"
     "try: a < b\nexcept TypeError as error: print('no order')\n"
     "try: Value(0.0) ** -1\nexcept ZeroDivisionError: print('zero')\n"
     "print(hasattr(a, 'sigmoid'), hasattr(Value, 'log'), hasattr(a, 'tanh'))\n",
-    "data that is no number": changed(DEMO, (FIELD, "self.data = float(getattr(data, 'data', data))"))
-    + "print(Value('2.5'), Value(a), Value(True))\ntry: Value('x')\nexcept ValueError as e: print(e)\n",
+    "data that is no number": changed(
+        DEMO, (FIELD, "self.data = float(getattr(data, 'data', data))")
+    )
+    + "print(Value('2.5'), Value(a), Value(True))\n"
+    "try: Value('x')\nexcept ValueError as error: print(error)\n",
     "vars": DEMO + "print(sorted(vars(a)), a.__dict__['data'], vars(g)['_op'])\n",
     "a flag that nothing reads": changed(
-        DEMO, ("label=''):", "label='', requires_grad=True):\n        self.requires_grad = requires_grad")
+        DEMO,
+        (
+            "label=''):",
+            "label='', requires_grad=True):\n        self.requires_grad = requires_grad",
+        ),
     )
     + "q = Value(3.0, requires_grad=False)\nprint(q.requires_grad, (q * 2).requires_grad)\n",
     "two sweeps of one graph": DEMO
@@ -324,7 +343,9 @@ def test_the_same_as_in_plain_python(cli, write, tmp_path, text):
     plain, ours = start(name, cwd=tmp_path), cli("run", *option, name)
     assert plain.returncode == 0, plain.stderr
     assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
-    mark = "\nprint(Value.__base__ is object)\n".replace("Value", "Scalar" if "Scalar" in text else "Value")
+    mark = "\nprint(Value.__base__ is object)\n".replace(
+        "Value", "Scalar" if "Scalar" in text else "Value"
+    )
     assert cli("run", *option, write(text + mark)).stdout.endswith("False\n")  # it was replaced
 
 
@@ -361,23 +382,29 @@ REFUSED = {
     ),
     "rounded data": (
         changed(DEMO, (FIELD, "self.data = round(data, 6)")),
-        r"Value.__init__ of 1.324717957244746: the object is 1.324718 in .*, 1.324717957244746 here",
+        r"Value.__init__ of 1.324717957244746: the object is 1.324718 in .*, 1.3247179\d+ here",
     ),
     "clipped data": (
         changed(DEMO, (FIELD, "self.data = max(-100.0, min(100.0, data))")),
         r"Value.__init__ of 1234.5678901234567: the object is 100.0 in .*, 1234.5678901234567 here",
     ),
     "float32": (
-        changed(DEMO, (FIELD, "self.data = np.float32(data)"), ("import math", "import numpy as np, math")),
+        changed(
+            DEMO,
+            (FIELD, "self.data = np.float32(data)"),
+            ("import math", "import numpy as np, math"),
+        ),
         r"a float32, np.float32\(1.324718\), here the float 1.324717957244746",
     ),
     "arrays": (
-        changed(DEMO, (FIELD, "self.data = np.array(data)"), ("import math", "import numpy as np, math")),
+        changed(
+            DEMO, (FIELD, "self.data = np.array(data)"), ("import math", "import numpy as np, math")
+        ),
         r"holds its number in no attribute",
     ),
     "a rule on the wrong node": (
         changed(DEMO, ("        out._backward = _backward", "        self._backward = _backward")),
-        r"Value.__(add|mul)__ at .* in the script's class, .* here",
+        r"Value.\w+.* the gradient of \w+ is .* in the script's class, .* here",
     ),
     "equal numbers are one operand": (
         with_method(
@@ -385,7 +412,7 @@ REFUSED = {
             "def __eq__(self, o): return isinstance(o, Value) and self.data == o.data\n"
             "def __hash__(self): return hash(self.data)",
         ),
-        r"Value.__mul__ at x = 1.32471796, y = 1.32471796: the number of operands .* is 1 in .*, 2 here",
+        r"Value.__\w+__ at x = 1.32\d+, y = 1.32\d+: the number of operands .* is 1 in .*, 2 here",
     ),
     "a graph that backward frees": (
         changed(DEMO, (SWEPT, SWEPT + "        for v in topo: v._prev = set()\n")),
@@ -395,7 +422,10 @@ REFUSED = {
         changed(
             DEMO,
             ("label=''):", "label='', trains=True):\n        self.trains = trains"),
-            ("            self.grad += other.data", "            if self.trains: self.grad += other.data"),
+            (
+                "            self.grad += other.data",
+                "            if self.trains: self.grad += other.data",
+            ),
         )
         + "q = Value(3.0, trains=False)\n",
         r"line \d+: sets .trains to False: only the script's own Value",
@@ -440,19 +470,52 @@ REFUSED = {
     ),
     "a Value as data": (DEMO + "print(Value(a))\n", r"line \d+: gives Value a Value as its number"),
     "a gradient that starts at None": (
-        changed(
-            DEMO,
-            ("self.grad = 0.0", "self.grad = None"),
-            (ADDS, "            self.grad = (self.grad or 0.0) + out.grad\n"
-             "            other.grad = (other.grad or 0.0) + out.grad\n"),
-            ("            self.grad += other.data * out.grad\n            other.grad += self.data * out.grad",
-             "            self.grad = (self.grad or 0.0) + other.data * out.grad\n"
-             "            other.grad = (other.grad or 0.0) + self.data * out.grad"),
+        re.sub(r"(\w+)\.grad \+=", r"\1.grad = (\1.grad or 0.0) +", DEMO).replace(
+            "self.grad = 0.0", "self.grad = None"
         ),
         r"Value.grad starts at None there, 0.0 here",
     ),
+    "a switch in the class": (
+        changed(
+            DEMO,
+            ("class Value:", "class Value:\n    tracks = True"),
+            ("set(_children)", "set(_children if Value.tracks else ())"),
+        )
+        + "Value.tracks = False\nprint(len((a * b)._prev))\n",
+        r"class Value computes otherwise where tracks is not True, and that is assigned",
+    ),
+    "a switch beside it": (
+        changed(DEMO, ("set(_children)", "set(_children if tracks else ())")).replace(
+            "class Value:", "tracks = True\nclass Value:"
+        )
+        + "def off():\n    global tracks\n    tracks = False\noff()\nprint(len((a * b)._prev))\n",
+        r"class Value computes otherwise where tracks is not True, and that is assigned",
+    ),
+    "a subclass that operations keep": (
+        DEMO.replace("out = Value(", "out = type(self)(")
+        + "class Parameter(Value): pass\nprint(type(Parameter(1.0) * 2))\n",
+        r"Value.__\w+__ at .*: of a subclass gives the subclass, here Value",
+    ),
+    "a base class that is asked for": (
+        changed(DEMO, ("class Value:", "class Node: pass\nclass Value(Node):"))
+        + "print(isinstance(a, Node))\n",
+        r"class Value is a Node, this engine's Value is not",
+    ),
+    "a count of operations": (
+        changed(
+            DEMO,
+            ("class Value:", "from collections import Counter\nseen = Counter()\nclass Value:"),
+            (FIELD, FIELD + "\n        seen[_op] += 1"),
+        )
+        + "print(seen['+'])\n",
+        r"class Value changes seen, which this engine's Value would not",
+    ),
+    "a graph walked in the wrong order": (
+        changed(DEMO, ("                topo.append(v)", "                topo.insert(0, v)")),
+        r"the gradient of \w+ is .* in the script's class, .* here",
+    ),
     "no operators": (
-        "class Value:\n    def __init__(self, amount): self.amount = amount\nprint(Value(3).amount)\n",
+        "class Value:\n    def __init__(self, n): self.n = n\nprint(Value(3).n)\n",
         r"class Value does not compute: nothing to replace",
     ),
     "processes": (
@@ -465,10 +528,8 @@ REFUSED = {
 @pytest.mark.parametrize("text, what", REFUSED.values(), ids=REFUSED.keys())
 def test_refusals(cli, write, text, what):
     run = cli("run", "--replace-value", write(text))
-    assert run.returncode == 2, run
-    assert run.stderr.count("\n") == 1 and re.search(rf"run: script.py, (line \d+: )?{what}", run.stderr) or (
-        re.search(rf"script.py, .*{what}", run.stderr)
-    ), run.stderr
+    assert run.returncode == 2 and run.stderr.count("\n") == 1, run
+    assert re.search(f"run: script.py, .*{what}", run.stderr), run.stderr
 
 
 def test_the_class_by_another_name_is_pointed_out(cli, write):
@@ -483,7 +544,7 @@ def test_turkish(cli, tmp_path):
     assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
 
 
-# -- notebooks ---------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------------------
 
 
 def notebook(*cells, **metadata):
@@ -505,16 +566,23 @@ def test_a_notebook_runs_its_code_cells_in_order(cli, write, tmp_path):
 
 def test_lines_for_ipython_are_left_out_and_told(cli, write):
     cells = ["%matplotlib inline\n!pip install x\nx = (7\n% 4)", "%%bash\nls", "%%time\nprint(x)"]
-    run = cli("run", write(notebook(*cells, "for i in range(2):\n    %time print(i)\nx?"), "n.ipynb"))
+    run = cli(
+        "run", write(notebook(*cells, "for i in range(2):\n    %time print(i)\nx?"), "n.ipynb")
+    )
     assert (run.stdout, run.returncode) == ("3\n0\n1\n", 0)
     assert run.stderr.count("\n") == 1
-    assert "5 of IPython's own lines left out, the first in n.ipynb, cell 1: %matplotlib" in run.stderr
+    assert (
+        "5 of IPython's own lines left out, the first in n.ipynb, cell 1: %matplotlib" in run.stderr
+    )
 
 
 @pytest.mark.parametrize(
     "text, what",
     [
-        (notebook("print(1)", "x = 1\nfiles = !ls"), "n.ipynb, cell 2, line 2: only IPython can do this"),
+        (
+            notebook("print(1)", "x = 1\nfiles = !ls"),
+            "n.ipynb, cell 2, line 2: only IPython can do this",
+        ),
         (notebook("print(1)", "x = = 1"), "n.ipynb, cell 2, line 1: invalid syntax"),
         (notebook("1", kernelspec={"language": "julia"}), "n.ipynb is a notebook in julia"),
         ("{}", "n.ipynb is a notebook that cannot be read"),
@@ -534,9 +602,11 @@ def test_a_traceback_names_the_cell(cli, write):
     assert 'File "n.ipynb, cell 1", line 2, in f' in run.stderr
 
 
-# -- comparing what changes files, and the time --------------------------------------------------------
+# -- comparing what changes files, and the time ----------------------------------------------------
 
-WRITES = DEMO + """
+WRITES = (
+    DEMO
+    + """
 import os, pathlib, shutil, time
 print(os.path.exists('new.txt'), sorted(os.listdir('kept')), pathlib.Path('count.txt').read_text())
 os.makedirs('made/below')
@@ -547,12 +617,18 @@ os.rename('kept/a.txt', 'moved.txt')
 os.remove('kept/b.txt')
 shutil.rmtree('tree')
 """
+)
 
 
 def test_compare_leaves_files_as_they_were(cli, write, tmp_path):
     for folder in "kept", "tree/inner":
         (tmp_path / folder).mkdir(parents=True)
-    for file, text in {"count.txt": "5", "kept/a.txt": "a", "kept/b.txt": "b", "tree/inner/c": "c"}.items():
+    for file, text in {
+        "count.txt": "5",
+        "kept/a.txt": "a",
+        "kept/b.txt": "b",
+        "tree/inner/c": "c",
+    }.items():
         write(text, file)
     name = write(WRITES)
     before = {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
@@ -563,19 +639,27 @@ def test_compare_leaves_files_as_they_were(cli, write, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks a shell")
 def test_compare_refuses_where_other_programs_change_files(cli, write):
-    run = cli("run", "--replace-value", "--compare", write(DEMO + "import os\nos.system('echo x >> log')\n"))
+    run = cli(
+        "run",
+        "--replace-value",
+        "--compare",
+        write(DEMO + "import os\nos.system('echo x >> log')\n"),
+    )
     assert_one_line(run)
     assert "log by other means than Python's" in run.stderr
 
 
 def test_compare_takes_times_as_equal(cli, write):
-    text = DEMO + """
+    text = (
+        DEMO
+        + """
 import time
 start = time.perf_counter()
 for line in ('took {:.9f} s', 'Elapsed time: {}', '{} seconds', 'loss 0.5 ({}ms/step)', 'time={}'):
     print(line.format(time.perf_counter() - start))
 print(time.strftime('%H:%M:%S'), random.random())
 """
+    )
     run = cli("run", "--replace-value", "--compare", write(text.replace("ms/step", "ms")))
     assert run.returncode == 0 and "the outputs agree (" in run.stdout
 
@@ -608,5 +692,10 @@ def test_compare_says_that_nothing_was_replaced(cli, write):
     text = "if False:\n    class Value:\n        def __add__(self, o): pass\nprint(1)\n"
     run = cli("run", "--replace-value", "--compare", write(text))
     assert run.returncode == 0
-    assert "nothing was replaced (no class Value was replaced): both runs are plain Python" in run.stdout
-    assert cli("run", "--replace-value", "script.py").stderr.endswith("no class Value was replaced\n")
+    assert (
+        "nothing was replaced (no class Value was replaced): both runs are plain Python"
+        in run.stdout
+    )
+    assert cli("run", "--replace-value", "script.py").stderr.endswith(
+        "no class Value was replaced\n"
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which attribute of a class's objects holds what, and what its constructor takes: asked of objects."""
+"""What the attributes of a class's objects hold, and its constructor takes: asked of objects."""
 
 import inspect
 import operator
@@ -23,13 +23,17 @@ class Anatomy:
         # What most graphs here are made with, and its derivatives at A and B.
         self.times = operator.mul if hasattr(kind, "__mul__") else operator.add
         self.slopes = (B, A) if self.times is operator.mul else (1, 1)
-        x, y = self.x, self.y = self.try_to("be made from a number alone", lambda: (kind(A), kind(B)))
+        x, y = self.x, self.y = self.try_to(
+            "be made from a number alone", lambda: (kind(A), kind(B))
+        )
         leaf, other_leaf = attributes(x), attributes(y)
         self.product = self.try_to("multiply", lambda: self.spied(lambda: self.times(x, y)))
         self.sum = self.try_to("add", lambda: self.spied(lambda: x + y))
         inner, other = attributes(self.product), attributes(self.sum)
         self.data = self.find_data(leaf, other_leaf, inner)
-        self.shapes = {n: shape for n, v in inner.items() if (shape := self.shape_of(v)) is not None}
+        self.shapes = {
+            n: shape for n, v in inner.items() if (shape := self.shape_of(v)) is not None
+        }
         self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
         self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
         self.grad = self.find_grad(leaf, inner)
@@ -40,7 +44,9 @@ class Anatomy:
         self.known = {self.data, self.grad, self.rule, self.op, *self.shapes}
         self.roles = self.find_roles()
         self.others = {
-            n: self.descriptor(n, leaf.get(n, MISSING), other_leaf.get(n, MISSING), v, other.get(n, MISSING))
+            n: self.descriptor(
+                n, leaf.get(n, MISSING), other_leaf.get(n, MISSING), v, other.get(n, MISSING)
+            )
             for n, v in {**leaf, **inner}.items()
             if n not in self.known
         }
@@ -84,7 +90,9 @@ class Anatomy:
             if near(getattr(self.times(x, self.y), n), self.times(7.0, B)):
                 if type(leaf[n]) is not float:
                     kept = type(leaf[n]).__name__
-                    raise Refusal(f"{self.name}({A}).{n} is a {kept}, {leaf[n]!r}, here the float {A}")
+                    raise Refusal(
+                        f"{self.name}({A}).{n} is a {kept}, {leaf[n]!r}, here the float {A}"
+                    )
                 return n
         raise Refusal(f"{self.name}({A:.6g}) holds its number in no attribute, as a real number")
 
@@ -94,15 +102,25 @@ class Anatomy:
             product = self.times(x, y)
             self.try_to("run backward", product.backward)
             after, seed = attributes(x), attributes(product)
-            changed = [n for n, v in after.items() if is_number(v) and v != leaf.get(n) and near(seed.get(n), 1)]
+            changed = [
+                n
+                for n, v in after.items()
+                if is_number(v) and v != leaf.get(n) and near(seed.get(n), 1)
+            ]
             exact = [n for n in changed if self.is_slope(x, y, n)]
             found = [n for n in exact or changed if n != self.data]
         else:
-            found = [n for n in leaf if n != self.data and is_number(leaf[n]) and self.rule_fills(n)]
+            found = [
+                n for n in leaf if n != self.data and is_number(leaf[n]) and self.rule_fills(n)
+            ]
         if not found:
-            raise Refusal(f"{self.name}: the gradient of x * y is in no attribute of x after backward()")
+            raise Refusal(
+                f"{self.name}: the gradient of x * y is in no attribute of x after backward()"
+            )
         if leaf.get(found[0]) != 0 or isinstance(leaf[found[0]], bool):
-            raise Refusal(f"{self.name}.{found[0]} starts at {leaf.get(found[0])!r} there, 0.0 here")
+            raise Refusal(
+                f"{self.name}.{found[0]} starts at {leaf.get(found[0])!r} there, 0.0 here"
+            )
         return found[0]
 
     def rule_fills(self, name):
@@ -126,7 +144,7 @@ class Anatomy:
         return None
 
     def find_roles(self):
-        """Parameter -> *data, *operands, *partials, *op, *rule, the attribute that keeps it, or None."""
+        """Parameter -> *data, *operands, *partials, *op or *rule, what keeps it, or None."""
         signature = self.signature = inspect.signature(self.kind)
         roles = dict.fromkeys(signature.parameters)
         roles[next(iter(roles))] = "*data"
@@ -153,7 +171,9 @@ class Anatomy:
                 made = attributes(self.kind(A, **{name: given}))
             except Exception:
                 continue
-            kept = [n for n, v in made.items() if v is given and attributes(self.x).get(n) is not given]
+            kept = [
+                n for n, v in made.items() if v is given and attributes(self.x).get(n) is not given
+            ]
             if kept:
                 return kept[0]
         return None
@@ -178,7 +198,9 @@ class Anatomy:
                     setattr(value, name, given)
                 product = self.times(x, y) + x
                 getattr(product, "backward", bool)()
-                numbers.append([getattr(v, f) for v in (x, y, product) for f in (self.data, self.grad)])
+                numbers.append(
+                    [getattr(v, f) for v in (x, y, product) for f in (self.data, self.grad)]
+                )
             except Exception as error:
                 numbers.append(type(error))
         return any(other != numbers[0] for other in numbers)

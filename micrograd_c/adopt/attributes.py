@@ -63,7 +63,8 @@ class Fixed(Lost):
 
     def __set__(self, value, what):
         if what is not self.constant and what != self.constant:
-            refuse(f"sets .{self.name} to {what!r}: only the script's own {self.kind} knows what to do then")
+            only = f"only the script's own {self.kind} knows what to do then"
+            refuse(f"sets .{self.name} to {what!r}: {only}")
 
 
 class Hidden:
@@ -116,6 +117,9 @@ class Words:
 
     def __init__(self, seen=()):
         self.seen = dict(seen)
+
+    def are_this_engines(self):
+        return all(word == symbol.replace("**n", "**{}") for symbol, word in self.seen.items())
 
     def of(self, symbol):
         if is_power(symbol):

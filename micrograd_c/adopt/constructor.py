@@ -43,7 +43,8 @@ def make_init(anatomy):
         for name, role in anatomy.roles.items():
             if (role or "")[:1] != "*" and given[name] is not defaults[name]:
                 if role is None:
-                    refuse(f"gives {name}={given[name]!r}: only the script's own {anatomy.name} knows what to do then")
+                    only = f"only the script's own {anatomy.name} knows what to do then"
+                    refuse(f"gives {name}={given[name]!r}: {only}")
                 setattr(self, role, given[name])
 
     return with_signature(anatomy.signature, build, init)

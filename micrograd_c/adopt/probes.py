@@ -13,7 +13,20 @@ from .attributes import FIELDS, Refusal
 
 # Not round: what rounds, clips or stores them in fewer bits is noticed.
 A, B, C = 1.3247179572447461, -0.7548776662466927, 0.5698402909980532
-DATA = (A, B, 3, -2, 0.0, 1e-12, 1234.5678901234567, -98765.4321, 1e9 / 7, 1e-300, -1e300 / 7, 2**53 - 1)
+DATA = (
+    A,
+    B,
+    3,
+    -2,
+    0.0,
+    1e-12,
+    1234.5678901234567,
+    -98765.4321,
+    1e9 / 7,
+    1e-300,
+    -1e300 / 7,
+    2**53 - 1,
+)
 PAIRS = (
     *((A, B), (B, A), (3, -2), (A, 0.0), (0.0, A), (1e-12, A), (A, 1e-12), (A, A), (7.25, 2.0)),
     *((-7.25, 2.0), (98765.4321, 1234.5678), (2.5, 3), (0.0, 0.0), (1e5 / 7, C)),
@@ -62,9 +75,9 @@ def engine_side(kind, names):
 class Comparison:
     """The nodes of two graphs, walked together from their roots."""
 
-    def __init__(self, theirs, ours, anatomy, words, in_order):
-        self.theirs, self.ours = theirs, ours
-        self.anatomy, self.words, self.in_order = anatomy, words, in_order
+    def __init__(self, graft, words):
+        self.theirs, self.ours, self.anatomy = graft.theirs, graft.ours, graft.anatomy
+        self.words, self.in_order = words, graft.in_order
         self.met = {}
 
     def values(self, name, a, b):
@@ -74,10 +87,16 @@ class Comparison:
         if isinstance(a, (list, tuple)) and type(a) is type(b) and len(a) == len(b):
             if any(isinstance(x, self.theirs.kind) for x in a) and not self.in_order:
                 return "" if all(id(x) in self.met for x in a) else f"{name} holds other nodes"
-            differences = (self.values(f"{name}[{i}]", *ab) for i, ab in enumerate(zip(a, b, strict=True)))
+            differences = (
+                self.values(f"{name}[{i}]", *ab) for i, ab in enumerate(zip(a, b, strict=True))
+            )
             return next(filter(None, differences), "")
         if is_number(a) and is_number(b):
-            return "" if same(a, b) and isinstance(a, bool) == isinstance(b, bool) else parted(name, a, b)
+            return (
+                ""
+                if same(a, b) and isinstance(a, bool) == isinstance(b, bool)
+                else parted(name, a, b)
+            )
         return "" if type(a) is type(b) and a == b else parted(name, shown(a), shown(b))
 
     def nodes(self, name, a, b):
@@ -103,9 +122,15 @@ class Comparison:
         for k, x in enumerate(theirs):
             y = ours[k]
             if self.anatomy.holds_sets or not self.in_order:
-                left = [z for z in ours if all(z is not met or m is x for m, met in self.met.values())]
-                left = [z for z in left if self.numbers(self.theirs, x) == self.numbers(self.ours, z)]
-                y = next((z for z in ours if self.met.get(id(x), (0, 0))[1] is z), (left or ours)[0])
+                left = [
+                    z for z in ours if all(z is not met or m is x for m, met in self.met.values())
+                ]
+                left = [
+                    z for z in left if self.numbers(self.theirs, x) == self.numbers(self.ours, z)
+                ]
+                y = next(
+                    (z for z in ours if self.met.get(id(x), (0, 0))[1] is z), (left or ours)[0]
+                )
             difference = self.nodes(f"operand {k + 1} of {name}", x, y)
             if difference:
                 return difference
@@ -123,7 +148,11 @@ class Comparison:
         symbol, word = self.ours.read(b, "_op"), getattr(a, attribute)
         explicit = attributes_of(b).get(attribute, MISSING)
         if explicit is MISSING:
-            return "" if self.words.fits(symbol, word) else parted(f".{attribute} of {name}", word, symbol)
+            return (
+                ""
+                if self.words.fits(symbol, word)
+                else parted(f".{attribute} of {name}", word, symbol)
+            )
         return "" if explicit == word else parted(f".{attribute} of {name}", word, explicit)
 
 
@@ -144,10 +173,12 @@ def parted(what, there, here):
 
 
 def shown(value):
-    return f"a {type(value).__name__}" if hasattr(value, "__dict__") or value is None else repr(value)
+    return (
+        f"a {type(value).__name__}" if hasattr(value, "__dict__") or value is None else repr(value)
+    )
 
 
-# -- programs: what to say of them, and what to compute on either side ---------------------------------
+# -- programs: what to say of them, and what to compute on either side ---------------------------
 
 
 def program(method, x, *others, node=True, scale=None, shared=False, stale=False):
@@ -170,9 +201,18 @@ def program(method, x, *others, node=True, scale=None, shared=False, stale=False
             side.backward(root)
         return {"x": a, "y": rest[0] if rest else None, "the result": result, "the root": root}
 
-    given = [f"x = {x:.9g}", *(f"{'y' if node else 'the number'} = {other:.9g}" for other in others)]
+    given = [
+        f"x = {x:.9g}",
+        *(f"{'y' if node else 'the number'} = {other:.9g}" for other in others),
+    ]
     how = ", changed before backward" if stale else ""
-    how += f", its result scaled by {scale:.6g}" if scale else ", its result used twice" if shared else ""
+    how += (
+        f", its result scaled by {scale:.6g}"
+        if scale
+        else ", its result used twice"
+        if shared
+        else ""
+    )
     return f"{method} at {', '.join(given)}{how}", run
 
 
@@ -189,11 +229,6 @@ def method_programs(method, count, alone=False):
         yield program(method, *case, node=node, shared=True)
 
 
-def sample(method, count):
-    """One program of a method."""
-    yield program(method, A, *[C] * count)
-
-
 def stale_programs(method, count):
     """Of a graph whose operands get other numbers before the sweep."""
     yield program(method, A, *[B] * count, stale=True)
@@ -208,11 +243,41 @@ def constructor_programs():
 
 def sweep_programs(arguments=()):
     """What backward does to grads that are there, to shared nodes, and besides."""
-    sizes = {"": 1, "large numbers": 98765.4321, "small numbers": 1e-5 / 7, "huge numbers": 1e40 / 7}
+    sizes = {
+        "": 1,
+        "large numbers": 98765.4321,
+        "small numbers": 1e-5 / 7,
+        "huge numbers": 1e40 / 7,
+    }
     for text, size in sizes.items():
         for steps in STEPS:
             how = ", ".join(filter(None, [text, steps.__doc__]))
-            yield f"backward, {how}", lambda side, *x, s=size, f=steps: f(side, graph(side, s), *arguments)
+            yield (
+                f"backward, {how}",
+                lambda side, *x, s=size, f=steps: f(side, graph(side, s), *arguments),
+            )
+
+
+def simple_programs(times):
+    for x, y in (A, B), (98765.4321, 1e5 / 7), (1e-5 / 7, 1e-4 / 7), (3, -2):
+        yield program(f"__{times.__name__}__", x, y)
+
+
+def by_hand(side, root, rule):
+    """A sweep node by node, for a class that has no backward."""
+    order, seen = [], set()
+
+    def visit(node):
+        if id(node) not in seen:
+            seen.add(id(node))
+            for operand in side.operands(node) or ():
+                visit(operand)
+            order.append(node)
+
+    visit(root)
+    side.write(root, "grad", 1.0)
+    for node in reversed(order):
+        getattr(node, rule)()
 
 
 def graph(side, size):

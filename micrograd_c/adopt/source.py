@@ -17,7 +17,7 @@ QUIET = (*FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def places(tree, name):
-    """(list of statements, index) of every class of that name outside functions and other classes."""
+    """(statements, index) of every class of that name outside functions and other classes."""
     found, stack = [], [tree]
     while stack:
         node = stack.pop()
@@ -96,7 +96,7 @@ def imported_names(tree):
             yield from ((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = [node.module] if node.module else []
-            yield from ((node.level, ".".join(base + [alias.name])) for alias in node.names)
+            yield from ((node.level, ".".join([*base, alias.name])) for alias in node.names)
             if base:
                 yield node.level, node.module
 

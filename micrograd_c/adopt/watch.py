@@ -50,9 +50,8 @@ class Watch:
                     before[name] = value, contents(value), copied(value)
                 put(space, name, value, value is self)
 
-
     def switches(self, assigned):
-        """Constants that the script assigns, each with another value; they are put back after it."""
+        """Constants that the script assigns, each with another value until the next."""
         for _, space in self.spaces:
             for name, value in names(space).items():
                 if name in assigned and type(value) in (bool, int, float, str, type(None)):

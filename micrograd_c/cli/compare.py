@@ -45,10 +45,16 @@ def compare(script, arguments, replace_value):
         trouble = f"   exit status {run.status}{run.complaint}" if run.status else ""
         unknown = "   (it ended without a word)"
         known = not math.isnan(run.seconds)
-        print(f"{way:12}  {run.seconds:9.4f} s{trouble}" if known else f"{way:12}  {'?':>9} s{trouble or unknown}")
+        print(
+            f"{way:12}  {run.seconds:9.4f} s{trouble}"
+            if known
+            else f"{way:12}  {'?':>9} s{trouble or unknown}"
+        )
     plain, engine = runs.values()
     times = plain.seconds / max(engine.seconds, 1e-9)
-    print(f"{'speed-up':12}  " + ("        ? times" if math.isnan(times) else f"{times:9.1f} times"))
+    print(
+        f"{'speed-up':12}  " + ("        ? times" if math.isnan(times) else f"{times:9.1f} times")
+    )
     if not engine.replaced:
         print(f"nothing was replaced{engine.why}: both runs are plain Python")
     verdict = print_difference(plain.output.splitlines(), engine.output.splitlines())

@@ -76,11 +76,12 @@ def main(arguments):
         return compare(script, rest[1:], replace_value)
     if script.left_out:
         where, line = script.left_out[0]
-        note(f"{len(script.left_out)} of IPython's own lines left out, the first in {where}: {line}")
+        note(
+            f"{len(script.left_out)} of IPython's own lines left out, the first in {where}: {line}"
+        )
     if not replace_value and script.defines_class() and not script.imports_micrograd():
         note(
-            f"{script.name} uses its own class Value; "
-            f"--replace-value puts this engine in its place"
+            f"{script.name} uses its own class Value; --replace-value puts this engine in its place"
         )
     return run_on_engine(script, rest[1:], replace_value, note)
 

@@ -15,7 +15,15 @@ import types
 
 from ..adopt import Adopter, Refusal
 from ..adopt.attributes import refuse, told
-from ..adopt.source import ADOPT, Finder, Mentions, add_lines, imported_names, modules_beside, places
+from ..adopt.source import (
+    ADOPT,
+    Finder,
+    Mentions,
+    add_lines,
+    imported_names,
+    modules_beside,
+    places,
+)
 from .notebook import code_cells
 from .parser import UsageError
 
@@ -98,7 +106,9 @@ class Script:
         return adopter
 
     def no_class(self):
-        classes = [node for tree in self.trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        classes = [
+            node for tree in self.trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+        ]
         if any(node.name == self.class_name for node in classes):
             return f"defines its class {self.class_name} inside a function: move it out"
         like = [n.name for n in classes if any(getattr(s, "name", "") == "__add__" for s in n.body)]
