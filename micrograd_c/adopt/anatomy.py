@@ -22,13 +22,14 @@ class Anatomy:
         self.calls = []
         # What most graphs here are made with, and its derivatives at A and B.
         self.times = operator.mul if hasattr(kind, "__mul__") else operator.add
+        self.plus = operator.add if hasattr(kind, "__add__") else operator.mul
         self.slopes = (B, A) if self.times is operator.mul else (1, 1)
         x, y = self.x, self.y = self.try_to(
             "be made from a number alone", lambda: (kind(A), kind(B))
         )
         leaf, other_leaf = attributes(x), attributes(y)
         self.product = self.try_to("multiply", lambda: self.spied(lambda: self.times(x, y)))
-        self.sum = self.try_to("add", lambda: self.spied(lambda: x + y))
+        self.sum = self.try_to("add", lambda: self.spied(lambda: self.plus(x, y)))
         inner, other = attributes(self.product), attributes(self.sum)
         self.data = self.find_data(leaf, other_leaf, inner)
         self.shapes = {
@@ -37,7 +38,7 @@ class Anatomy:
         self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
         self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
         self.grad = self.find_grad(leaf, inner)
-        unlike = other if self.times is operator.mul else leaf
+        unlike = other if self.times is not self.plus else leaf
         named = [n for n in inner if inner[n] != unlike.get(n) and not is_number(inner[n])]
         named = [n for n in named if isinstance(inner[n], (str, type)) or hasattr(inner[n], "name")]
         self.op = next((n for n in named if n not in self.shapes and n != self.rule), None)
@@ -196,7 +197,7 @@ class Anatomy:
                 x, y = self.kind(A), self.kind(B)
                 for value in x, y:
                     setattr(value, name, given)
-                product = self.times(x, y) + x
+                product = self.plus(self.times(x, y), x)
                 getattr(product, "backward", bool)()
                 numbers.append(
                     [getattr(v, f) for v in (x, y, product) for f in (self.data, self.grad)]

@@ -34,7 +34,8 @@ class Graft:
             for name, member in vars(base).items()
             if not SKIPPED.fullmatch(name) and not isinstance(member, SLOTS)
         }
-        if "__add__" not in self.members or len(COMPUTING & self.members.keys()) < 2:
+        found = COMPUTING & self.members.keys()
+        if len(found) < 2 or not found & {"__add__", "__mul__"}:
             raise Refusal(f"class {kind.__name__} does not compute: nothing to replace")
         limits.refuse_parts(kind, self.members, mentions)
         self.taken = []  # methods that this engine's take the place of
@@ -46,7 +47,8 @@ class Graft:
         self.in_order = not anatomy.holds_sets and bool(self.mentions & anatomy.shapes.keys())
         self.theirs = anatomy.side()
         self.ours = probes.engine_side(Value, self.theirs.names)
-        self.theirs.times = self.ours.times = anatomy.times
+        for side in self.theirs, self.ours:
+            side.times, side.plus = anatomy.times, anatomy.plus
         self.written = getattr(self.kind, "backward", None)
         if self.written is None:
             for side, rule in (self.theirs, anatomy.rule), (self.ours, "_backward"):

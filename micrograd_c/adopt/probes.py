@@ -48,7 +48,7 @@ class Side:
         self.kind, self.read, self.write, self.operands = kind, read, write, operands
         self.names = names  # the module in which the class's name stands for this side's
         self.backward = lambda root: root.backward()
-        self.times = operator.mul
+        self.times, self.plus = operator.mul, operator.add
 
     def answer(self, program):
         """What the program gives and prints, or the exception that it ends in."""
@@ -195,7 +195,8 @@ def program(method, x, *others, node=True, scale=None, shared=False, stale=False
             if not math.isfinite(side.read(result, "data")):
                 raise ValueError("no number")  # this engine raises, rather than give NaN or inf
             root = side.times(root, side.kind(scale)) if scale else root
-            root = side.times(result, a) + call() + result if shared else root
+            if shared:
+                root = side.plus(side.plus(side.times(result, a), call()), result)
             for value in (a, *rest[: node and stale]) if stale else ():
                 side.write(value, "data", side.read(value, "data") + 0.5)
             side.backward(root)
@@ -283,9 +284,9 @@ def by_hand(side, root, rule):
 def graph(side, size):
     a, b, c, d = (side.kind(x * size) for x in (A, B, C, C))
     e = side.times(a, b)
-    f = e + c
+    f = side.plus(e, c)
     g = side.times(f, e)
-    h = g + side.times(d, d) + a
+    h = side.plus(side.plus(g, side.times(d, d)), a)
     return {name: value for name, value in locals().items() if name not in ("side", "size")}
 
 
