@@ -41,7 +41,7 @@ class Adopter:
             return self.adopt(kind, last)
         except (NotYet, Refusal) as why:
             self.put_back()
-            if again or (isinstance(why, NotYet) and not last):
+            if (again and not self.adopted) or (isinstance(why, NotYet) and not last):
                 return kind
             caller = sys._getframe(1)
             file = os.path.basename(caller.f_code.co_filename)
@@ -60,7 +60,7 @@ class Adopter:
             other = next(iter(self.adopted))
             raise Refusal(f"a second class {name}: the one of module {other} is replaced already")
         self.put_back()
-        watch = Watch(kind)
+        watch, before = Watch(kind), len(told)
         try:
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ class Adopter:
         finally:
             watch.names[name] = kind
             watch.put_back()
-            told.clear()
+            del told[before:]  # those of trying
         seen = watch.others & self.mentions
         if seen:
             raise Refusal(f"class {name} changes {min(seen)}, which this engine's Value would not")

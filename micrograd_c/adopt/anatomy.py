@@ -7,7 +7,7 @@ import sys
 import types
 
 from .._core import attributes_of
-from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal, refuse
+from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal, Shown, refuse
 from .probes import MISSING, A, B, NotYet, Side, is_number
 
 PLAIN = (str, int, float, bool, type(None), tuple)
@@ -231,7 +231,7 @@ class Anatomy:
     def describe(self, value):
         """What vars(value) shows, in the order that the class has set it."""
         own = attributes_of(value)
-        return {**{n: getattr(value, n) for n in attributes(self.x)}, **own}
+        return Shown({**{n: getattr(value, n) for n in attributes(self.x)}, **own})
 
     def convert(self, data):
         """The number of data that is none: the class itself says, or raises."""

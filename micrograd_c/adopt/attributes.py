@@ -67,6 +67,15 @@ class Fixed(Lost):
             refuse(f"sets .{self.name} to {what!r}: {only}")
 
 
+class Shown(dict):
+    """What vars() of a Value gives: to be looked at."""
+
+    def refuse(self, *what, **named):
+        refuse("writes into the __dict__ of a Value, which is only shown here")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = refuse
+
+
 class Hidden:
     """A method of this engine's that the class does not have."""
 

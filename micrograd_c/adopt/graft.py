@@ -20,8 +20,8 @@ SKIPPED = re.compile(
     r"parameters|abstractmethods)__|_abc_impl"
 )
 SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-DISPLAYS = ("__repr__", "__str__", "__format__")
 OWN_WAY = ("__eq__", "__ne__", "__bool__", "__float__", "__int__")
+PICKLED = {"__getstate__", "__setstate__", "__reduce__"}
 COMPUTING = {"__add__", "__mul__", "__sub__", "__pow__", "tanh", "relu", "backward"}
 
 
@@ -58,6 +58,8 @@ class Graft:
         for name in self.members.keys() - asked - anatomy.known - anatomy.others.keys():
             if name != "backward":
                 setattr(Value, name, self.members[name])
+        if PICKLED & self.members.keys():
+            Value.__reduce_ex__ = object.__reduce_ex__
         self.insist(probes.constructor_programs())
         sweeps = self.choose([*SWEEPS, self.written], probes.simple_programs(anatomy.times))
         first = [name for name in asked if name in ("__mul__", "__add__")]
@@ -71,6 +73,7 @@ class Graft:
         if self.captures and Value.backward is not self.written:
             limits.refuse_stale_graphs(self.kind.__name__)
         limits.hide(self)
+        Value.__array_ufunc__ = limits.array_ufunc
         if anatomy.op == "_op" and self.words.are_this_engines():
             del Value._op
 
@@ -96,11 +99,13 @@ class Graft:
 
     def is_asked(self, name, member):
         """Whether it is an operation, so that it is tried; all else is kept as it is written."""
-        if name == "backward" or name in DISPLAYS or not isinstance(member, types.FunctionType):
+        if name == "backward" or not isinstance(member, types.FunctionType):
             return False
-        named = self.native(name) is not None and not name.startswith("_")
-        named = named or OPERATOR.fullmatch(name) or makes_nodes(member, self.kind.__name__)
-        return required(member) <= 1 and bool(named)
+        if name.startswith("__"):
+            operates = OPERATOR.fullmatch(name) is not None
+        else:
+            operates = self.native(name) or makes_nodes(member, self.kind.__name__)
+        return bool(operates) and required(member) <= 1
 
     def native(self, name):
         return None if name in OWN_WAY else NATIVE.get(name)

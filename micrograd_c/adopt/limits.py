@@ -69,6 +69,20 @@ def refuse_stale_graphs(name):
     Value.backward = backward
 
 
+def array_ufunc(self, ufunc, method, *inputs, **named):
+    """NumPy's operations on Values, as on any object; but an array to the right of one is refused:
+    most classes make it the data of a node, and this engine would compute with its elements."""
+    import numpy
+
+    if ufunc.nin == 2 and isinstance(inputs[0], Value) and numpy.ndim(inputs[1]):
+        refuse("computes a Value with an array: its number would be an array; here it is a float")
+    boxes = [numpy.empty((), object) if isinstance(x, Value) else x for x in inputs]
+    for box, x in zip(boxes, inputs, strict=True):
+        if box is not x:
+            box[()] = x
+    return getattr(ufunc, method)(*boxes, **named)
+
+
 def hide(graft):
     """What this engine can do and the class cannot is as missing as it is there."""
     given = {*graft.members, *graft.anatomy.known, *graft.anatomy.others, *NEEDED}

@@ -13,7 +13,7 @@ import sys
 import time
 import types
 
-from ..adopt import Adopter, Refusal
+from ..adopt import Adopter
 from ..adopt.attributes import refuse, told
 from ..adopt.source import (
     ADOPT,
@@ -142,11 +142,11 @@ class Script:
                 exec(code, vars(main))
             if told:
                 raise told[0]
-        except Refusal as refusal:
-            raise UsageError(str(refusal)) from None
-        except (KeyboardInterrupt, SystemExit, UsageError):
-            raise
         except BaseException as error:
+            if told:  # whatever the script made of it
+                raise UsageError(str(told[0])) from None
+            if isinstance(error, (KeyboardInterrupt, SystemExit, UsageError)):
+                raise
             below_this_frame = error.__traceback__.tb_next
             sys.excepthook(type(error), error.with_traceback(below_this_frame), below_this_frame)
             return 1
