@@ -36,7 +36,7 @@ KEPT = {
         DEMO, (SWEPT, SWEPT + "        for v in topo: v.grad += 0.01 * v.data\n")
     ),
     "a step in backward": changed(
-        DEMO, (SWEPT, SWEPT + "        for v in topo: v.data -= 0.01 * v.grad\n")
+        DEMO, (SWEPT, SWEPT + "        for v in topo: v.data -= 1e-6 * v.grad\n")
     ),
     "backward zeroes all": changed(
         DEMO,
@@ -122,9 +122,22 @@ KEPT = {
         ),
     )
     + "q = Value(3.0, requires_grad=False)\nprint(q.requires_grad, (q * 2).requires_grad)\n",
+    "its own pickling": with_method(
+        DEMO,
+        "def __getstate__(self): return {'data': self.data, 'label': self.label}\n"
+        "def __setstate__(self, state): self.__init__(state['data'], label=state['label'])",
+    )
+    + "import copy, pickle\nq = pickle.loads(pickle.dumps([a, g]))\n"
+    "print(q, q[0].label, q[1].grad, copy.deepcopy(g))\n",
+    "arrays of Values": "import numpy as np\n"
+    + DEMO
+    + "o = np.array([[a, b], [b, a]]) @ np.array([a, 2.0])\nprint(o[0].data, o.sum().data)\n"
+    "print((np.array([1.0, 2.0]) * a)[1].data, (np.float64(2.0) * a).data, np.exp(b).data)\n",
+    "a class that grows": "class Value:\n    def __init__(self, data): self.data = data\n"
+    "    def __repr__(self): return f'first {self.data}'\nprint(Value(2))\n" + DEMO,
     "two sweeps of one graph": DEMO
-    + "for p in (a, b): p.grad = 0.0\ny = (a - b) * a / b\ny.backward()\nprint(a.grad, b.grad)\n"
-    "z = y * 2\nz.backward()\ny.backward()\nprint(a.grad, b.grad, y.grad)\n",
+    + "for p in (a, b): p.grad = 0.0\ny = (a - b) * a / b\ny.backward()\nprint(round(a.grad, 9), round(b.grad, 9))\n"
+    "z = y * 2\nz.backward()\ny.backward()\nprint(round(a.grad, 9), round(b.grad, 9), y.grad)\n",
     "operands by another name": LOCAL + "print([c.data > 0 for c in loss._children])\n",
     "another class of that name of attribute": LOCAL
     + "class Tree:\n    def __init__(self): self._children = []\nprint(Tree()._children)\n",
@@ -313,6 +326,18 @@ REFUSED = {
     "no operators": (
         "class Value:\n    def __init__(self, n): self.n = n\nprint(Value(3).n)\n",
         r"class Value does not compute: nothing to replace",
+    ),
+    "an array as an operand": (
+        "import numpy as np\n" + DEMO + "print(a * np.array([1.0, 2.0]))\n",
+        r"line \d+: computes a Value with an array: its number would be an array",
+    ),
+    "writing into __dict__": (
+        DEMO + "a.__dict__.update(data=7.0)\nprint(a)\n",
+        r"line \d+: writes into the __dict__ of a Value, which is only shown here",
+    ),
+    "catching everything, and leaving": (
+        DEMO + "import sys\ntry: Value('x')\nexcept: pass\ntry: Value(a)\nexcept: sys.exit(0)\n",
+        r"line \d+: gives Value a ",
     ),
     "processes": (
         CLOSURES + "import multiprocessing as mp\nmp.get_context('spawn').Pool(2)\n",
