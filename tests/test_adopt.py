@@ -135,8 +135,8 @@ KEPT = {
     "print((np.array([1.0, 2.0]) * a)[1].data, (np.float64(2.0) * a).data, np.exp(b).data)\n",
     "a class that grows": "class Value:\n    def __init__(self, data): self.data = data\n"
     "    def __repr__(self): return f'first {self.data}'\nprint(Value(2))\n" + DEMO,
-    "two sweeps of one graph": DEMO
-    + "for p in (a, b): p.grad = 0.0\ny = (a - b) * a / b\ny.backward()\nprint(round(a.grad, 9), round(b.grad, 9))\n"
+    "two sweeps of one graph": DEMO + "for p in (a, b): p.grad = 0.0\ny = (a - b) * a / b\n"
+    "y.backward()\nprint(round(a.grad, 9), round(b.grad, 9))\n"
     "z = y * 2\nz.backward()\ny.backward()\nprint(round(a.grad, 9), round(b.grad, 9), y.grad)\n",
     "operands by another name": LOCAL + "print([c.data > 0 for c in loss._children])\n",
     "another class of that name of attribute": LOCAL
@@ -330,6 +330,10 @@ REFUSED = {
     "an array as an operand": (
         "import numpy as np\n" + DEMO + "print(a * np.array([1.0, 2.0]))\n",
         r"line \d+: computes a Value with an array: its number would be an array",
+    ),
+    "copying a graph": (
+        DEMO + "import copy\nprint(copy.deepcopy(a), copy.deepcopy(g))\n",
+        r"line \d+: copies or pickles a node of a graph; here only leaves can be",
     ),
     "writing into __dict__": (
         DEMO + "a.__dict__.update(data=7.0)\nprint(a)\n",

@@ -10,7 +10,7 @@ from .._core import attributes_of
 from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal, Shown, refuse
 from .probes import MISSING, A, B, NotYet, Side, is_number
 
-PLAIN = (str, int, float, bool, type(None), tuple)
+PLAIN = (str, int, float, bool, type(None))
 HELD = (list, tuple, set, frozenset)
 
 
@@ -38,10 +38,7 @@ class Anatomy:
         self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
         self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
         self.grad = self.find_grad(leaf, inner)
-        unlike = other if self.times is not self.plus else leaf
-        named = [n for n in inner if inner[n] != unlike.get(n) and not is_number(inner[n])]
-        named = [n for n in named if isinstance(inner[n], (str, type)) or hasattr(inner[n], "name")]
-        self.op = next((n for n in named if n not in self.shapes and n != self.rule), None)
+        self.op = self.find_op(inner, other if self.times is not self.plus else leaf)
         self.known = {self.data, self.grad, self.rule, self.op, *self.shapes}
         self.roles = self.find_roles()
         self.others = {
@@ -124,6 +121,15 @@ class Anatomy:
             )
         return found[0]
 
+    def find_op(self, inner, unlike):
+        """A text, a class or a member of an Enum: one for products, another for sums."""
+        again = attributes(self.times(self.kind(B), self.kind(A)))
+        for name, word in inner.items():
+            named = isinstance(word, (str, type)) or hasattr(word, "name")
+            if named and word == again[name] and word != unlike.get(name):
+                return name
+        return None
+
     def rule_fills(self, name):
         x, y = self.kind(A), self.kind(B)
         product = self.times(x, y)
@@ -181,8 +187,8 @@ class Anatomy:
 
     def descriptor(self, name, leaf, other_leaf, inner, other):
         """What stands for an attribute that is none of the known ones."""
-        plain = all(type(v) in PLAIN or v is MISSING for v in (leaf, inner))
-        if plain and leaf == other_leaf and inner == other and MISSING not in (leaf, inner):
+        plain = all(is_plain(v) for v in (leaf, inner))
+        if plain and leaf == other_leaf and inner == other:
             if self.matters(name, leaf):
                 return Fixed(name, self.name, leaf)
             return leaf if leaf == inner else LeafOrNot(leaf, inner)
@@ -260,6 +266,10 @@ def attributes(value):
             if isinstance(member, types.MemberDescriptorType) and hasattr(value, name):
                 found[name] = getattr(value, name)
     return {**found, **getattr(value, "__dict__", {})}
+
+
+def is_plain(value):
+    return type(value) in PLAIN or (type(value) is tuple and all(map(is_plain, value)))
 
 
 def near(value, number):

@@ -58,8 +58,8 @@ class Graft:
         for name in self.members.keys() - asked - anatomy.known - anatomy.others.keys():
             if name != "backward":
                 setattr(Value, name, self.members[name])
-        if PICKLED & self.members.keys():
-            Value.__reduce_ex__ = object.__reduce_ex__
+        own_way = bool(PICKLED & self.members.keys())
+        Value.__reduce_ex__ = object.__reduce_ex__ if own_way else limits.reduce
         self.insist(probes.constructor_programs())
         sweeps = self.choose([*SWEEPS, self.written], probes.simple_programs(anatomy.times))
         first = [name for name in asked if name in ("__mul__", "__add__")]

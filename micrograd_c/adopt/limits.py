@@ -69,6 +69,12 @@ def refuse_stale_graphs(name):
     Value.backward = backward
 
 
+def reduce(self, protocol):
+    if _core.operands(self):
+        refuse("copies or pickles a node of a graph; here only leaves can be")
+    return NATIVE["__reduce_ex__"](self, protocol)
+
+
 def array_ufunc(self, ufunc, method, *inputs, **named):
     """NumPy's operations on Values, as on any object; but an array to the right of one is refused:
     most classes make it the data of a node, and this engine would compute with its elements."""

@@ -10,11 +10,11 @@ class Value:
 
     def __init__(self, data, children=(), op=''):
         self.data, self.grad = data, 0.0
-        self.children, self.op = children, op
         self.id = next(Value.ids)
         Value.made += 1
         Value.alive.append(self)
         self.name = f'v{self.id}'
+        self.children, self.op = children, op
         self.run = None
 
     def __add__(self, other):
