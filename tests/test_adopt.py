@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Classes of the user's own on this engine: what is kept, and what is refused."""
 
+import ast
+import random
 import re
 
 import pytest
@@ -367,3 +369,51 @@ def test_turkish(cli, tmp_path):
     plain = start(SCRIPTS / "deger.py", cwd=tmp_path)
     ours = cli("run", "--class", "Deger", SCRIPTS / "deger.py")
     assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
+
+
+# -- small changes anywhere in the class ---------------------------------------------------------
+
+
+def mutants(text):
+    """The script with one thing changed in its class, such as a number, an operator, a name."""
+    tree = ast.parse(text)
+    kind = next(node for node in tree.body if getattr(node, "name", "") == "Value")
+    for node in ast.walk(kind):
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            yield from changes(tree, node, "value", [node.value + 1, 0.5 * node.value + 0.001])
+        elif isinstance(node, (ast.BinOp, ast.AugAssign)):
+            yield from changes(tree, node, "op", [ast.Add(), ast.Sub(), ast.Mult()])
+        elif isinstance(node, ast.Compare):
+            yield from changes(tree, node, "ops", [[ast.GtE()], [ast.Lt()]])
+        elif isinstance(node, ast.Name) and node.id in ("self", "other", "out"):
+            yield from changes(tree, node, "id", ["self", "other", "out"])
+        elif isinstance(node, ast.Attribute) and node.attr in ("data", "grad"):
+            yield from changes(tree, node, "attr", ["data", "grad"])
+        elif isinstance(node, (ast.FunctionDef, ast.For)) and len(node.body) > 1:
+            without = [node.body[:i] + node.body[i + 1 :] for i in range(len(node.body))]
+            yield from changes(tree, node, "body", without)
+
+
+def changes(tree, node, field, others):
+    before = getattr(node, field)
+    for other in others:
+        setattr(node, field, other)
+        yield ast.unparse(tree)
+    setattr(node, field, before)
+
+
+def test_mutants_print_the_same_or_are_refused(cli, write, tmp_path):
+    chosen = random.Random(11).sample(list(mutants(DEMO)), 20)
+    same = 0
+    for text in chosen:
+        name = write(text)
+        plain = start(name, cwd=tmp_path)
+        if plain.returncode:
+            continue
+        ours = cli("run", "--replace-value", name)
+        if ours.returncode == 2:
+            assert ours.stderr.count("\n") == 1, (text, ours.stderr)
+        else:
+            assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0), text
+            same += 1
+    assert same > 3

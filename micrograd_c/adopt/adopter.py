@@ -39,8 +39,10 @@ class Adopter:
         start = time.perf_counter()
         try:
             return self.adopt(kind, last)
-        except (NotYet, Refusal) as why:
+        except (Exception, Refusal) as why:
             self.put_back()
+            if not isinstance(why, (NotYet, Refusal)):
+                why = f"{kind.__name__} cannot be asked: {type(why).__name__}: {why}"
             if (again and not self.adopted) or (isinstance(why, NotYet) and not last):
                 return kind
             caller = sys._getframe(1)

@@ -162,6 +162,8 @@ def is_number(value):
 
 def same(a, b):
     """Whether two numbers are the same, the last digits aside."""
+    if not (is_number(a) and is_number(b)):
+        return a is b
     a, b = float(a), float(b)
     if a != a or b != b:
         return a != a and b != b
