@@ -4,6 +4,7 @@
 import builtins
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,14 @@ def test_the_stub_is_what_the_module_is(tmp_path):
 def test_style(command):
     process = run("-m", "ruff", *command, ".")
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+@in_source_tree
+def test_every_folder_of_the_package_is_installed():
+    listed = re.search(r"^packages = \[(.*)\]", (ROOT / "pyproject.toml").read_text(), re.M)[1]
+    for init in (ROOT / "micrograd_c").rglob("__init__.py"):
+        name = ".".join(init.parent.relative_to(ROOT).parts)
+        assert f'"{name}"' in listed, f"{name} is not among the packages in pyproject.toml"
 
 
 @in_source_tree
