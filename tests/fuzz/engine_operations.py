@@ -14,29 +14,22 @@ from mirror import Node
 import micrograd_c as mc
 from micrograd_c import Value, nn
 
-UNARY = [(name, operator.methodcaller(name), *mirror.UNARY[name]) for name in mirror.UNARY]
-UNARY_CALLS = {"neg": operator.neg, "abs": operator.abs}
+# (what is called, the oracle's value, its rule, _op)
 UNARY = [
-    (name, UNARY_CALLS.get(name, call), value, mirror.UNARY_RULE[name], name)
-    for name, call, value, _ in UNARY
+    (getattr(operator, name, None) or getattr(Value, name), value, mirror.UNARY_RULE[name], name)
+    for name, (value, _) in mirror.UNARY.items()
 ]
 BINARY = [
-    (
-        name,
-        getattr(operator, name, operator.methodcaller(name)),
-        row[1],
-        mirror.BINARY_RULE[name],
-        row[0],
-    )
-    for name, row in mirror.BINARY.items()
+    (getattr(operator, name, None) or getattr(Value, name), value, mirror.BINARY_RULE[name], op)
+    for name, (op, value, *_) in mirror.BINARY.items()
 ]
-for k, row in enumerate(BINARY):
-    if row[0] in ("maximum", "minimum"):
-        method = getattr(Value, row[0])
-        BINARY[k] = (row[0], method, *row[2:])
-IN_PLACE = [operator.iadd, operator.isub, operator.imul]
-# + - * more often than the others, as in people's graphs.
+# + - * more often than the others, as in people's graphs; in place, too.
 BINARY += [BINARY[0]] * 3 + [BINARY[2]] * 3 + [BINARY[1]]
+BINARY += [
+    (getattr(operator, f"i{name}"), row[1], mirror.BINARY_RULE[name], row[0])
+    for name, row in mirror.BINARY.items()
+    if hasattr(operator, f"i{name}")
+]
 
 
 class Operations(State):
@@ -44,17 +37,17 @@ class Operations(State):
         n = len(self.slots)
         x, a = self.slots[r % n]
         y, b = self.slots[(r >> 16) % n]
-        _, call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
+        call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
         self.record(call, value, rule, op, (x, y), (a, b), (a.data, b.data))
 
     def unary(self, r):
         x, a = self.pick(r)
-        _, call, value, rule, op = UNARY[(r >> 32) % len(UNARY)]
+        call, value, rule, op = UNARY[(r >> 32) % len(UNARY)]
         self.record(call, value, rule, op, (x,), (a,), (a.data,))
 
     def number(self, r):
         x, a = self.pick(r)
-        _, call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
+        call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
         number = NUMBERS[(r >> 16) % len(NUMBERS)]
         as_float = float(number)
         if r >> 40 & 1 and op not in ("maximum", "minimum"):
@@ -135,10 +128,12 @@ class Operations(State):
         elif which == 4:
             ours, nodes = self.operands_for(r, count)
             at = r % (2 * count) - count
-            index, node = Value(at), Node(float(at), extra="index")
+            index, node = Value(at), Node(float(at))
             got, extra = mc.take(ours, index), None
+            want, rule, op = nodes[at].data, mirror.take_rule, "take"
             nodes = [node, *nodes]
-            want, rule, op = nodes[1:][at].data, mirror.take_rule, "take"
+            if r >> 40 & 1:
+                self.slots.append((index, node))
         else:
             ours, nodes = self.operands_for(r, count)
             extra = [NUMBERS[(r + k) % len(NUMBERS)] for k in range(count)]
@@ -193,7 +188,7 @@ class Operations(State):
 
     def copy(self, r):
         x, a = self.pick(r)
-        how = (copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v)))[r >> 16 & 1]
+        how = (copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v)))[(r >> 16) % 3]
         kept = [isinstance(v, (int, str)) for v in (a.attributes or {}).values()]
         if a.kind is not None or not all(kept) or (a.rule is not None):
             return

@@ -77,6 +77,7 @@ class State:
         self.slots = []  # pairs of a Value and its Node
         self.weakrefs = []
         self.generators = []
+        self.pending = 0  # callbacks that hold Values of their own
         self.weak_keys = weakref.WeakKeyDictionary()
         self.ours_alive, self.mirror_alive = set(), set()
         self.tokens = 0
