@@ -37,7 +37,7 @@ BASIC = {
     "recording": "callbacks, __del__ and rules that record",
     "raising": "callbacks, __del__ and rules that raise",
     "nested": "rules that run backward() of another graph",
-    "no_grad": "no_grad()",
+    "no_grad": "no_grad(): several at a time, ended in any order and by any thread",
     "threads": "other threads that record",
     "suspended": "threads that end inside no_grad()",
     "copies": "copies, pickles, detach()",
@@ -159,8 +159,7 @@ class Engine:
             sys.unraisablehook = hook
             _core.set_minimum(8192)
             mc.accumulate_grads(False)
-            if case.pause is not None:
-                case.pause.__exit__(None, None, None)
+            case.end_pauses()
         if case.is_rough:
             counts["cases with callbacks that record"] += 1
         counts["tokens"] += case.tokens

@@ -62,17 +62,25 @@ class Callbacks(State):
     # -- no_grad, threads --
 
     def no_grad(self, r):
-        if self.pause is None and r & 1:
-            self.pause = mc.no_grad()
-            self.pause.__enter__()
-        elif self.pause is not None:
-            pause, self.pause = self.pause, None
-            pause.__exit__(None, None, None)
+        if (r & 1 and not self.pauses) or (r & 7 == 7 and len(self.pauses) < 3):
+            pause = self.pauses[0] if self.pauses and r & 8 else mc.no_grad()
+            pause.__enter__()
+            self.pauses.append(pause)
+        elif self.pauses:
+            pause = self.pauses.pop((r >> 8) % len(self.pauses))
+            if r & 48 == 0 and "threads" in self.features:
+                self.in_thread(lambda: pause.__exit__(None, None, None))
+            else:
+                pause.__exit__(None, None, None)
+
+    def end_pauses(self):
+        while self.pauses:
+            self.pauses.pop().__exit__(None, None, None)
 
     def thread(self, r):
         """Records in another thread, where no_grad() of this one does not hold."""
         x, a = self.pick(r)
-        pause, self.pause = self.pause, None
+        pauses, self.pauses = self.pauses, []
         made = []
         self.in_thread(lambda: made.append((x * x).tanh()))
         square = Node(a.data * a.data, (a, a), mirror.mul_rule, "*")
@@ -80,7 +88,7 @@ class Callbacks(State):
             made.pop(),
             Node(math.tanh(square.data), (square,), mirror.UNARY_RULE["tanh"], "tanh"),
         )
-        self.pause = pause
+        self.pauses = pauses
 
     def in_thread(self, run):
         """Without callbacks meanwhile, of which it is open whether they record."""

@@ -172,9 +172,7 @@ class Checks(State):
 
     def finish(self):
         """Everything is dropped: nothing is left."""
-        if self.pause is not None:
-            self.pause.__exit__(None, None, None)
-            self.pause = None
+        self.end_pauses()
         self.compare_slots()
         self.actions = ["allocate", "compact"]
         self.slots.clear()

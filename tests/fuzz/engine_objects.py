@@ -85,7 +85,7 @@ class Objects(State):
         self.add(out, node)
 
     def late_rule(self, r):
-        if self.pause is not None:
+        if self.pauses:
             return
         x, a = self.pick(r)
         pairs = [pair for pair in self.slots if pair[1].serial < a.serial]

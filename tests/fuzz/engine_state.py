@@ -84,7 +84,7 @@ class State:
         self.failure = None
         self.acting = 0
         self.is_rough = False  # the order of recording is not known: sums may be rounded otherwise
-        self.pause = None
+        self.pauses = []  # what has been entered of no_grad(), one object perhaps twice
         self.accumulates = False
         self.nesting = {True: 0, False: 0}
         self.operations = 0
@@ -130,7 +130,7 @@ class State:
 
     def node(self, data, prev, rule, op, extra=None):
         """What a step records; under no_grad() a leaf."""
-        if self.pause is not None:
+        if self.pauses:
             return Node(data)
         return Node(data, prev, rule, op, extra)
 
