@@ -13,7 +13,7 @@ import random
 import sys
 
 import harness
-from programs_fits import Fits
+from programs_copies import Copies
 from programs_threads import Threads
 
 from micrograd_c import _core
@@ -47,6 +47,7 @@ FEATURES = {
     "garbage": "collections at any time, also while a function is recorded",
     "fits": "fit() against a loop",
     "callbacks": "fit() with a callback that calls functions and changes numbers",
+    "copies": "copies and pickles of functions and of optimisers that have trained, fits in parts",
     "misuse": "what has to raise TraceError",
     "comparisons": "== and != and truth values of inputs among the misuse",
 }
@@ -88,11 +89,14 @@ CALLS = {
     "fits_in_threads": (0.2, "threads"),
     "call_in_handler": (0.15, "signals"),
     "call_in_child": (0.1, "forks"),
+    "shallow_copy": (0.3, "copies"),
+    "deep_copy": (0.7, "copies"),
+    "fit_in_parts": (1.2, "copies"),
     "misuse": (1, "misuse"),
 }
 
 
-class Case(Fits, Threads):
+class Case(Copies, Threads):
     """Each call is a method of its name."""
 
 

@@ -111,12 +111,17 @@ class Fits(Calls):
                 raise Finding(f"an epoch of a shuffled fit meets samples {epoch}")
         return lambda k: epochs[k]
 
-    def loop(self, trained, rule_seed, samples, chosen):
-        """Losses and the parameters afterwards, by a loop in Python; None where it is refused."""
+    def loop(self, trained, rule_seed, samples, chosen, lrs=None):
+        """Losses and the parameters afterwards, by a loop in Python; None where it is refused.
+
+        lrs: the learning rate of each step, where it is not the rule's; None: the one before.
+        """
         rule = Rule(random.Random(rule_seed), len(trained))
         at = [k for p in trained for k, q in enumerate(self.parameters) if p is q]
         losses = []
-        for batch in chosen:
+        for step, batch in enumerate(chosen):
+            if lrs is not None and lrs[step] is not None:
+                rule.lr = lrs[step]
             result = self.eager_gradients([samples[k] for k in batch])
             if result is None:
                 return None

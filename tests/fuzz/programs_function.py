@@ -11,6 +11,7 @@ from micrograd_c import Value, _core, nn
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
 INNER = mc.compile(lambda a, b: (a * b).tanh() + a)
 NOISE = 1e-12
+OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep"}
 
 # Operands made fit for operations that refuse most numbers; the others take any.
 FIT = {
@@ -114,6 +115,10 @@ class Function:
         for other in self.pool[self.outer :][-4:-1]:
             total = total + other * 0.5
         return total
+
+    def __getstate__(self):
+        """For copies: without what a run has left."""
+        return {name: value for name, value in vars(self).items() if name not in OF_A_RUN}
 
     # -- what steps use --
 
@@ -341,6 +346,9 @@ class Scale:
 
     def __init__(self):
         self.compiled = {}
+
+    def __getstate__(self):
+        return {"data_of": self.data_of, "compiled": {}}
 
     def __call__(self, numbers):
         p = self.data_of
