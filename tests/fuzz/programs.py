@@ -141,6 +141,7 @@ class Programs:
                         print(f"  {name} {r}", flush=True)
                     getattr(case, name[5:])(r)
                     counts[name] += 1
+            case.finish()
             if verbose:
                 with contextlib.suppress(Exception):
                     print(case.compiled)

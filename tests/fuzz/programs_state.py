@@ -34,8 +34,7 @@ class State:
             self.fn, reduction=self.reduction, skip=self.skip, threads=self.threads
         )
         self.parameters = [*self.fn.parameters, self.fn.position]
-        # While others record, each eager run needs an instance of its own.
-        self.level_name = None
+        self.results = []  # the last ones, and what they were
 
     def arrays(self, chance, size=None):
         """(arguments, the numbers in them by sample)"""
@@ -157,7 +156,11 @@ class State:
                 call(*arguments)
             self.counts["refused"] += 1
             return
-        got = np.asarray(self.refusal(what, lambda: call(*arguments)))
+        result = self.refusal(what, lambda: call(*arguments))
+        if isinstance(result, np.ndarray) is not any(isinstance(a, np.ndarray) for a in arguments):
+            raise Finding(f"{what}: {type(result)} for {[type(a) for a in arguments]}")
+        got = np.asarray(result)
+        self.results = [*self.results[-9:], (result, got.copy())]
         n = self.fn.n_outputs
         shape = (len(samples),) if n < 0 else (len(samples), n)
         if got.shape != shape:
@@ -172,6 +175,12 @@ class State:
                     lambda k=k: self.eager_outputs([samples[k]])[0],
                 )
         self.counts["outputs"] += got.size
+
+    def finish(self):
+        """Results are their owner's: no later call has changed them."""
+        for result, numbers in self.results:
+            if np.asarray(result).tobytes() != numbers.tobytes():
+                raise Finding("a later call changed a result")
 
     def check_gradients(self, what, compiled, arguments, samples):
         if not samples:

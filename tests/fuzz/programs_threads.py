@@ -36,7 +36,7 @@ class Threads(State):
             if k == 0 and scale is not None:
                 scale([0.5, 1.5])  # what the others call while they record
             for _ in range(3):
-                results[k] = np.array(compiled[k](*rounds[k][0]))
+                results[k] = compiled[k](*rounds[k][0])
 
         self.in_threads(run, len(rounds))
         for (arguments, samples), result in zip(rounds, results, strict=True):
