@@ -2,6 +2,7 @@
 """Calls at the same time: in threads, in signal handlers, in child processes."""
 
 import copy
+import math
 import os
 import random
 import signal
@@ -71,7 +72,8 @@ class Threads(State):
             return
         chance = random.Random(r)
         arguments, samples = self.arrays(chance, 3)
-        if self.eager_gradients(samples) is None:
+        result = self.eager_gradients(samples)
+        if result is None or not all(map(math.isfinite, result[1])):
             return
         functions = [self.fn, copy.copy(self.fn)]
         compiled = [mc.compile(fn, threads=1) for fn in functions]
