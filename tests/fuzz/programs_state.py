@@ -242,8 +242,7 @@ class State:
         without passes and without choices, NaN has to be NaN.
         """
         fewer = [k for k in range(1, len(want)) if math.isnan(want[k]) and not math.isnan(got[k])]
-        choices = {"where", "take", "decided_where", "decided_take", "no_grad", "detach"}
-        chooses = any(name in choices for name, _ in self.fn.steps)
+        chooses = self.chooses()
         if fewer and not chooses and set(self.skip) != set(PASSES):
             plain = mc.compile(self.fn, reduction=self.reduction, skip=PASSES)
             self.check_gradients(f"{what} without passes", plain, arguments, samples)
@@ -251,6 +250,10 @@ class State:
             for k in fewer:
                 want[k] = got[k]
             self.counts["fewer NaN"] += 1
+
+    def chooses(self):
+        choices = {"where", "take", "decided_where", "decided_take", "no_grad", "detach"}
+        return any(name in choices for name, _ in self.fn.steps)
 
     def read_parameters(self, numbers):
         """Of which the function's value depends; what value_and_grad sets."""
