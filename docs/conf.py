@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The site: `python -m pip install ".[docs]" && python -m sphinx docs docs/_build/html`."""
+"""The site: `python -m pip install -e ".[docs]" && python -m sphinx docs docs/_build/html`."""
 
 import micrograd_c
 

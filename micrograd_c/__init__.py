@@ -14,7 +14,8 @@ except ModuleNotFoundError as error:
 
 from . import engine, losses, nn, optim
 from .compat import install, uninstall
-from .compiled import CompiledFunction, TraceError, compile  # noqa: F401
+from .compiled import CompiledFunction, TraceError
+from .compiled import compile as compile
 from .engine import (
     TapeStats,
     Value,
@@ -23,12 +24,12 @@ from .engine import (
     custom,
     dot,
     no_grad,
-    sum,  # noqa: F401
     take,
     tape_stats,
     topological_sort,
     where,
 )
+from .engine import sum as sum
 from .gradcheck import GradcheckError, gradcheck
 
 __version__ = "0.1.0"

@@ -5,6 +5,8 @@ import importlib.machinery
 import random
 import sys
 import types
+from collections.abc import Sequence
+from typing import Any
 
 from . import nn
 from .engine import Value, accumulate_grads
@@ -15,54 +17,56 @@ __all__ = ["install", "uninstall"]
 class Neuron(nn.Neuron):
     """ReLU, or linear with `nonlin=False`."""
 
-    def __init__(self, nin, nonlin=True):
+    def __init__(self, nin: int, nonlin: bool = True) -> None:
         super().__init__(nin, activation="relu" if nonlin else "linear")
 
     @property
-    def nonlin(self):
+    def nonlin(self) -> bool:
         return self.activation != "linear"
 
     @nonlin.setter
-    def nonlin(self, nonlin):
+    def nonlin(self, nonlin: bool) -> None:
         self.activation = "relu" if nonlin else "linear"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
 
 
 class Layer(nn.Layer):
     """`nout` neurons; what else is given goes to each of them."""
 
-    def __init__(self, nin, nout, **kwargs):
+    def __init__(self, nin: int, nout: int, **kwargs: bool) -> None:
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Layer of [{', '.join(map(str, self.neurons))}]"
 
 
 class MLP(nn.MLP):
     """ReLU layers, the last one linear."""
 
-    def __init__(self, nin, nouts):
+    def __init__(self, nin: int, nouts: Sequence[int]) -> None:
         sizes = [nin, *nouts]
         last = len(nouts) - 1
         self.layers = [Layer(sizes[i], sizes[i + 1], nonlin=i != last) for i in range(len(nouts))]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
 
 
-def _make_module(name, doc, is_package=False, **contents):
+def _make_module(
+    name: str, doc: str, is_package: bool = False, **contents: Any
+) -> types.ModuleType:
     module = types.ModuleType(name, doc)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=is_package)
     module.__package__ = name if is_package else name.rpartition(".")[0]
     if is_package:
-        module.__path__ = module.__spec__.submodule_search_locations
+        module.__path__ = module.__spec__.submodule_search_locations or []
     vars(module).update(contents)
     return module
 
 
-def _make_modules():
+def _make_modules() -> dict[str, types.ModuleType]:
     engine = _make_module("micrograd.engine", "micrograd.engine on micrograd_c.", Value=Value)
     # Star imports of micrograd.nn bring these two names along, and scripts count on it.
     layers = _make_module(
@@ -86,7 +90,7 @@ _replaced: dict[str, types.ModuleType] = {}  # what stood there before
 _accumulated = False  # the default of backward() before
 
 
-def install():
+def install() -> None:
     """Makes `import micrograd` in this process give this engine, until `uninstall()`.
 
     micrograd itself need not be installed, and may already have been imported. Its conventions
@@ -102,7 +106,7 @@ def install():
     accumulate_grads()
 
 
-def uninstall():
+def uninstall() -> None:
     """Undoes `install()`: the modules and the default of `backward` are what they were."""
     if not _modules:
         return

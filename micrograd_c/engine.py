@@ -5,6 +5,7 @@ What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
 from contextlib import ContextDecorator
+from typing import TYPE_CHECKING, Literal
 
 from ._core import (
     TapeStats,
@@ -15,12 +16,15 @@ from ._core import (
     dot,
     pause_recording,
     resume_recording,
-    sum,  # noqa: F401
     take,
     tape_stats,
     topological_sort,
     where,
 )
+from ._core import sum as sum
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "TapeStats",
@@ -43,10 +47,12 @@ class no_grad(ContextDecorator):
     A context manager, `with no_grad():`, and a decorator, `@no_grad()`.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
+        """Nothing is recorded in this thread from here on."""
         pause_recording()
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> Literal[False]:
+        """Recording is as before; exceptions pass through."""
         resume_recording()
         return False

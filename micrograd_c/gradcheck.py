@@ -2,15 +2,28 @@
 """Comparing derivatives by the engine with central differences."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from ._types import Operand
 from .engine import Value, no_grad
+
+__all__ = ["GradcheckError", "gradcheck"]
 
 
 class GradcheckError(RuntimeError):
     """A derivative by the engine and its central difference disagree."""
 
 
-def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+def gradcheck(
+    fn: Callable[..., Value],
+    inputs: Iterable[Operand],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Whether the engine's gradient of fn agrees with central differences.
 
     fn: takes as many Values as there are inputs, returns one Value.
@@ -41,14 +54,14 @@ def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=Tru
     return True
 
 
-def _evaluate(fn, points):
-    result = fn(*[x if isinstance(x, Value) else Value(x) for x in points])
+def _evaluate(fn: Callable[..., Value], points: Sequence[Operand]) -> Value:
+    result: Any = fn(*[x if isinstance(x, Value) else Value(x) for x in points])
     if not isinstance(result, Value):
         raise TypeError(f"gradcheck: expected fn to return a Value, got {type(result).__name__}")
     return result
 
 
-def _agree(analytical, numerical, atol, rtol):
+def _agree(analytical: float, numerical: float, atol: float, rtol: float) -> bool:
     if math.isnan(analytical) or math.isnan(numerical):
         return False
     return analytical == numerical or abs(analytical - numerical) <= atol + rtol * abs(numerical)

@@ -8,7 +8,10 @@ one sample, like everything there, and the batch is averaged by the compiled fun
 
 import functools
 import operator
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, SupportsIndex, TypeGuard
 
+from ._types import Operand, Operands
 from .engine import Value, dot, take
 from .engine import sum as sum_values
 
@@ -23,7 +26,7 @@ __all__ = [
 ]
 
 
-def mse_loss(predictions, targets):
+def mse_loss(predictions: Operand | Operands, targets: Operand | Operands) -> Value:
     """The mean of (prediction - target)**2.
 
     `predictions`, `targets`: Values or numbers, or two sequences of them of one length.
@@ -32,7 +35,7 @@ def mse_loss(predictions, targets):
     return mean_of_pairs("mse_loss", lambda p, t: (p - t) ** 2, predictions, targets)
 
 
-def l1_loss(predictions, targets):
+def l1_loss(predictions: Operand | Operands, targets: Operand | Operands) -> Value:
     """The mean of abs(prediction - target); its derivative is 0 where they meet, as in PyTorch.
 
     Arguments and errors as for `mse_loss`.
@@ -40,7 +43,7 @@ def l1_loss(predictions, targets):
     return mean_of_pairs("l1_loss", lambda p, t: abs(p - t), predictions, targets)
 
 
-def hinge_loss(scores, labels):
+def hinge_loss(scores: Operand | Operands, labels: Operand | Operands) -> Value:
     """The mean of max(0, 1 - label * score), for labels of -1 and 1 (Cortes and Vapnik, 1995).
 
     Arguments and errors as for `mse_loss`.
@@ -48,7 +51,9 @@ def hinge_loss(scores, labels):
     return mean_of_pairs("hinge_loss", lambda s, y: (1 - y * s).relu(), scores, labels)
 
 
-def binary_cross_entropy_with_logits(logits, targets):
+def binary_cross_entropy_with_logits(
+    logits: Operand | Operands, targets: Operand | Operands
+) -> Value:
     """The mean of -t log s(z) - (1 - t) log(1 - s(z)), s the sigmoid, for targets t from 0 to 1.
 
     Computed as softplus(z) - t z, which is the same and overflows for no z. Arguments and errors
@@ -59,7 +64,7 @@ def binary_cross_entropy_with_logits(logits, targets):
     )
 
 
-def softmax(logits):
+def softmax(logits: Operands) -> list[Value]:
     """exp(z_k) / sum of exp(z_i), as a list of Values: positive, and 1 in sum.
 
     `logits`: a sequence of Values or numbers; ValueError if there are none.
@@ -69,7 +74,7 @@ def softmax(logits):
     return [power / total for power in powers]
 
 
-def log_softmax(logits):
+def log_softmax(logits: Operands) -> list[Value]:
     """The logarithms of `softmax(logits)`, as a list of Values, also where that would round to 0.
 
     `logits`: a sequence of Values or numbers; ValueError if there are none.
@@ -79,7 +84,7 @@ def log_softmax(logits):
     return [z - total for z in zs]
 
 
-def cross_entropy(logits, target):
+def cross_entropy(logits: Operands, target: SupportsIndex | Value | Operands) -> Value:
     """-log softmax(logits)[target], or, for probabilities, -sum of p_k log softmax(logits)_k.
 
     `logits`: a sequence of Values or numbers, one a class. `target`: the class's index, in a
@@ -93,14 +98,15 @@ def cross_entropy(logits, target):
         expect_length("cross_entropy", "probabilities", len(zs), len(probabilities))
         total = log_of_sum_of_exps(zs)
         return -dot(probabilities, [z - total for z in zs])
-    if not isinstance(target, Value) and not 0 <= class_index(target) < len(zs):
+    index = target if isinstance(target, Value) else class_index(target)
+    if not isinstance(index, Value) and not 0 <= index < len(zs):
         raise IndexError(
             f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
         )
-    return log_of_sum_of_exps(zs) - take(zs, target)
+    return log_of_sum_of_exps(zs) - take(zs, index)
 
 
-def class_index(target):
+def class_index(target: Any) -> int:
     try:
         return operator.index(target)
     except TypeError:
@@ -110,7 +116,7 @@ def class_index(target):
         ) from None
 
 
-def shifted(name, logits):
+def shifted(name: str, logits: Any) -> list[Value]:
     """The logits less the largest, which changes no probability and keeps exp from overflowing.
 
     The largest is a node, not a number, so that a compiled function finds it anew for each sample;
@@ -125,11 +131,13 @@ def shifted(name, logits):
     return [z - largest for z in logits]
 
 
-def log_of_sum_of_exps(zs):
+def log_of_sum_of_exps(zs: Iterable[Value]) -> Value:
     return sum_values([z.exp() for z in zs]).log()
 
 
-def mean_of_pairs(name, loss, predictions, targets):
+def mean_of_pairs(
+    name: str, loss: Callable[[Value, Any], Value], predictions: Any, targets: Any
+) -> Value:
     """The loss of a pair, or the mean over two sequences."""
     if is_sequence(predictions) != is_sequence(targets):
         kinds = type(predictions).__name__, type(targets).__name__
@@ -149,26 +157,26 @@ def mean_of_pairs(name, loss, predictions, targets):
     return sum_values(losses) / len(losses)
 
 
-def is_sequence(what):
+def is_sequence(what: Any) -> TypeGuard[Collection[Any]]:
     """Whether it is iterated over; a Value and NumPy's 0-d arrays are numbers."""
     return hasattr(what, "__iter__") and not isinstance(what, Value | str) and bool(shape_of(what))
 
 
-def shape_of(what):
+def shape_of(what: Any) -> Any:
     return getattr(what, "shape", True)
 
 
-def as_operand(name, number):
+def as_operand(name: str, number: Any) -> Any:
     """The number, or TypeError: a batch, say, where one sample is expected."""
     if isinstance(number, str) or is_sequence(number):
         raise TypeError(f"{name}: expected numbers of one sample, got {type(number).__name__}")
     return number
 
 
-def as_value(name, number):
+def as_value(name: str, number: Any) -> Value:
     return number if isinstance(number, Value) else Value(as_operand(name, number))
 
 
-def expect_length(name, what, expected, got):
+def expect_length(name: str, what: str, expected: int, got: int) -> None:
     if expected != got:
         raise ValueError(f"{name}: expected {expected} {what}, got {got}")

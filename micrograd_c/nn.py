@@ -2,35 +2,40 @@
 """Neuron, Layer and MLP, as in the lesson, with a layer's neurons recorded in one call."""
 
 import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ._core import activations, layer, parameters_of
+from ._types import Number, Operands, Outputs
 from .engine import Value, dot
+
+__all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 
 class Module:
     """What has parameters: every Value, Module, or container of them among its attributes."""
 
-    def named_parameters(self):
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order.
 
         A parameter that stands in several places comes once.
         """
         yield from _named(self, "", set())
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         """The Values that training changes, as a list."""
         return [parameter for _, parameter in self.named_parameters()]
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Sets the grad of every parameter to 0."""
         for parameter in self.parameters():
             parameter.grad = 0.0
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, float]:
         """The parameters' data by name."""
         return {name: parameter.data for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Number]) -> None:
         """Sets the parameters' data. KeyError, and no change, if a name is missing or unknown."""
         parameters = dict(self.named_parameters())
         missing, unknown = parameters.keys() - state.keys(), state.keys() - parameters.keys()
@@ -41,7 +46,7 @@ class Module:
             parameter.data = checked[name]
 
 
-def _named(part, name, seen):
+def _named(part: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Value]]:
     """The parameters in a part of a module; seen: ids, since modules may refer to each other."""
     if isinstance(part, Value):
         if id(part) not in seen:
@@ -50,7 +55,10 @@ def _named(part, name, seen):
         return
     if isinstance(part, Module):
         slots = [name for cls in type(part).__mro__ for name in vars(cls).get("__slots__", ())]
-        items = [(name, getattr(part, name)) for name in slots] + list(vars(part).items())
+        items: Iterable[tuple[Any, Any]] = [
+            *((name, getattr(part, name)) for name in slots),
+            *vars(part).items(),
+        ]
     elif isinstance(part, dict):
         items = part.items()
     elif isinstance(part, list | tuple):
@@ -72,7 +80,11 @@ class Neuron(Module):
     # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth.
     __slots__ = ("w", "b", "activation")  # noqa: RUF023 (the order of parameters)
 
-    def __init__(self, n_in, activation="tanh"):
+    w: list[Value]
+    b: Value
+    activation: str
+
+    def __init__(self, n_in: int, activation: str = "tanh") -> None:
         if activation not in activations:
             raise ValueError(
                 f"Neuron: expected an activation among {', '.join(activations)}; got {activation!r}"
@@ -81,17 +93,17 @@ class Neuron(Module):
         self.w = [Value(random.uniform(-1, 1)) for _ in range(n_in)]
         self.b = Value(0.0)
 
-    def __call__(self, x):
-        """The output for x, a sequence of n_in Values or numbers."""
+    def __call__(self, x: Operands) -> Value:
+        """The output for x, a sequence of n_in Values or numbers; ValueError for another length."""
         if len(x) != len(self.w):
             raise ValueError(f"Neuron: expected an input of length {len(self.w)}, got {len(x)}")
         act = dot(self.w, x, self.b)
         return act if self.activation == "linear" else getattr(act, self.activation)()
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         return [*self.w, self.b]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Neuron({len(self.w)}, {self.activation!r})"
 
 
@@ -103,17 +115,19 @@ _neuron_parameters = Neuron.parameters
 class Layer(Module):
     """n_out neurons that see the same n_in inputs."""
 
-    def __init__(self, n_in, n_out, activation="tanh"):
+    neurons: list[Neuron]
+
+    def __init__(self, n_in: int, n_out: int, activation: str = "tanh") -> None:
         self.neurons = [Neuron(n_in, activation) for _ in range(n_out)]
 
-    def __call__(self, x):
+    def __call__(self, x: Operands) -> Outputs:
         """The neurons' outputs, as a list; of a single neuron, its output."""
         return layer(self.neurons, x, _call_neuron)
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         return parameters_of(self.neurons, _neuron_parameters)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Layer({self.neurons})"
 
 
@@ -123,7 +137,15 @@ class MLP(Module):
     output_activation: of the last layer; None: the same as activation.
     """
 
-    def __init__(self, n_in, layer_sizes, activation="tanh", output_activation=None):
+    layers: list[Layer]
+
+    def __init__(
+        self,
+        n_in: int,
+        layer_sizes: Sequence[int],
+        activation: str = "tanh",
+        output_activation: str | None = None,
+    ) -> None:
         n_ins = [n_in, *layer_sizes][:-1]
         activations = [activation] * len(layer_sizes)
         if activations and output_activation is not None:
@@ -131,17 +153,18 @@ class MLP(Module):
         shapes = zip(n_ins, layer_sizes, activations, strict=True)
         self.layers = [Layer(*shape) for shape in shapes]
 
-    def __call__(self, x):
+    def __call__(self, x: Operands) -> Outputs:
         """The last layer's outputs, or its output if it has one neuron."""
+        outputs: Any = x
         for layer_ in self.layers:
-            x = layer_(x)
-        return x
+            outputs = layer_(outputs)
+        return outputs
 
-    def parameters(self):
-        parameters = []
+    def parameters(self) -> list[Value]:
+        parameters: list[Value] = []
         for layer_ in self.layers:
             parameters += layer_.parameters()
         return parameters
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MLP({self.layers})"

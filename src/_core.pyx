@@ -39,6 +39,7 @@ import gc
 import numbers
 import operator
 import os
+import re
 import sys
 import threading
 
@@ -49,6 +50,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *object)
     void PyObject_ClearWeakRefs(PyObject *object)
     void Py_SET_REFCNT(PyObject *object, Py_ssize_t count)
+    Py_ssize_t Py_REFCNT(PyObject *object) noexcept
     bint PyObject_GC_IsTracked(PyObject *object)
     bint PyObject_IS_GC(PyObject *object)
     PyObject *PyObject_GenericGetAttr(PyObject *object, PyObject *name) noexcept
@@ -120,7 +122,14 @@ cdef extern from *:
 cdef extern from "methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
     RecordUnary record_unary_method
-    void *unary_methods
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        const char *ml_doc
+    ctypedef struct Cells:
+        const char *value
+        const char *gain
+    PyMethodDef unary_methods[]
+    const Cells unary_cells[]
 
 # -- state ------------------------------------------------------------------------------------------
 
@@ -129,8 +138,7 @@ tape_init(&tape)
 
 cdef enum:              # Anchor.flags
     ANNEXED = 1         # the node has an annex
-    HEAVY = 2           # nodes recorded on this one hold a reference to its handle
-    BORN_HEAVY = 4      # and all of them do: when the handle dies, nothing needs the node
+    HEAVY = 2           # it is LATE or SETTLED: what is recorded on it refers to its handle
 
 cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them owned
     Annex base
@@ -139,7 +147,6 @@ cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them
     PyObject *op            # str, where the operation's own symbol will not do
     PyObject *rule          # the chain rule written in Python
     PyObject *operands      # tuple of handles
-    bint heavy
 
 cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of this file
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
@@ -246,6 +253,7 @@ cdef class Handle:
         make_heavy(self)
 
     def _apply_rule(self):
+        """The engine's own chain rule for this node: adds to its operands' grads."""
         tape_apply_rule(&tape, self.anchor.index)
 
     @property
@@ -257,15 +265,19 @@ cdef class Handle:
     # -- operators --
 
     def __add__(left, right):
+        """__add__($self, value, /)\n--\n\nReturn self+value, a new node."""
         return record_binary(OP_add, left, right)
 
     def __sub__(left, right):
+        """__sub__($self, value, /)\n--\n\nReturn self-value, a new node."""
         return record_binary(OP_sub, left, right)
 
     def __mul__(left, right):
+        """__mul__($self, value, /)\n--\n\nReturn self*value, a new node."""
         return record_binary(OP_mul, left, right)
 
     def __truediv__(left, right):
+        """__truediv__($self, value, /)\n--\n\nReturn self/value, a new node."""
         return record_binary(OP_truediv, left, right)
 
     def __pow__(left, right, modulo):
@@ -303,15 +315,24 @@ cdef class Handle:
     # -- operations with an argument --
 
     def leaky_relu(self, slope=0.01):
-        """x where x > 0, else slope * x."""
+        """x where x > 0, else slope * x, where x is this value; a new node.
+
+        Derivative: 1 where x > 0, else slope. slope: a number.
+        """
         return record_scaled(OP_leaky_relu, self, real(slope, 'leaky_relu'), False)
 
     def maximum(self, other):
-        """The larger of this and other; NaN if either is."""
+        """The larger of this and other, a Value or a number; NaN if either is. A new node.
+
+        Derivative: 1 by the larger, 0 by the other; where they are equal, half by each.
+        """
         return record_binary(OP_maximum, self, expect_operand(other, 'maximum'))
 
     def minimum(self, other):
-        """The smaller of this and other; NaN if either is."""
+        """The smaller of this and other, a Value or a number; NaN if either is. A new node.
+
+        Derivative: 1 by the smaller, 0 by the other; where they are equal, half by each.
+        """
         return record_binary(OP_minimum, self, expect_operand(other, 'minimum'))
 
     # -- the graph --
@@ -333,13 +354,13 @@ cdef class Handle:
             reraise()
 
     def detach(self):
-        """A new leaf with the same data."""
+        """A new leaf with the same data: no gradient passes through it."""
         if is_recording:
             check_leaf(self, 'detach()')
         return new_leaf(tape.value[self.anchor.index])
 
     def item(self):
-        """The data, as PyTorch calls it."""
+        """The data, a float; PyTorch's name for it."""
         if is_recording:
             check_read(self, '.item()')
         return tape.value[self.anchor.index]
@@ -352,9 +373,11 @@ cdef class Handle:
         return f'Value(data={self.data}, grad={self.grad})'
 
     def __format__(self, specification):
+        """The data in the format of a float: f'{v:.4f}'."""
         return format(self.data, specification) if specification else str(self)
 
     def __reduce_ex__(self, protocol):
+        """For copy and pickle: a leaf's data, grad, label and attributes. TypeError for other nodes."""
         if tape.op[self.anchor.index] != OP_leaf:
             raise TypeError(f'cannot copy or pickle a node that {self._op!r} recorded, only a leaf; '
                             f'detach() makes one')
@@ -369,6 +392,7 @@ cdef class Handle:
         return copyreg.__newobj__, (type(self),), (self.data, self.grad, self.label, attributes)
 
     def __setstate__(self, state):
+        """For copy and pickle: what __reduce_ex__ gave."""
         self.data, self.grad, label, attributes = state
         if label != '':
             self.label = label
@@ -379,6 +403,7 @@ cdef class Handle:
 include "numbers.pxi"
 include "handles.pxi"
 include "record.pxi"
+include "help.pxi"
 include "value.pxi"
 include "functions.pxi"
 include "recording.pxi"
@@ -413,9 +438,10 @@ def topological_sort(root):
 
 cdef int run_rule(uint32_t i) except -1:
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[i])
-    if annex != NULL and annex.rule != NULL:
-        rule = <object>annex.rule
-        rule()
+    if annex == NULL or annex.rule == NULL:     # the collector took it for garbage, and it is not
+        raise SystemError('backward: the chain rule of a node is gone')
+    rule = <object>annex.rule
+    rule()
     return 0
 
 def accumulate_grads(on=True):
@@ -485,7 +511,7 @@ def set_minimum(nodes):
 
 def around_collection(phase, info):
     if phase == 'start':
-        settle_late()
+        settle()
     elif info['generation'] == 2:
         compact()
 

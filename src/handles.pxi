@@ -1,5 +1,32 @@
 # SPDX-License-Identifier: MIT
 # Handles and annexes: who keeps a node, and what a node keeps.
+#
+# Whether a node is needed is a question for two memories. The tape knows which nodes have which as
+# operands, but no Python objects; Python's collector knows who refers to which object, but not the tape.
+# Most nodes are numbers, and the tape's answer is the whole one. Some have Python objects in their annex
+# that may lead back to a Value: a chain rule written in Python, a list as an attribute. For these the
+# answer of one memory depends on the other's, and five rules keep the two in step.
+#
+# 1. A node lives while a handle has it or a living node has it as operand. An annex lives as long as
+#    its node, whether there is a handle or not; a handle is only the window to it.
+# 2. A node whose annex may lead back to a Value is heavy: LATE or SETTLED. What is recorded on a heavy
+#    node is SETTLED itself, and its annex refers to the handles of its operands. make_heavy and
+#    annex_for_heavy are the only places where a node becomes heavy, beside settle.
+# 3. SETTLED: every living node that has this one as operand refers to its handle. So when that handle
+#    dies, no node needs this one: the annex is let go at once. It holds for a node that nothing has
+#    been recorded on, and stays true by rule 2.
+# 4. LATE: it became heavy after something may have been recorded on it, so rule 3 does not hold yet.
+#    What a LATE node holds is not shown to the collector, which therefore takes it for needed, and the
+#    collector may not clear it: what is not settled may live too long, but never dies too early. settle
+#    makes all LATE nodes, and all that was recorded on them, SETTLED; it runs before every collection
+#    and changes nothing but memory. It is two steps: first everything gets what rule 3 demands, which
+#    can fail; only then are they called SETTLED.
+# 5. A handle that is being destroyed is no handle: it has lost its node before the first line of
+#    Python code can run (leave), or its reference count of 0 tells (handle_at), and then the node gets
+#    a new one.
+#
+# From 2, 3 and 4: whatever is reachable from a living Value, through objects or through the tape, the
+# collector finds reachable or is not shown at all; and what is not reachable it can see, once settled.
 
 # -- handles --------------------------------------------------------------------------------------
 
@@ -84,25 +111,34 @@ cdef void value_dealloc(PyObject *self) noexcept:
         if tape.orphans != NULL:
             release_orphans()
 
+cdef void leave(Anchor *anchor) noexcept:
+    """Ends the bond between a handle and its node. Runs no Python code."""
+    cdef uint32_t i = anchor.index
+    cdef Annex *annex
+    if i == NO_NODE:
+        return
+    if anchor.flags & ANNEXED:
+        annex = owner_annex(tape.owner[i])
+        annex.anchor = NULL
+        if annex.weight == SETTLED:
+            tape.owner[i] = 0
+            annex.next = tape.orphans
+            tape.orphans = annex
+    else:
+        tape.owner[i] = 0
+    anchor.index = NO_NODE
+    anchor.flags = 0
+
 cdef void dealloc_slowly(PyObject *self) noexcept:
     global made_handles, most_handles
     cdef PyTypeObject *type = TYPE_OF(self)
-    cdef Anchor *anchor = anchor_of(self)
-    cdef Annex *annex
+    cdef bint is_top = anchor_of(self).index + 1 == tape.size
     PyObject_GC_UnTrack(self)
-    if (<HandleObject *>self).weakrefs != NULL:
-        PyObject_ClearWeakRefs(self)
-    if anchor.flags & ANNEXED:
-        annex = owner_annex(tape.owner[anchor.index])
-        annex.anchor = NULL
-        if anchor.flags & BORN_HEAVY:
-            tape.owner[anchor.index] = 0
-            annex.next = tape.orphans
-            tape.orphans = annex
-    elif type == ValueType:     # of a subclass: one that was never placed on the tape
-        tape.owner[anchor.index] = 0
-    if anchor.index + 1 == tape.size:
+    leave(anchor_of(self))
+    if is_top:
         tape_pop(&tape)
+    if (<HandleObject *>self).weakrefs != NULL:
+        PyObject_ClearWeakRefs(self)    # may call anything
     PyObject_GC_Del(self)
     Py_DECREF(<object>type)
     if type == ValueType:
@@ -160,27 +196,32 @@ cdef object new_leaf(double value):
     cdef PyObject *handle = prepare(1, 0)
     return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
 
+cdef inline PyObject *handle_at(uint32_t i) noexcept:
+    """The handle of node i, or NULL."""
+    cdef Anchor *anchor = owner_anchor(tape.owner[i])
+    return NULL if anchor == NULL or Py_REFCNT(HANDLE_OF(anchor)) == 0 else HANDLE_OF(anchor)
+
 cdef object value_at(uint32_t i):
     """The Value of node i: the one there is, or a new one. Only while the tape is busy."""
-    cdef Anchor *anchor = owner_anchor(tape.owner[i])
-    if anchor != NULL:
-        return <object>HANDLE_OF(anchor)
+    cdef PyObject *found = handle_at(i)
+    if found != NULL:
+        return <object>found
     cdef PyObject *handle = make_handle()
     if handle == NULL:
         reraise()
-    anchor = owner_anchor(tape.owner[i])
-    if anchor != NULL:      # the collector ran code that has asked for it, too
+    found = handle_at(i)
+    if found != NULL:       # the collector ran code that has asked for it, too
         discard(handle)
-        return <object>HANDLE_OF(anchor)
+        return <object>found
+    cdef Anchor *dying = owner_anchor(tape.owner[i])
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[i])
+    if dying != NULL:       # an instance of a subclass whose attributes are being let go
+        dying.index = NO_NODE
+        dying.flags = 0
     if annex == NULL:
         return attach(handle, i)
     anchor_of(handle).index = i
-    annex.base.anchor = anchor_of(handle)
-    anchor_of(handle).flags = ANNEXED
-    if annex.heavy:
-        anchor_of(handle).flags |= HEAVY
-        PyObject_GC_Track(handle)
+    attach_annex(handle, annex)
     return steal(handle)
 
 cdef list operand_values(uint32_t i):
@@ -209,7 +250,15 @@ cdef PyAnnex *make_annex() except NULL:
 cdef void attach_annex(PyObject *handle, PyAnnex *annex) noexcept:
     annex.base.anchor = anchor_of(handle)
     tape.owner[anchor_of(handle).index] = <Owner>annex | 1
-    anchor_of(handle).flags |= ANNEXED
+    show_weight(handle, annex)
+
+cdef void show_weight(PyObject *handle, PyAnnex *annex) noexcept:
+    """What the annex says, where recording and the collector look."""
+    anchor_of(handle).flags = ANNEXED
+    if annex.base.weight != LIGHT:
+        anchor_of(handle).flags |= HEAVY
+        if not PyObject_GC_IsTracked(handle):
+            PyObject_GC_Track(handle)
 
 cdef PyAnnex *need_annex(Handle self) except NULL:
     cdef PyAnnex *annex = annex_of(self)
@@ -228,57 +277,63 @@ cdef void make_heavy(Handle self) noexcept:
     """From now on, what is recorded on this node holds a reference to its handle."""
     global any_late
     cdef PyAnnex *annex = annex_of(self)
-    if not annex.heavy:
-        annex.heavy = True
-        self.anchor.flags |= HEAVY
+    if annex.base.weight == LIGHT:
         if self.anchor.index + 1 == tape.size:      # nothing has been recorded on it
-            self.anchor.flags |= BORN_HEAVY
+            annex.base.weight = SETTLED
         else:
-            annex.base.late = any_late = True
-    if not PyObject_GC_IsTracked(<PyObject *>self):
-        PyObject_GC_Track(<PyObject *>self)
+            annex.base.weight = LATE
+            any_late = True
+        show_weight(<PyObject *>self, annex)
 
 cdef bint any_late = False
 
-cdef int settle_late() except -1:
-    """Makes heavy what was recorded on nodes before they became heavy.
-
-    Else the collector would not see that such a node is still needed, and would clear it; nor that a
-    node which nobody but the tape refers to is part of a cycle, and would keep it. So this happens
-    before every collection for which there is something to do.
-    """
+cdef int settle() except -1:
+    """Makes SETTLED what is LATE and all that was recorded on it: rule 4 of the page above."""
     global any_late
-    cdef uint32_t i
+    cdef uint32_t *nodes
+    cdef uint32_t count, k
     cdef list handles = []      # keeps each alive until the nodes above refer to it
+    cdef set late
     cdef PyAnnex *annex
     if not any_late:
         return 0
     tape_compact(&tape, 1)
+    if tape_list_late(&tape, &nodes, &count):
+        raise MemoryError
     tape.busy += 1
-    tape_mark_late(&tape)
     try:
-        for i in range(tape.size):
-            if bit_is_set(tape.reached[0], i):
-                handle = value_at(i)
-                handles.append(handle)
-                annex = need_annex(handle)
-                if annex.operands == NULL:
-                    replace(&annex.operands, tuple(late_operands(i)))
-                annex.heavy = True
-                annex.base.late = False
-                anchor_of(<PyObject *>handle).flags |= HEAVY | BORN_HEAVY
-                if not PyObject_GC_IsTracked(<PyObject *>handle):
-                    PyObject_GC_Track(<PyObject *>handle)
+        for k in range(count):
+            handles.append(value_at(nodes[k]))
+        late = set([id(handle) for handle in handles])
+        for k in range(count):
+            hold_operands(need_annex(handles[k]), nodes[k], late)
+        for k in range(count):      # from here on nothing can fail
+            annex = <PyAnnex *>owner_annex(tape.owner[nodes[k]])
+            annex.base.weight = SETTLED
+            show_weight(<PyObject *>PyList_GET_ITEM(handles, k), annex)
         any_late = False
     finally:
-        tape_unmark(&tape)
         tape.busy -= 1
+        free(nodes)
     return 0
 
-cdef list late_operands(uint32_t i):
+cdef int hold_operands(PyAnnex *annex, uint32_t i, set late) except -1:
+    """Makes the annex of node i refer to the handles of its operands that are heavy or, being of those
+    in `late`, will be."""
     cdef uint32_t k, count
     cdef const uint32_t *operands = tape_operands(&tape, i, &count)
-    return [value_at(operands[k]) for k in range(count) if bit_is_set(tape.reached[0], operands[k])]
+    cdef list held = [] if annex.operands == NULL else list(<tuple>annex.operands)
+    cdef set known = set([id(handle) for handle in held])
+    cdef PyObject *operand
+    for k in range(count):
+        operand = handle_at(operands[k])
+        if operand == NULL or id(<object>operand) in known:
+            continue
+        if anchor_of(operand).flags & HEAVY or id(<object>operand) in late:
+            known.add(id(<object>operand))
+            held.append(<object>operand)
+    replace(&annex.operands, tuple(held))
+    return 0
 
 cdef bint may_form_cycle(object value):
     if isinstance(value, tuple):

@@ -20,7 +20,7 @@ cdef PyAnnex *annex_for_heavy(list operands) except? NULL:
             handles = tuple([operand for operand in operands if is_handle(operand)])
             annex = make_annex()
             replace(&annex.operands, handles)
-            annex.heavy = True
+            annex.base.weight = SETTLED
             return annex
     return NULL
 
@@ -29,8 +29,6 @@ cdef object attach_heavy(PyObject *handle, uint32_t i, PyAnnex *annex):
     value = attach(handle, i)
     if annex != NULL:
         attach_annex(handle, annex)
-        anchor_of(handle).flags |= HEAVY | BORN_HEAVY
-        PyObject_GC_Track(handle)
     return value
 
 cdef inline object record_binary(int op, object left, object right):

@@ -102,7 +102,10 @@ int tape_make_room(Tape *tape, uint32_t nodes, uint32_t args) {
                 if (tape->patience < MOST_PATIENCE) tape->patience = tape->patience * 2 + 1;
             }
         }
-        if (needed > tape->collect_at) tape->collect_at = (uint32_t)(needed + (needed >> 3));
+        if (needed > tape->collect_at) {
+            uint64_t later = needed + (needed >> 3);
+            tape->collect_at = later < MOST_NODES ? (uint32_t)later : MOST_NODES;
+        }
         set_limit(tape);
     }
     return tape->args_capacity - tape->args_size < args ? grow_args(tape, args) : 0;
@@ -211,25 +214,45 @@ static uint32_t mark(Tape *tape) {
     return total;
 }
 
-void tape_unmark(Tape *tape) {
+static void unmark(Tape *tape) {
     if (tape->size) memset(tape->reached[0], 0, WORDS_FOR(tape->size) * 8);
 }
 
-void tape_mark_late(Tape *tape) {
+int tape_is_operand(const Tape *tape, uint32_t i) {
+    for (uint32_t j = i + 1; j < tape->size; j++) {
+        uint32_t count;
+        const uint32_t *refs = references(tape, j, &count);
+        for (uint32_t k = 0; k < count; k++)
+            if (refs[k] == i) return 1;
+    }
+    return 0;
+}
+
+int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count) {
     uint64_t *late = tape->reached[0];
+    uint32_t total = 0;
     for (uint32_t i = 0; i < tape->size; i++) {
         const Annex *annex = owner_annex(tape->owner[i]);
-        uint32_t count;
-        const uint32_t *refs = references(tape, i, &count);
-        int found = annex && annex->late;
-        for (uint32_t k = 0; k < count && !found; k++) found = bit_is_set(late, refs[k]);
-        if (found) late[WORD_OF(i)] |= BIT_OF(i);
+        uint32_t n_refs;
+        const uint32_t *refs = references(tape, i, &n_refs);
+        int found = annex && annex->weight == LATE;
+        for (uint32_t k = 0; k < n_refs && !found; k++) found = bit_is_set(late, refs[k]);
+        if (!found) continue;
+        late[WORD_OF(i)] |= BIT_OF(i);
+        total++;
     }
+    uint32_t *out = malloc((total + 1) * sizeof *out);
+    *count = 0;
+    for (uint32_t i = 0; out && i < tape->size; i++)
+        if (bit_is_set(late, i)) out[(*count)++] = i;
+    unmark(tape);
+    *list = out;
+    return out ? 0 : -1;
 }
 
 uint32_t tape_count_living(Tape *tape) {
     uint32_t total = tape->size ? mark(tape) : 0;
-    tape_unmark(tape);
+    unmark(tape);
     return total;
 }
 
@@ -295,7 +318,7 @@ static void slide(Tape *tape) {
             tape->swept[WORD_OF(i)] &= ~BIT_OF(i);
         }
     }
-    tape_unmark(tape);
+    unmark(tape);
     tape->size = k;
     tape->compactions++;
 }
@@ -308,7 +331,7 @@ void tape_compact(Tape *tape, int thorough) {
         reset_collection(tape);
     } else {
         /* Mostly alive: moving it would be wasted work. Growing by half pays for this look. */
-        tape_unmark(tape);
+        unmark(tape);
         reset_collection(tape);
         if (tape->collect_at - size < size / 2)
             tape->collect_at = size < MOST_NODES - size / 2 ? size + size / 2 : MOST_NODES;

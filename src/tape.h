@@ -23,17 +23,26 @@
 #include "bits.h"
 #include "ops.h"
 
+#define NO_NODE UINT32_MAX /* in an anchor: the node is another's now */
+
 /* Where somebody keeps the index of a node that they hold on to. */
 typedef struct {
     uint32_t index; /* re-pointed when the node moves */
     uint32_t flags; /* the holder's own */
 } Anchor;
 
+/* What the nodes above a node hold of it, for the holder to say; see handles.pxi. */
+typedef enum {
+    LIGHT,  /* its index, on the tape                                        */
+    LATE,   /* those recorded first its index, those recorded later its anchor, too */
+    SETTLED /* all of them its anchor: a node without an anchor is not needed */
+} Weight;
+
 /* What a node has besides its numbers, kept as long as the node lives, anchored or not. */
 typedef struct Annex {
     Anchor *anchor;     /* NULL while only the graph refers to the node */
     struct Annex *next; /* in Tape.orphans */
-    int late;           /* nodes were recorded on this one before it had what its holder keeps here */
+    Weight weight;
 } Annex;
 
 /* An Anchor *, or an Annex * with the lowest bit set, or 0: only the graph refers to the node. */
@@ -157,12 +166,14 @@ const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count);
  * The caller frees *order. */
 int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count);
 
+/* Whether a node on the tape, garbage or not, has node i as operand. */
+int tape_is_operand(const Tape *tape, uint32_t i);
+
 uint32_t tape_count_living(Tape *tape);
 
-/* Marks the late nodes and all that was recorded on them, directly or not, in reached[0], which is to
- * be emptied with tape_unmark before anything else happens to the tape. */
-void tape_mark_late(Tape *tape);
-void tape_unmark(Tape *tape);
+/* The LATE nodes and all that was recorded on them, directly or not, lowest first; the caller frees
+ * *list. -1: out of memory. */
+int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count);
 size_t tape_bytes(const Tape *tape);
 
 #endif

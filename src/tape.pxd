@@ -22,13 +22,16 @@ cdef extern from "ops.h" nogil:
     Verdict op_verdict(int op, double x, double y, double z)
 
 cdef extern from "tape.h" nogil:
+    const uint32_t NO_NODE
     ctypedef struct Anchor:
         uint32_t index
         uint32_t flags
+    ctypedef enum Weight:
+        LIGHT, LATE, SETTLED
     ctypedef struct Annex:
         Anchor *anchor
         Annex *next
-        int late
+        Weight weight
     ctypedef uintptr_t Owner
     ctypedef struct Operands:
         uint32_t a, b
@@ -39,7 +42,6 @@ cdef extern from "tape.h" nogil:
         Operands *operands
         uint8_t *op
         Owner *owner
-        const uint64_t **reached
         uint32_t *args
         uint32_t size, limit, capacity, args_size
         Annex *orphans
@@ -62,13 +64,10 @@ cdef extern from "tape.h" nogil:
     void tape_trim(Tape *tape, int forced)
     const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count)
     int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count)
+    int tape_is_operand(const Tape *tape, uint32_t i)
     uint32_t tape_count_living(Tape *tape)
-    void tape_mark_late(Tape *tape)
-    void tape_unmark(Tape *tape)
+    int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count)
     size_t tape_bytes(const Tape *tape)
-
-cdef extern from "bits.h" nogil:
-    bint bit_is_set(const uint64_t *set, uint32_t i)
 
 cdef extern from "tape.h":
     ctypedef int (*ClosureRule)(uint32_t i) except -1

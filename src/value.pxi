@@ -13,6 +13,10 @@ cdef int initialise(Handle self, data, children, op, label) except -1:
             raise TypeError(f'Value: expected Values as _children, got {kind(child)}')
         if child is self:
             raise ValueError('Value: a node cannot be its own operand')
+    if tape.op[self.anchor.index] & ~OP_CLOSURE != OP_leaf:
+        raise ValueError(f'Value: __init__ cannot be called again on what {self._op!r} has recorded')
+    if operands and tape_is_operand(&tape, self.anchor.index):
+        raise ValueError('Value: __init__ cannot give operands to a Value that is itself an operand by now')
     if operands and not is_paused():
         reserve(1, count)
         annex = need_annex(self)
@@ -48,8 +52,10 @@ cdef object value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs):
         return new_leaf(0.0)
     self = steal(TYPE_ALLOC(type))
     handle = <PyObject *>self
+    PyObject_GC_UnTrack(handle)     # without a node, it is for nobody to find
+    anchor_of(handle).index = NO_NODE
     annex = make_annex()
-    annex.heavy = True
+    annex.base.weight = SETTLED
     try:
         reserve(1, 0)
     except:
@@ -57,7 +63,6 @@ cdef object value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs):
         raise
     anchor_of(handle).index = tape_append(&tape, OP_leaf, 0.0, 0, 0, 0)
     attach_annex(handle, annex)
-    anchor_of(handle).flags |= HEAVY | BORN_HEAVY
     return self
 
 cdef object value_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf, PyObject *names):
@@ -135,14 +140,20 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
         make_heavy(<Handle>self)
     return 0
 
+cdef inline PyAnnex *settled_annex(PyObject *self) noexcept:
+    """What the collector may see: rule 4 in handles.pxi."""
+    if not anchor_of(self).flags & HEAVY:
+        return NULL
+    cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
+    return annex if annex.base.weight == SETTLED else NULL
+
 cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    cdef PyAnnex *annex
+    cdef PyAnnex *annex = settled_annex(self)
     cdef PyObject *objects[5]
     cdef int k, stop
     objects[0] = <PyObject *>TYPE_OF(self)
     objects[1] = objects[2] = objects[3] = objects[4] = NULL
-    if anchor_of(self).flags & ANNEXED:
-        annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
+    if annex != NULL:
         objects[1] = annex.attributes
         objects[2] = annex.label
         objects[3] = annex.rule
@@ -155,8 +166,9 @@ cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     return 0
 
 cdef int value_clear(PyObject *self) noexcept:
-    if anchor_of(self).flags & ANNEXED:
-        clear_annex(<PyAnnex *>owner_annex(tape.owner[anchor_of(self).index]))
+    cdef PyAnnex *annex = settled_annex(self)
+    if annex != NULL:
+        clear_annex(annex)
     return 0
 
 cdef const char *VALUE_DOC = b"""Value(data, _children=(), _op='', label='')

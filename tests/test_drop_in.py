@@ -5,9 +5,9 @@ import math
 import random
 
 import pytest
-from micrograd_c.benchmarks import reference
 
 from micrograd_c import Value, nn
+from micrograd_c.benchmarks import reference
 
 both = pytest.mark.parametrize("Engine", [Value, reference.Value], ids=["ours", "lesson"])
 

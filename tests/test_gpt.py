@@ -3,9 +3,9 @@
 PyTorch tensors, and NumPy with gradients derived by hand."""
 
 import pytest
-from micrograd_c.benchmarks import compiled_gpt, gpt, reference
 
 from micrograd_c import Value
+from micrograd_c.benchmarks import compiled_gpt, gpt, reference
 
 STEPS = 3
 

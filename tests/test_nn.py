@@ -4,9 +4,9 @@
 import random
 
 import pytest
-from micrograd_c.benchmarks import reference
 
 from micrograd_c import Value, nn, no_grad, tape_stats, topological_sort
+from micrograd_c.benchmarks import reference
 
 XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
 YS = [1.0, -1.0, -1.0, 1.0]

@@ -4,6 +4,8 @@
 import builtins
 import importlib.metadata
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,31 @@ def test_the_package_needs_nothing_at_run_time():
     loaded = set(run("-c", code).stdout.split())
     ours = {name for name in loaded if not name.startswith(("__editable__", "_cython", "cython_"))}
     assert ours == {"micrograd_c"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for ELF's names of sections")
+def test_the_core_carries_no_debug_symbols():
+    core = Path(_core.__file__).read_bytes()
+    if b"__asan_init" in core or os.environ.get("MICROGRAD_C_DEBUG"):
+        pytest.skip("a build for debugging")
+    assert core.startswith(b"\x7fELF") and b".text" in core
+    assert b".debug_info" not in core and b".symtab" not in core
+
+
+@in_source_tree
+def test_every_package_of_the_source_tree_is_installed():
+    listed = re.search(r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    there = (ROOT / "micrograd_c").rglob("__init__.py")
+    names = {".".join(path.parent.relative_to(ROOT).parts) for path in there}
+    assert set(re.findall(r'"(.*?)"', listed[1])) == names
+
+
+@in_source_tree
+def test_documented_installs_of_the_source_tree_are_editable():
+    """A plain `pip install .` after the README's first command would put a copy in its place."""
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "docs" / "conf.py"]:
+        commands = re.findall(r"pip install (.*)", page.read_text(encoding="utf-8"))
+        assert not [line for line in commands if re.match(r'"?\.', line)], page
 
 
 def test_value_says_where_it_is_from():

@@ -4,10 +4,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from micrograd_c.benchmarks import reference
 
 from micrograd_c import Value, _core, dot, topological_sort
 from micrograd_c import sum as fused_sum
+from micrograd_c.benchmarks import reference
 
 # Each takes two operands, so that a program is a list of (operation, index, index).
 OPERATIONS = {

@@ -162,3 +162,35 @@ def test_changing_the_class_of_a_value_does_no_harm():
                 print(sorted(v.data for v in y._prev), sorted(v.grad for v in y._prev))
     """
     assert run_python(code) == "[2.0, 3.0] [2.0, 3.0]\n" * 4
+
+
+def test_a_half_made_instance_is_not_found_by_looking_at_all_objects():
+    """Room on the tape is made after the object: code that runs meanwhile must not meet it."""
+    code = """
+        import gc
+        from micrograd_c import Value, _core
+
+        class Parameter(Value):
+            pass
+
+        class Curious:
+            __slots__ = ()  # no cycle can come of it: it goes when the tape looks for garbage
+
+            def __del__(self):
+                ends.append(making)
+                seen.update(v.data for v in gc.get_objects() if type(v) is Parameter)
+
+        first, seen, ends, kept, making = Value(7.0), set(), [], [], False
+        for _ in range(100):
+            garbage = [Value(1.0) for _ in range(20)]
+            for v in garbage:
+                v.curious = Curious()
+            kept = [Value(2.0)]
+            del v, garbage
+            _core.set_minimum(1)     # look for garbage at once
+            making = True
+            Parameter(3.0)
+            making = False
+        print(True in ends, seen)
+    """
+    assert run_python(code) == "True set()\n"

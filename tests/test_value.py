@@ -313,3 +313,40 @@ def test_a_leaf_may_have_a_chain_rule():
     a._backward = lambda: calls.append(a.grad)
     (a * 3).backward()
     assert calls == [3.0]
+
+
+# -- __init__ once more ----------------------------------------------------------------------------
+
+
+def test_a_leaf_may_be_initialised_again():
+    p = Value(2.0)
+    y = p * 3
+    y.backward()
+    p.__init__(5.0)
+    assert (p.data, p.grad) == (5.0, 0.0)
+    y.backward()
+    assert p.grad == 3.0
+
+
+def test_a_leaf_becomes_a_node_of_its_own_only_before_it_is_used():
+    a = Value(2.0)
+    p = Value(1.0)
+    later = Value(0.0)
+    p.__init__(4.0, (a,), "twice")
+    assert (p._op, p._prev, p.data) == ("twice", {a}, 4.0)
+    q = Value(1.0)
+    y = q * later
+    with pytest.raises(ValueError, match="operand by now"):
+        q.__init__(4.0, (a,), "twice")
+    assert (q._op, q._prev, q.data) == ("", set(), 1.0)
+    y.backward()
+    assert later.grad == 1.0
+
+
+def test_a_result_cannot_be_initialised_again():
+    a, b = Value(2.0), Value(3.0)
+    y = a * b
+    with pytest.raises(ValueError, match=r"what '\*' has recorded"):
+        y.__init__(1.0)
+    y.backward()
+    assert (y.data, a.grad) == (6.0, 3.0)

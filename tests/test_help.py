@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""help() and inspect.signature: every method has both, and the formulas in them are true."""
+
+import inspect
+import math
+import re
+
+import pytest
+from common import ROWS
+
+import micrograd_c
+from micrograd_c import Value, losses, nn, optim, viz
+from micrograd_c.engine import sum as fused_sum
+
+UNARY = [name for name, row in ROWS.items() if row["shape"] == "unary"]
+MATHS = {name: what for name, what in vars(math).items() if name[0] != "_"}
+
+
+def formulas(name):
+    """What the method's help says: its formula and derivative as functions of x and z."""
+    text = getattr(Value, name).__doc__
+    found = re.match(
+        r"(?P<value>.*), where x is this value; a new node\.\n\n"
+        r"Derivative: (?P<derivative>.*?)(, where z is the result)?\.(\n(?P<meanings>.*))?\Z",
+        text,
+        re.S,
+    )
+    assert found, text
+    names = dict(MATHS)
+    for helper, argument, meaning in re.findall(
+        r"^(\w+)(\(x\))? is (.*)\.$", found["meanings"] or "", re.M
+    ):
+        names[helper] = eval(f"lambda x: {meaning}" if argument else meaning, names)
+    return (eval(f"lambda x, z: {found[part]}", names) for part in ("value", "derivative"))
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_the_help_of_an_operation_is_its_formula_and_its_derivative(name):
+    value, derivative = formulas(name)
+    low, high = ROWS[name]["interval"]
+    for k in range(9):
+        x = Value(low + (high - low) * (k + 0.5) / 9)
+        y = getattr(x, name)()
+        y.backward()
+        assert value(x.data, None) == pytest.approx(y.data, rel=1e-12, abs=1e-15)
+        assert derivative(x.data, y.data) == pytest.approx(x.grad, rel=1e-12, abs=1e-15)
+
+
+def test_the_help_of_tanh_reads_well():
+    assert Value.tanh.__doc__ == (
+        "tanh(x), where x is this value; a new node.\n\n"
+        "Derivative: 1 - z**2, where z is the result."
+    )
+
+
+def methods(cls):
+    """The class's own methods by name, with those that it inherits from classes of this package."""
+    return {
+        name: getattr(cls, name)
+        for base in cls.__mro__
+        if base.__module__.startswith("micrograd_c")
+        for name, what in vars(base).items()
+        if callable(what) and (name[0] != "_" or name.startswith("__"))
+    }
+
+
+FUNCTIONS = [
+    what for name in micrograd_c.__all__ if callable(what := getattr(micrograd_c, name))
+] + [
+    micrograd_c.compile,
+    fused_sum,
+    *(getattr(module, name) for module in (nn, optim, losses, viz) for name in module.__all__),
+]
+
+
+@pytest.mark.parametrize("what", FUNCTIONS, ids=lambda what: what.__name__)
+def test_everything_public_has_help_and_a_signature(what):
+    assert len(what.__doc__) > 20
+    if not isinstance(what, type):
+        assert inspect.signature(what)
+        return
+    for name, method in methods(what).items():
+        assert inspect.getdoc(method), f"{what.__name__}.{name}"
+        assert inspect.signature(method), f"{what.__name__}.{name}"
+
+
+def test_a_compiled_function_has_the_help_and_the_signature_of_its_function():
+    def loss(point, label):
+        """The loss of one point."""
+        return point * label
+
+    f = micrograd_c.compile(loss)
+    assert f.__doc__ == "The loss of one point."
+    assert str(inspect.signature(f)) == "(point, label)"
+
+
+def test_the_fields_of_a_value_say_what_they_are():
+    for name in ("data", "grad", "label", "_op", "_prev", "_backward"):
+        assert len(inspect.getdoc(getattr(Value, name))) > 20, name
