@@ -7,6 +7,7 @@ import os
 import re
 import sys
 
+from ..cli.parser import PROGRAM, Parser
 from . import cases, measure
 
 WIDTH = 79
@@ -21,8 +22,8 @@ absolute figures beside them hold for this run on this machine only.
 
 def parser():
     """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m micrograd_c bench",
+    result = Parser(
+        prog=f"{PROGRAM} bench",
         description="Compare micrograd_c with the lesson's pure-Python engine, and with plain\n"
         "Python floats, a C loop and other engines where they are to be had.",
         epilog=EPILOG,
@@ -36,8 +37,6 @@ def parser():
         "--only", metavar="PATTERN", help="only lines whose name has a match of this regex"
     )
     result.add_argument("--list", action="store_true", help="print the names of the lines, and end")
-    # One line, where argparse would print the whole usage before it.
-    result.error = lambda message: result.exit(2, f"{result.prog}: {message}\n")
     return result
 
 

@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: MIT
 """Pictures: a graph, a training run, what a classifier has learnt. Needs the extra `viz`."""
 
+import functools
 import importlib
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ._core import operations
+from ._types import Operand
 from .compiled import TraceError, compile
 from .engine import Value, no_grad, topological_sort
+from .layered import Node, svg
+from .picture import picture_class
 
 __all__ = ["draw_dot", "plot_decision_boundary", "plot_losses"]
 
+SMALL = 150  # Values: a picture that is drawn without Graphviz's program
 DIRECTIONS = ("LR", "RL", "TB", "BT")
-LEAF, INNER, ROOT = "#fdf3d7", "#ffffff", "#d8ecdf"
+LEAF, INNER, ROOT, OPERATION = "#fdf3d7", "#ffffff", "#d8ecdf", "#e8e8f4"
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
-def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
+def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", *, max_nodes: int = 300) -> Any:
     """The graph that `root` was computed by, as a `graphviz.Digraph`: a notebook shows it at once.
 
     A box for each Value, with its label, data and grad; an ellipse for each operation. Leaves are
     yellow, the root is green. `format`: of the picture ('svg', 'png', 'pdf', ...); `rankdir`: where
-    the graph grows to, one of 'LR', 'RL', 'TB', 'BT'. `.source` is the text, `.render(name)` writes
-    a file, for which Graphviz's program `dot` has to be installed.
+    the graph grows to, one of 'LR', 'RL', 'TB', 'BT'. `.source` is the text, `.pipe()` gives the
+    picture, `.render(name)` writes it to a file.
+
+    Graphviz's program `dot` draws it. Where that is not installed, graphs of up to 150 Values are
+    drawn all the same, as 'svg'; for others an error of one line says how to install it.
 
     ValueError for more than `max_nodes` Values, which no screen shows: draw a part then, by an
     inner Value as root. ImportError, with the line that installs it, where the package is missing.
@@ -40,35 +50,57 @@ def draw_dot(root, format="svg", rankdir="LR", *, max_nodes=300):
             "of it, such as the output of one neuron or the loss of one sample (any Value can be "
             "the root), or raise max_nodes"
         )
-    nodes = topological_sort(root)
-    number = {id(node): k for k, node in enumerate(nodes)}
-    binary = {row["symbol"] for row in operations() if row["shape"] == "binary"}
-    picture = graphviz.Digraph(
+    picture = picture_class()(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": "white", "nodesep": "0.15", "ranksep": "0.3"},
         node_attr={"fontname": "Helvetica", "fontsize": "11", "style": "filled"},
         edge_attr={"arrowsize": "0.6", "color": "#555555"},
     )
-    for k, node in enumerate(nodes):
-        fields = [f"data {short(node.data)}", f"grad {short(node.grad)}"]
-        if node.label:
-            fields.insert(0, str(node.label))
-        colour = ROOT if node is root else INNER if node._op else LEAF
-        text = " | ".join(map(escape_field, fields))
-        # Braces turn the fields to stand side by side in either direction.
-        text = f"{{ {text} }}" if rankdir in ("LR", "RL") else text
-        picture.node(f"value{k}", text, shape="record", fillcolor=colour)
-        if node._op:
-            picture.node(f"op{k}", graphviz.escape(node._op), fillcolor="#e8e8f4")
-            picture.edge(f"op{k}", f"value{k}")
-            operands = sorted(number[id(operand)] for operand in node._prev)
-            # _prev is a set: of a * a, it holds one.
-            for operand in operands * (2 if len(operands) == 1 and node._op in binary else 1):
-                picture.edge(f"value{operand}", f"op{k}")
+    names, nodes, edges = parts_of(root)
+    for name, node in zip(names, nodes, strict=True):
+        if node.is_box:
+            text = " | ".join(map(escape_field, node.fields))
+            # Braces turn the fields to stand side by side in either direction.
+            text = f"{{ {text} }}" if rankdir in ("LR", "RL") else text
+            picture.node(name, text, shape="record", fillcolor=node.colour)
+        else:
+            picture.node(name, graphviz.escape(node.fields[0]), fillcolor=node.colour)
+    for operand, user in edges:
+        picture.edge(names[operand], names[user])
+    if sum(node.is_box for node in nodes) <= SMALL:
+        picture.draw_without_dot(functools.partial(svg, nodes, edges, rankdir))
     return picture
 
 
-def more_than(count, root):
+def parts_of(root: Value) -> tuple[list[str], list[Node], list[tuple[int, int]]]:
+    """The picture's nodes, with a name for each, and its edges, as pairs of indices of nodes."""
+    names: list[str] = []
+    nodes: list[Node] = []
+    edges: list[tuple[int, int]] = []
+    box: dict[int, int] = {}  # of the Value with that id, its index
+    binary = {row["symbol"] for row in operations() if row["shape"] == "binary"}
+    for k, value in enumerate(topological_sort(root)):
+        operands = sorted(box[id(operand)] for operand in value._prev)
+        # _prev is a set: of a * a, it holds one.
+        operands *= 2 if len(operands) == 1 and value._op in binary else 1
+        if value._op:
+            names.append(f"op{k}")
+            nodes.append(Node([value._op], OPERATION, is_box=False))
+            edges += [(operand, len(nodes) - 1) for operand in operands]
+            operands = [len(nodes) - 1]
+        fields = [f"data {short(value.data)}", f"grad {short(value.grad)}"]
+        if value.label:
+            fields.insert(0, str(value.label))
+        box[id(value)] = len(nodes)
+        names.append(f"value{k}")
+        nodes.append(
+            Node(fields, ROOT if value is root else INNER if operands else LEAF, is_box=True)
+        )
+        edges += [(operand, len(nodes) - 1) for operand in operands]
+    return names, nodes, edges
+
+
+def more_than(count: int, root: Value) -> bool:
     """Whether the graph has more Values than that; looks at no more of them than it has to."""
     seen, stack = {id(root): root}, [root]
     while stack and len(seen) <= count:
@@ -79,20 +111,22 @@ def more_than(count, root):
     return len(seen) > count
 
 
-def short(number):
+def short(number: float) -> str:
     """Four decimals where they say something, else an exponent."""
     if number == 0 or 1e-3 <= abs(number) < 1e5 or not math.isfinite(number):
         return f"{number:.4f}"
     return f"{number:.3e}"
 
 
-def escape_field(text):
+def escape_field(text: str) -> str:
     """Text as a field of a record, where braces, bars, angle brackets and `&` have a meaning."""
     escaped = "".join(f"\\{c}" if c in "\\{}|<> " else c for c in text.replace("&", "&amp;"))
     return escaped.replace("\n", "\\n")
 
 
-def plot_losses(losses, *, ax=None, label=None, log=False):
+def plot_losses(
+    losses: Iterable[Operand], *, ax: Any = None, label: str | None = None, log: bool = False
+) -> Any:
     """Draws a loss a step; returns matplotlib's Axes.
 
     `losses`: Values or numbers, in the order of the steps; what is not finite leaves a gap.
@@ -118,7 +152,16 @@ def plot_losses(losses, *, ax=None, label=None, log=False):
     return ax
 
 
-def plot_decision_boundary(model, X, y, *, ax=None, resolution=200, margin=0.4, level=0.0):
+def plot_decision_boundary(
+    model: Callable[..., Any],
+    X: Any,
+    y: Any,
+    *,
+    ax: Any = None,
+    resolution: int = 200,
+    margin: float = 0.4,
+    level: float = 0.0,
+) -> Any:
     """Draws what a classifier says of every spot of the plane, under its points; returns the Axes.
 
     `model`: takes a list of two Values and returns its score, a Value or a number, or a list of one
@@ -163,7 +206,7 @@ def plot_decision_boundary(model, X, y, *, ax=None, resolution=200, margin=0.4, 
     return ax
 
 
-def scores_of(model, spots):
+def scores_of(model: Callable[..., Any], spots: Any) -> Any:
     """The model's results, as an array of doubles; one row, or one number, a spot."""
     import numpy
 
@@ -176,11 +219,11 @@ def scores_of(model, spots):
     return numpy.array([[as_number(value) for value in row] for row in rows])
 
 
-def as_number(value):
+def as_number(value: Operand) -> float:
     return value.data if isinstance(value, Value) else float(value)
 
 
-def draw_score(ax, across, up, scores):
+def draw_score(ax: Any, across: Any, up: Any, scores: Any) -> None:
     """Blue where the score is below 0, orange above, a line between; paler towards it."""
     import numpy
     from matplotlib.colors import LinearSegmentedColormap
@@ -196,7 +239,7 @@ def draw_score(ax, across, up, scores):
         ax.contour(across, up, scores, levels=[0.0], colors="#222222", linewidths=1.4)
 
 
-def draw_classes(ax, across, up, winners, n_classes):
+def draw_classes(ax: Any, across: Any, up: Any, winners: Any, n_classes: int) -> None:
     from matplotlib.colors import ListedColormap
 
     shades = ListedColormap([COLOURS[k % len(COLOURS)] for k in range(n_classes)])
@@ -212,7 +255,7 @@ def draw_classes(ax, across, up, winners, n_classes):
     )
 
 
-def new_axes():
+def new_axes() -> Any:
     """Axes of a new figure."""
     need("matplotlib")
     from matplotlib import pyplot
@@ -220,7 +263,7 @@ def new_axes():
     return pyplot.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
 
 
-def need(package):
+def need(package: str) -> Any:
     """The package, or ImportError that says how to get it."""
     try:
         return importlib.import_module(package)

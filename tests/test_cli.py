@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command line, in processes of its own: what it prints, and the status that it leaves."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -174,3 +175,34 @@ def test_a_reader_that_leaves(tmp_path):
     stderr = child.stderr.read()
     child.stderr.close()
     assert (child.wait(timeout=60), stderr) == (1, b"")
+
+
+# -- output that cannot be written -----------------------------------------------------------------
+
+LINES = [["--version"], ["--help"], ["demo", "--steps", "2"], ["demo", "-h"], ["bench", "--list"]]
+LINES += [["bench", "--help"]]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", LINES, ids=" ".join)
+@pytest.mark.parametrize("unbuffered", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_a_full_disk_is_told_in_one_line(arguments, unbuffered):
+    command = [sys.executable, *unbuffered, "-m", "micrograd_c", *arguments]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
+    assert run.returncode == 1
+    name = "" if arguments[0].startswith("-") else f" {arguments[0]}"
+    assert run.stderr == f"{PROGRAM}{name}: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed the POSIX way")
+@pytest.mark.parametrize("arguments", LINES, ids=" ".join)
+def test_a_closed_output_is_told_in_one_line(arguments):
+    run = subprocess.run(
+        [sys.executable, "-m", "micrograd_c", *arguments],
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: os.close(1),
+    )
+    assert run.returncode == 1
+    assert run.stderr.endswith(": standard output: it is closed\n") and run.stderr.count("\n") == 1

@@ -240,5 +240,5 @@ def test_what_a_number_has_chosen_is_computed_once_a_batch():
 @pytest.mark.parametrize("above", [lambda v: v, lambda v: v.exp(), lambda v: v + 1.0])
 def test_a_number_that_is_no_index_is_found_when_the_program_runs(above):
     f = mc.compile(lambda x: above(mc.take([Value(1.0), 2.0], mc.where(True, 7.0, x))))
-    with pytest.raises(IndexError, match="index 7 .* 2 values, for every sample"):
+    with pytest.raises(IndexError, match=r"index 7 .* 2 values, for every sample"):
         f([1.0])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command line: `python -m micrograd_c demo | bench | run`."""
 
+import errno
 import os
 import sys
 
@@ -47,13 +48,18 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     program = PROGRAM
     try:
-        if arguments and arguments[0] in COMMANDS:
-            program = f"{PROGRAM} {arguments[0]}"
+        # What a script does about its output is its own affair.
+        ours = arguments[:1] != ["run"]
+        is_command = bool(arguments) and arguments[0] in COMMANDS
+        program = f"{PROGRAM} {arguments[0]}" if is_command else PROGRAM
+        if ours and sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
+        if is_command:
             status = run_command(arguments[0], arguments[1:]) or 0
         else:
             status = answer_without_command(make_parser(), arguments)
-        if arguments[0] != "run" and sys.stdout is not None:
-            sys.stdout.flush()  # here, where a closed pipe is still noticed
+        if ours:
+            sys.stdout.flush()  # here, where a closed pipe or a full disk is still noticed
         return status
     except UsageError as error:
         print(f"{program}: {one_line(error)}", file=sys.stderr)
@@ -62,9 +68,20 @@ def main(arguments=None):
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); Python's own flush at exit must not complain.
+        return without_output()  # whoever read it has gone: `| head`
+    except OSError as error:
+        if not ours:
+            raise
+        place = "standard output" if error.filename is None else error.filename
+        print(f"{program}: {one_line(place)}: {error.strerror}", file=sys.stderr)
+        return without_output()
+
+
+def without_output():
+    """A status of failure; Python's own flush at exit, of what cannot be written, says no more."""
+    if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return 1
 
 
 def answer_without_command(parser, arguments):

@@ -2,6 +2,7 @@
 """Command lines, and what to say when one makes no sense."""
 
 import argparse
+import sys
 
 PROGRAM = "python -m micrograd_c"
 
@@ -15,6 +16,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def print_help(self, file=None):
+        # argparse's own says nothing where it cannot write.
+        print(self.format_help(), end="", file=file or sys.stdout, flush=True)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {one_line(message)}\n")

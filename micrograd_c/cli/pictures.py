@@ -18,7 +18,7 @@ class Pictures:
     def __init__(self, folder):
         self.folder = folder
         try:
-            self.graphviz = viz.need("graphviz")
+            viz.need("graphviz")
             viz.need("matplotlib").use("Agg")  # files, no windows
         except ImportError as missing:
             raise UsageError(f"--plot: {missing}") from None
@@ -49,17 +49,12 @@ class Pictures:
         self.save(axes, "boundary.png")
 
     def graph(self, root):
-        """As text for Graphviz and, where its program is installed, as a picture."""
+        """As text for Graphviz, and as a picture."""
         picture = viz.draw_dot(root)
         path = os.path.join(self.folder, "graph.dot")
         picture.save(path)
         print(f"  {path}")
-        try:
-            drawn = picture.pipe()
-        except self.graphviz.ExecutableNotFound:
-            print("  (no graph.svg: Graphviz's program `dot` is not installed)")
-            return
         path = os.path.join(self.folder, "graph.svg")
         with open(path, "wb") as file:
-            file.write(drawn)
+            file.write(picture.pipe(format="svg"))
         print(f"  {path}")
