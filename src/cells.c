@@ -191,3 +191,34 @@ const char *cell_read(Cell *cell, const char *text) {
 }
 
 /* -- the table's cells ------------------------------------------------------------------------------ */
+
+/* Text as the compiler sees it: constants are numbers by then. */
+#define TEXT_(...) #__VA_ARGS__
+#define TEXT(...) TEXT_(__VA_ARGS__)
+
+typedef struct {
+    const char *value, *gain_x, *gain_y;
+} Texts;
+
+static const Texts texts[OP_COUNT] = {
+#define TEXT2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {TEXT(value), TEXT(gain_x), TEXT(gain_y)},
+#define TEXT1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {TEXT(value), TEXT(gain_x), NULL},
+#define TEXT0(id, symbol, refuse, lo, hi, value) [OP_##id] = {TEXT(value), NULL, NULL},
+    FOR_EACH_BINARY(TEXT2) FOR_EACH_UNARY(TEXT1) FOR_EACH_SCALED(TEXT1) FOR_EACH_STOPPED(TEXT0)
+#undef TEXT2
+#undef TEXT1
+#undef TEXT0
+};
+
+const char *cell_text(Op op, int which) {
+    return which < 0 ? texts[op].value : which == 0 ? texts[op].gain_x : texts[op].gain_y;
+}
+
+const Cell *cell_of(Op op, int which) {
+    static Cell cells[OP_COUNT][4];
+    Cell *cell = &cells[op][which + 1];
+    if (!cell->size && (!cell_text(op, which) || cell_read(cell, cell_text(op, which)))) abort();
+    return cell;
+}
+
+unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }

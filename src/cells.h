@@ -42,6 +42,9 @@ typedef struct {
 /* Reads a text. NULL, or what is wrong with it. */
 const char *cell_read(Cell *cell, const char *text);
 
+/* The text of a cell, its value (which == -1) or the gain of operand `which`; NULL: there is none. */
+const char *cell_text(Op op, int which);
+
 /* The cell of a row: its value (which == -1), or the gain of operand `which`. Of rows that have one. */
 const Cell *cell_of(Op op, int which);
 

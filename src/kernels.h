@@ -210,7 +210,7 @@ static void run_choice(const Step *step, Frame *frame) {
     if (step->kind == STEP_WHERE)
         for (size_t k = 0; k < n; k++) out[k] = a[k] > 0 ? b[k] : c[k];
     else
-        for (size_t k = 0; k < n; k++) out[k] = fn_minimum(fn_maximum(a[k], b[k]), c[k]);
+        for (size_t k = 0; k < n; k++) out[k] = minimum(maximum(a[k], b[k]), c[k]);
 }
 
 /* What the chosen operand gains: the scratch row, then as for any gain. */

@@ -5,7 +5,7 @@
  * Everything that knows an operation by name expands this table: the value that eager code
  * records, the chain rule in the sweep, the methods of Value, the stub and the derivative tests.
  *
- * In a row, x and y are the operands' values, z is the result and g is the adjoint of the result.
+ * In a row, x, y and w are the operands' values, z is the result and g is the adjoint of the result.
  * A chain-rule cell says what the operand's adjoint gains; it is written on g, not multiplied by it
  * afterwards, so that a kink can stop an infinite adjoint (inf * 0 would be NaN).
  *
@@ -40,34 +40,18 @@ typedef enum {
     REFUSE_POWER     /* float ** float: zero to a negative, complex results, overflow       */
 } Refusal;
 
-/* -- functions that a cell would be unreadable with ------------------------------------------ */
+/* -- the law of the cell ----------------------------------------------------------------------
+ *
+ * A cell holds numbers, x y w z g, arithmetic, choices by one comparison, and calls of other rows (fabs
+ * is row abs), and nothing else, so that the reader of cells.h understands what the C compiler does.
+ * Gains are linear in g. Rows that other cells call and the C library has not got are C functions, too:
+ * those of FOR_EACH_CALLED_..., which stand before what calls them. */
 
 #define INV_SQRT_2 0.70710678118654752440
 #define INV_SQRT_2PI 0.39894228040143267794
 #define TWO_INV_SQRT_PI 1.12837916709551257390
-
-/* Never exp of a positive number, so no overflow on either side. */
-static inline double fn_sigmoid(double x) {
-    double e = exp(-fabs(x));
-    return (x >= 0 ? 1.0 : e) / (1.0 + e);
-}
-
-static inline double fn_softplus(double x) {
-    return (x > 0 ? x : 0.0) + log1p(exp(-fabs(x))) + (x != x ? x : 0.0);
-}
-
-/* The normal distribution's cumulative function; erfc keeps the lower tail's digits. */
-static inline double fn_normal_cdf(double x) { return 0.5 * erfc(-x * INV_SQRT_2); }
-
-/* A square is a product: the same double as pow's, at a tenth of its time. */
-FORCE_INLINE double fn_pow(double x, double y) { return y == 2.0 ? x * x : pow(x, y); }
-
-FORCE_INLINE double fn_pow_base(double x, double y, double g) {
-    return y == 2.0 ? g * (2.0 * x) : y == 0.0 ? 0.0 : g * (y * pow(x, y - 1.0));
-}
-
-static inline double fn_maximum(double x, double y) { return x != x || x > y ? x : y; }
-static inline double fn_minimum(double x, double y) { return x != x || x < y ? x : y; }
+#define LN_2 0.69314718055994530942
+#define LN_10 2.30258509299404568402
 
 /* clang-format off */
 
@@ -79,14 +63,27 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
     UNARY(sin,      "sin",      REFUSE_OVERFLOW, -3, 3,      sin(x),                       g * cos(x)) \
     UNARY(cos,      "cos",      REFUSE_OVERFLOW, -3, 3,      cos(x),                       -g * sin(x))
 
-#define FOR_EACH_OTHER_UNARY(UNARY) \
+/* sigmoid: never exp of a positive number, so no overflow on either side.
+ * normal_cdf: the normal distribution's cumulative function; erfc keeps the lower tail's digits. */
+#define FOR_EACH_CALLED_UNARY(UNARY) \
+    UNARY(sigmoid,  "sigmoid",  REFUSE_NOTHING,  -3, 3,      (x >= 0 ? 1.0 : exp(-fabs(x))) / (1.0 + exp(-fabs(x))), g * z * (1.0 - z)) \
+    UNARY(normal_cdf, "normal_cdf", REFUSE_NOTHING, -3, 3,   0.5 * erfc(-x * INV_SQRT_2),  g * INV_SQRT_2PI * exp(-0.5 * x * x))
+
+#define FOR_EACH_OTHER_UNARY(UNARY) FOR_EACH_CALLED_UNARY(UNARY) \
     UNARY(neg,      "neg",      REFUSE_NOTHING,  -3, 3,      -x,                           -g) \
     UNARY(abs,      "abs",      REFUSE_NOTHING,  -3, 3,      fabs(x),                      x > 0 ? g : x < 0 ? -g : 0.0) \
+    UNARY(sign,     "sign",     REFUSE_NOTHING,  -3, 3,      x > 0 ? 1.0 : x < 0 ? -1.0 : x, 0.0) \
+    UNARY(floor,    "floor",    REFUSE_NOTHING,  -3, 3,      floor(x),                     0.0) \
+    UNARY(ceil,     "ceil",     REFUSE_NOTHING,  -3, 3,      ceil(x),                      0.0) \
     UNARY(exp,      "exp",      REFUSE_OVERFLOW, -3, 3,      exp(x),                       g * z) \
+    UNARY(exp2,     "exp2",     REFUSE_OVERFLOW, -3, 3,      exp2(x),                      g * (z * LN_2)) \
     UNARY(expm1,    "expm1",    REFUSE_OVERFLOW, -3, 3,      expm1(x),                     g * (z + 1.0)) \
     UNARY(log,      "log",      REFUSE_POLE,     0.1, 5,     log(x),                       g / x) \
+    UNARY(log2,     "log2",     REFUSE_POLE,     0.1, 5,     log2(x),                      g / (x * LN_2)) \
+    UNARY(log10,    "log10",    REFUSE_POLE,     0.1, 5,     log10(x),                     g / (x * LN_10)) \
     UNARY(log1p,    "log1p",    REFUSE_POLE,     -0.9, 5,    log1p(x),                     g / (1.0 + x)) \
     UNARY(sqrt,     "sqrt",     REFUSE_OVERFLOW, 0.1, 5,     sqrt(x),                      g * 0.5 / z) \
+    UNARY(cbrt,     "cbrt",     REFUSE_NOTHING,  0.1, 5,     cbrt(x),                      g / (3.0 * z * z)) \
     UNARY(tan,      "tan",      REFUSE_OVERFLOW, -1.2, 1.2,  tan(x),                       g * (1.0 + z * z)) \
     UNARY(asin,     "asin",     REFUSE_OVERFLOW, -0.9, 0.9,  asin(x),                      g / sqrt((1.0 - x) * (1.0 + x))) \
     UNARY(acos,     "acos",     REFUSE_OVERFLOW, -0.9, 0.9,  acos(x),                      -g / sqrt((1.0 - x) * (1.0 + x))) \
@@ -94,26 +91,42 @@ static inline double fn_minimum(double x, double y) { return x != x || x < y ? x
     UNARY(sinh,     "sinh",     REFUSE_OVERFLOW, -3, 3,      sinh(x),                      g * cosh(x)) \
     UNARY(cosh,     "cosh",     REFUSE_OVERFLOW, -3, 3,      cosh(x),                      g * sinh(x)) \
     UNARY(tanh,     "tanh",     REFUSE_NOTHING,  -3, 3,      tanh(x),                      g * (1.0 - z * z)) \
-    UNARY(sigmoid,  "sigmoid",  REFUSE_NOTHING,  -3, 3,      fn_sigmoid(x),                g * z * (1.0 - z)) \
+    UNARY(asinh,    "asinh",    REFUSE_NOTHING,  -3, 3,      asinh(x),                     g / sqrt(1.0 + x * x)) \
+    UNARY(acosh,    "acosh",    REFUSE_OVERFLOW, 1.1, 5,     acosh(x),                     g / sqrt((x - 1.0) * (x + 1.0))) \
+    UNARY(atanh,    "atanh",    REFUSE_POLE,     -0.9, 0.9,  atanh(x),                     g / ((1.0 - x) * (1.0 + x))) \
     UNARY(relu,     "relu",     REFUSE_NOTHING,  -3, 3,      x <= 0 ? 0.0 : x,             z <= 0 ? 0.0 : g) \
-    UNARY(softplus, "softplus", REFUSE_NOTHING,  -3, 3,      fn_softplus(x),               g * fn_sigmoid(x)) \
-    UNARY(gelu,     "gelu",     REFUSE_NOTHING,  -3, 3,      x * fn_normal_cdf(x),         g * (fn_normal_cdf(x) + x * INV_SQRT_2PI * exp(-0.5 * x * x))) \
-    UNARY(silu,     "silu",     REFUSE_NOTHING,  -3, 3,      x * fn_sigmoid(x),            g * fn_sigmoid(x) * (1.0 + x * fn_sigmoid(-x))) \
-    UNARY(erf,      "erf",      REFUSE_NOTHING,  -3, 3,      erf(x),                       g * TWO_INV_SQRT_PI * exp(-x * x))
+    UNARY(softplus, "softplus", REFUSE_NOTHING,  -3, 3,      (x > 0 ? x : 0.0) + log1p(exp(-fabs(x))), g * sigmoid(x)) \
+    UNARY(gelu,     "gelu",     REFUSE_NOTHING,  -3, 3,      x * normal_cdf(x),            g * (normal_cdf(x) + x * INV_SQRT_2PI * exp(-0.5 * x * x))) \
+    UNARY(silu,     "silu",     REFUSE_NOTHING,  -3, 3,      x * sigmoid(x),               g * sigmoid(x) * (1.0 + x * sigmoid(-x))) \
+    UNARY(erf,      "erf",      REFUSE_NOTHING,  -3, 3,      erf(x),                       g * TWO_INV_SQRT_PI * exp(-x * x)) \
+    UNARY(erfc,     "erfc",     REFUSE_NOTHING,  -3, 3,      erfc(x),                      -g * TWO_INV_SQRT_PI * exp(-x * x))
 
 /* BINARY(id, symbol, refuse, lo, hi, value, gain of x, gain of y) */
-#define FOR_EACH_BINARY(BINARY) \
+#define FOR_EACH_BINARY(BINARY) FOR_EACH_CALLED_BINARY(BINARY) FOR_EACH_OTHER_BINARY(BINARY)
+
+#define FOR_EACH_CALLED_BINARY(BINARY) \
+    BINARY(maximum, "maximum",  REFUSE_NOTHING,  -3, 3,      x != x ? x : x > y ? x : y,   x == y ? g * 0.5 : x < y ? 0.0 : g, x == y ? g * 0.5 : y < x ? 0.0 : g) \
+    BINARY(minimum, "minimum",  REFUSE_NOTHING,  -3, 3,      x != x ? x : x < y ? x : y,   x == y ? g * 0.5 : x > y ? 0.0 : g, x == y ? g * 0.5 : y > x ? 0.0 : g) \
+    BINARY(whole_quotient, "//", REFUSE_ZERO,    0.3, 3,     (x - fmod(x, y)) / y - (fmod(x, y) == 0 ? 0.0 : fmod(x, y) < 0 ? y < 0 ? 0.0 : 1.0 : y < 0 ? 1.0 : 0.0), 0.0, 0.0)
+
+/* pow: a square is a product, the same double as pow's, at a tenth of its time.
+ * mod, floordiv: as Python's floats, whose remainder has the divisor's sign; fmod: as C's.
+ * whole_quotient: what floordiv rounds. */
+#define FOR_EACH_OTHER_BINARY(BINARY) \
     BINARY(add,     "+",        REFUSE_NOTHING,  -3, 3,      x + y,                        g,                  g) \
     BINARY(sub,     "-",        REFUSE_NOTHING,  -3, 3,      x - y,                        g,                  -g) \
     BINARY(mul,     "*",        REFUSE_NOTHING,  -3, 3,      x * y,                        g * y,              g * x) \
     BINARY(truediv, "/",        REFUSE_ZERO,     0.3, 3,     x / y,                        g / y,              -g * z / y) \
-    BINARY(pow,     "**",       REFUSE_POWER,    0.3, 3,     fn_pow(x, y),                 fn_pow_base(x, y, g), x == 0 && y >= 0 ? 0.0 : g * z * log(x)) \
-    BINARY(maximum, "maximum",  REFUSE_NOTHING,  -3, 3,      fn_maximum(x, y),             x == y ? g * 0.5 : x < y ? 0.0 : g, x == y ? g * 0.5 : y < x ? 0.0 : g) \
-    BINARY(minimum, "minimum",  REFUSE_NOTHING,  -3, 3,      fn_minimum(x, y),             x == y ? g * 0.5 : x > y ? 0.0 : g, x == y ? g * 0.5 : y > x ? 0.0 : g)
+    BINARY(pow,     "**",       REFUSE_POWER,    0.3, 3,     y == 2.0 ? x * x : pow(x, y), y == 2.0 ? g * (2.0 * x) : y == 0.0 ? 0.0 : g * (y * pow(x, y - 1.0)), x == 0 ? y >= 0 ? 0.0 : g * z * log(x) : g * z * log(x)) \
+    BINARY(fmod,    "fmod",     REFUSE_ZERO,     0.3, 3,     fmod(x, y),                   g,                  -g * (x / y < 0 ? ceil(x / y) : floor(x / y))) \
+    BINARY(mod,     "%",        REFUSE_ZERO,     0.3, 3,     fmod(x, y) == 0 ? (y < 0 ? -0.0 : 0.0) : fmod(x, y) < 0 ? y > 0 ? fmod(x, y) + y : fmod(x, y) : y < 0 ? fmod(x, y) + y : fmod(x, y), g, -g * floor(x / y)) \
+    BINARY(floordiv, "//",      REFUSE_ZERO,     0.3, 3,     whole_quotient(x, y) == 0 ? 0.0 * (x / y) : whole_quotient(x, y) - floor(whole_quotient(x, y)) > 0.5 ? floor(whole_quotient(x, y)) + 1.0 : floor(whole_quotient(x, y)), 0.0, 0.0) \
+    BINARY(atan2,   "atan2",    REFUSE_NOTHING,  0.3, 3,     atan2(x, y),                  g * y / (x * x + y * y), -g * x / (x * x + y * y)) \
+    BINARY(hypot,   "hypot",    REFUSE_NOTHING,  0.3, 3,     hypot(x, y),                  g * (x / z),        g * (y / z))
 
 /* SCALED(id, symbol, refuse, lo, hi, value, gain of x): y is a plain number, not an operand. */
 #define FOR_EACH_SCALED(SCALED) \
-    SCALED(pow_number, "**",         REFUSE_POWER,   0.3, 3, fn_pow(x, y),                 fn_pow_base(x, y, g)) \
+    SCALED(pow_number, "**",         REFUSE_POWER,   0.3, 3, y == 2.0 ? x * x : pow(x, y), y == 2.0 ? g * (2.0 * x) : y == 0.0 ? 0.0 : g * (y * pow(x, y - 1.0))) \
     SCALED(leaky_relu, "leaky_relu", REFUSE_NOTHING, -3, 3,  x > 0 ? x : x * y,            x > 0 ? g : g * y)
 
 /* STOPPED(id, symbol, refuse, lo, hi, value): of one operand, which gains nothing, so that there is no
@@ -187,6 +200,14 @@ static const OpInfo op_info[] = {
 /* A row without a value or a rule does not build: this fails, or the expansions below do. */
 typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
+
+/* The rows that cells call, and the C library has not got. */
+#define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x) { return value; }
+#define FUNCTION2(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x, double y) { return value; }
+FOR_EACH_CALLED_UNARY(FUNCTION1)
+FOR_EACH_CALLED_BINARY(FUNCTION2)
+#undef FUNCTION1
+#undef FUNCTION2
 
 /* The value of an operation of one or two operands (UNARY and STOPPED ones ignore y). */
 FORCE_INLINE double op_value(int op, double x, double y) {

@@ -69,7 +69,7 @@ static double constant_linear(const Graph *graph, const Node *node) {
 static double constant_clip(const Graph *graph, const Node *node) {
     const uint32_t *args = graph->args.items + node->a;
     double low = number_of(graph, args[1]), high = number_of(graph, args[2]);
-    return fn_minimum(fn_maximum(number_of(graph, args[0]), low), high);
+    return minimum(maximum(number_of(graph, args[0]), low), high);
 }
 
 /* Numbers all of them; what only is of stage CONSTANT may be a take whose index is out of range. */

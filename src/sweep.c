@@ -95,7 +95,7 @@ double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint3
     case VARIADIC_where:
         return value[args[value[args[0]] > 0 ? 1 : 2]];
     case VARIADIC_clip:
-        return fn_minimum(fn_maximum(value[args[0]], value[args[1]]), value[args[2]]);
+        return minimum(maximum(value[args[0]], value[args[1]]), value[args[2]]);
     case VARIADIC_take:
         return value[taken(tape, args, count)];
     case VARIADIC_custom:
