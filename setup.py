@@ -4,6 +4,7 @@
 MICROGRAD_C_SANITIZE=1 builds it under AddressSanitizer and UndefinedBehaviorSanitizer.
 MICROGRAD_C_DEBUG=1 builds it without optimisation, with symbols and every warning; what compile()
 makes is verified after every step.
+MICROGRAD_C_WERROR=1 builds it only if GCC or Clang have nothing to warn of, conversions included.
 """
 
 import os
@@ -40,6 +41,8 @@ else:
         link_args += [] if sys.platform == "darwin" else ["-Wl,-s"]
 if os.environ.get("MICROGRAD_C_DEBUG"):
     compile_args += ["-O0", "-g", "-Wall", "-Wextra", "-DMICROGRAD_C_DEBUG"]
+if os.environ.get("MICROGRAD_C_WERROR"):
+    compile_args += ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 if os.environ.get("MICROGRAD_C_SANITIZE"):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     compile_args += [*sanitizers, "-O1", "-g", "-fno-omit-frame-pointer"]

@@ -22,11 +22,11 @@ cdef class Arguments:
     cdef object name_of
 
     def __init__(self, tuple arrays, name_of):
-        cdef int k, count = len(arrays)
+        cdef int k, count = <int>len(arrays)
         if self.buffers != NULL or not arrays:
             raise TypeError('a compiled function needs an array for each argument, got none')
-        self.buffers = <Py_buffer *>calloc(count, sizeof(Py_buffer))
-        self.copies = <double **>calloc(count, sizeof(double *))
+        self.buffers = <Py_buffer *>calloc(<size_t>count, sizeof(Py_buffer))
+        self.copies = <double **>calloc(<size_t>count, sizeof(double *))
         if self.buffers == NULL or self.copies == NULL:
             raise MemoryError
         self.name_of = name_of
@@ -106,7 +106,7 @@ cdef class Arguments:
         sizes[0] = shape[0]
         sizes[1] = shape[1] if len(shape) == 2 else 1
         count = sizes[0] * sizes[1]
-        copy = <double *>malloc((count + 1) * sizeof(double))
+        copy = <double *>malloc(<size_t>(count + 1) * sizeof(double))
         if copy == NULL:
             raise MemoryError
         self.copies[self.n_copies] = copy
@@ -118,9 +118,9 @@ cdef class Arguments:
                 if at < count:
                     copy[at] = real(number, self.name(k))
                 at += 1
-        strides[0] = sizes[1] * sizeof(double)
+        strides[0] = sizes[1] * <Py_ssize_t>sizeof(double)
         strides[1] = sizeof(double)
-        return self.add_columns(k, <const char *>copy, len(shape), sizes, strides, False)
+        return self.add_columns(k, <const char *>copy, <int>len(shape), sizes, strides, False)
 
     cdef int add_columns(self, int k, const char *data, int ndim, Py_ssize_t *shape, Py_ssize_t *strides,
                          bint is_float32) except -1:
@@ -139,7 +139,7 @@ cdef class Arguments:
         if ndim == 2:
             n = shape[1]
         self.structure += (n if ndim == 2 else -1,)
-        columns = <Column *>realloc(self.columns, (self.n_columns + n + 1) * sizeof(Column))
+        columns = <Column *>realloc(self.columns, <size_t>(self.n_columns + n + 1) * sizeof(Column))
         if columns == NULL:
             raise MemoryError
         self.columns = columns
@@ -188,10 +188,10 @@ cdef class Outputs:
         self.ndim = 1 if n < 0 else 2
         self.sizes[0] = size
         self.sizes[1] = n if n >= 0 else 1
-        self.strides[0] = self.sizes[1] * sizeof(double)
+        self.strides[0] = self.sizes[1] * <Py_ssize_t>sizeof(double)
         self.strides[1] = sizeof(double)
         self.shape = tuple([self.sizes[k] for k in range(self.ndim)])
-        self.numbers = <double *>malloc((size * self.sizes[1] + 1) * sizeof(double))
+        self.numbers = <double *>malloc(<size_t>(size * self.sizes[1] + 1) * sizeof(double))
         if self.numbers == NULL:
             raise MemoryError
 

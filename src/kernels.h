@@ -195,7 +195,7 @@ static void run_linear(const Step *step, Frame *frame) {
 /* -- the rest --------------------------------------------------------------------------------------------- */
 
 /* An operand as lanes: its row, or its number in all lanes of the k-th scratch row. */
-static const double *lanes_of(const Frame *frame, Ref ref, int k) {
+static const double *lanes_of(const Frame *frame, Ref ref, size_t k) {
     if (ref.space == IN_ROWS) return row_at(frame, ref);
     double *row = frame->scratch + k * frame->lanes;
     fill(row, frame->once[ref.at], frame->lanes);

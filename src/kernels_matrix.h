@@ -111,32 +111,32 @@ FORCE_INLINE void sum_four(const Vector *v, double *to) {
 }
 
 /* to[j * n_in + k] += sum over lanes of g[j] * x[k], for OUTS rows of g and four of x. */
-FORCE_INLINE void outer_tile(const int OUTS, double *to, size_t n_in, const double *g, size_t g_step,
-                             const double *const *x, const int INS, size_t valid) {
+FORCE_INLINE void outer_tile(const size_t OUTS, double *to, size_t n_in, const double *g, size_t g_step,
+                             const double *const *x, const size_t INS, size_t valid) {
     Vector total[4][4];
-    for (int j = 0; j < OUTS; j++)
-        for (int k = 0; k < 4; k++) total[j][k] = splat(0.0);
+    for (size_t j = 0; j < OUTS; j++)
+        for (size_t k = 0; k < 4; k++) total[j][k] = splat(0.0);
     size_t lane = 0;
     for (; lane + WIDTH <= valid; lane += WIDTH) {
         Vector row[4];
-        for (int k = 0; k < INS; k++) row[k] = load(x[k] + lane);
-        for (int j = 0; j < OUTS; j++) {
+        for (size_t k = 0; k < INS; k++) row[k] = load(x[k] + lane);
+        for (size_t j = 0; j < OUTS; j++) {
             Vector gain = load(g + j * g_step + lane);
-            for (int k = 0; k < INS; k++) total[j][k] += gain * row[k];
+            for (size_t k = 0; k < INS; k++) total[j][k] += gain * row[k];
         }
     }
     if (lane < valid) { /* lanes that hold no sample count nothing, be it inf or NaN */
         Mask mask = first_lanes(valid - lane);
         Vector row[4];
-        for (int k = 0; k < INS; k++) row[k] = MASKED(load(x[k] + lane), mask);
-        for (int j = 0; j < OUTS; j++) {
+        for (size_t k = 0; k < INS; k++) row[k] = MASKED(load(x[k] + lane), mask);
+        for (size_t j = 0; j < OUTS; j++) {
             Vector gain = MASKED(load(g + j * g_step + lane), mask);
-            for (int k = 0; k < INS; k++) total[j][k] += gain * row[k];
+            for (size_t k = 0; k < INS; k++) total[j][k] += gain * row[k];
         }
     }
-    for (int j = 0; j < OUTS; j++) {
+    for (size_t j = 0; j < OUTS; j++) {
         if (INS == 4) sum_four(total[j], to + j * n_in);
-        else for (int k = 0; k < INS; k++) to[j * n_in + k] += sum_lanes(total[j][k]);
+        else for (size_t k = 0; k < INS; k++) to[j * n_in + k] += sum_lanes(total[j][k]);
     }
 }
 

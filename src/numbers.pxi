@@ -2,7 +2,22 @@
 # Which Python objects are numbers, and which exceptions the engine raises.
 
 cdef str kind(object value):
+    """What a message calls it."""
+    if is_foreign(value):
+        return f"another engine's {type(value).__name__}, of {type(value).__module__}"
     return type(value).__name__
+
+cdef bint is_foreign(object value):
+    """Whether it is a node of another engine in the manner of micrograd."""
+    return (not isinstance(value, Handle) and hasattr(type(value), 'backward')
+            and hasattr(value, '_backward') and hasattr(value, '_prev'))
+
+cdef int refuse_foreign(int op, object left, object right) except -1:
+    """Before Python asks the other engine, which would take a Value for a number of its own."""
+    for operand in (left, right):
+        if is_foreign(operand):
+            raise TypeError(f'{op_info[op].symbol.decode()}: expected a Value or a real number, got '
+                            f'{kind(operand)}; import Value and nn from the same engine')
 
 cdef bint as_number(object value, double *number) except -1:
     """Whether value is a real number or a NumPy scalar, and which."""

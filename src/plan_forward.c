@@ -31,12 +31,13 @@ static int compare_terms(const void *left, const void *right) {
     return place_of(p->b) < place_of(q->b) ? -1 : place_of(p->b) > place_of(q->b);
 }
 
-static int follows(Ref next, Ref first, uint32_t count, int stride) {
+static int follows(Ref next, Ref first, uint32_t count, uint32_t stride) {
     return next.space == first.space && (next.space == NOWHERE || next.at == first.at + count * stride);
 }
 
 /* Whether term k is the count-th of a run that begins with `first`. */
-static int continues(const Term *next, const Term *first, uint32_t count, int stride_a, int stride_b) {
+static int continues(const Term *next, const Term *first, uint32_t count, uint32_t stride_a,
+                     uint32_t stride_b) {
     return next->group_a == first->group_a && next->group_b == first->group_b &&
            follows(next->a, first->a, count, stride_a) && follows(next->b, first->b, count, stride_b);
 }
@@ -58,7 +59,7 @@ static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
         *run = (Run){terms[k].a, terms[k].b, 1};
         if (k + 1 < n_terms)
             for (int way = 0; way < 3; way++) {
-                int sa = way != 1, sb = way != 2;
+                uint32_t sa = way != 1, sb = way != 2;
                 if (!continues(&terms[k + 1], &terms[k], 1, sa, sb)) continue;
                 uint32_t n = 2;
                 while (k + n < n_terms && continues(&terms[k + n], &terms[k], n, sa, sb)) n++;

@@ -66,7 +66,7 @@ cdef int check_made(MakeStatus status, Graph *graph) except -1:
 
 def optimiser_passes():
     """The passes over a recorded graph, as pairs of name and what it does."""
-    return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(PASS_COUNT)]
+    return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(<int>PASS_COUNT)]
 
 # -- optimisers -------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ cdef class Optimizer:
             if id(value) in seen:
                 raise ValueError('params: expected each Value once, got one twice')
             seen.add(id(value))
-        n = len(values)
+        n = <size_t>len(values)
         self.rule.kind = kind
         self.work = <double *>calloc(2 * n, sizeof(double))
         if needs_m:
@@ -166,7 +166,7 @@ cdef class Optimizer:
             p[k] = tape.value[i]
             g[k] = tape_adjoint(&tape, i)
         self.moments.steps += 1
-        kernels.update(&self.rule, &self.moments, p, g, n, 0)
+        kernels.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
         for k in range(n):
             tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
 
@@ -270,7 +270,7 @@ cdef class Recorded:
         cdef RunStatus status
         batch.outputs = outputs.numbers
         self.load(program)
-        if program.plan.work * arguments.size > LONG_WORK:
+        if program.plan.work * <double>arguments.size > LONG_WORK:
             with nogil:
                 status = program_evaluate(program, &batch)
         else:
@@ -284,7 +284,7 @@ cdef class Recorded:
         cdef RunStatus status
         batch.is_mean = is_mean
         self.load(program)
-        if program.plan.work * arguments.size * 3 > LONG_WORK:
+        if program.plan.work * <double>arguments.size * 3 > LONG_WORK:
             with nogil:
                 status = program_gradients(program, &batch)
         else:
@@ -297,7 +297,7 @@ cdef Batch new_batch(Arguments arguments, int threads):
     cdef Batch batch
     memset(&batch, 0, sizeof(batch))
     batch.columns = arguments.columns
-    batch.size = arguments.size
+    batch.size = <size_t>arguments.size
     batch.threads = threads
     batch.is_mean = True
     batch.kernels = kernels
@@ -373,9 +373,9 @@ cdef Recorded record_locked(fn, Arguments arguments, unsigned skip):
             if not is_handle(value):
                 raise TypeError(f'compile: expected the function to return a Value or a list of Values, '
                                 f'got {"a list with " if recorded.is_list else ""}{type(value).__name__}')
-        recorded.n_outputs = len(results)
+        recorded.n_outputs = <uint32_t>len(results)
         recorded.guards = own.guards
-        roots = <uint32_t *>malloc((len(results) + 1) * sizeof(uint32_t))
+        roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
         if roots == NULL:
             raise MemoryError
         for k in range(len(results)):

@@ -94,6 +94,7 @@ cdef object record_binary_slowly(int op, object left, object right):
     cdef double x = 0, y = 0, z
     cdef PyAnnex *annex
     if not (l or as_number(left, &x)) or not (r or as_number(right, &y)):
+        refuse_foreign(op, left, right)
         return NotImplemented
     if leaf and is_recording:
         check_leaf(left, 'no_grad()')
@@ -175,6 +176,7 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
 cdef object record_power(object base, object exponent):
     cdef double y = 0
     if not as_number(exponent, &y):
+        refuse_foreign(OP_pow, base, exponent)
         return NotImplemented
     cdef bint literal_int = type(exponent) is int and <object>y == exponent
     power = record_scaled(OP_pow_number, base, y, literal_int)

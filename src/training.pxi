@@ -50,20 +50,20 @@ cdef class Session:
 
     def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
                  bint shuffle, uint64_t seed, int threads):
-        cdef size_t k, n = len(optimizer.values)
+        cdef size_t k, n = <size_t>len(optimizer.values)
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer
         self.program = recorded.program(True)
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
         self.places = <Place *>malloc(n * sizeof(Place))
-        self.before = <double *>malloc((2 * len(recorded.parameters) + 5 * n + 1) * sizeof(double))
+        self.before = <double *>malloc((2 * <size_t>len(recorded.parameters) + 5 * n + 1) * sizeof(double))
         if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
         self.training.batch = new_batch(arguments, threads)
         self.training.batch.is_mean = is_mean
-        self.training.n_samples = arguments.size
+        self.training.n_samples = <size_t>arguments.size
         if 0 < batch_size < <size_t>arguments.size:
-            self.order = <uint32_t *>malloc(arguments.size * sizeof(uint32_t))
+            self.order = <uint32_t *>malloc(<size_t>arguments.size * sizeof(uint32_t))
             if self.order == NULL:
                 raise MemoryError
             for k in range(<size_t>arguments.size):
@@ -124,7 +124,7 @@ cdef class Session:
     cdef int snapshot(self) except -1:
         """Keeps what undo() brings back."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t n = len(optimizer.values)
+        cdef size_t n = <size_t>len(optimizer.values)
         cdef double *to = self.before
         cdef list values
         cdef size_t k
@@ -142,7 +142,7 @@ cdef class Session:
     def undo(self):
         """Brings back the parameters, their grads and the optimiser as they were at the start."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t n = len(optimizer.values)
+        cdef size_t n = <size_t>len(optimizer.values)
         cdef double *kept = self.before
         cdef list values
         cdef size_t k
@@ -159,7 +159,7 @@ cdef class Session:
     def fetch(self):
         """Reads the Values and the optimiser: at the start, and after anybody may have changed them."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = len(optimizer.values)
+        cdef size_t place, k, n = <size_t>len(optimizer.values)
         cdef Stretch *stretch = self.stretches
         self.recorded.load(self.program)
         self.training.rule = optimizer.rule
@@ -180,7 +180,7 @@ cdef class Session:
     def put_back(self):
         """Writes the numbers reached so far to the Values and to the optimiser."""
         cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = len(optimizer.values)
+        cdef size_t place, k, n = <size_t>len(optimizer.values)
         cdef Stretch *stretch = self.stretches
         cdef uint32_t i
         for place in range(n):

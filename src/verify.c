@@ -141,17 +141,20 @@ static const char *broken_node(const Seen *seen, uint32_t i) {
     return NULL;
 }
 
-static const char *broken_graph(const Graph *graph, const Seen *seen, uint32_t *at) {
+static const char *broken_graph(const Graph *graph, const Seen *seen, const char **list, uint32_t *at) {
+    *list = "node";
     for (uint32_t i = 0; i < graph->size; i++) {
         const char *rule = broken_node(seen, i);
         *at = i;
         if (rule) return rule;
     }
+    *list = "matrix product";
     for (uint32_t m = 0; m < graph->matvecs.size; m++) {
         *at = m;
         HOLDS(seen->row_count[m] == 0 || seen->row_count[m] == graph->matvecs.items[m].n_out,
               "a matrix product has all of its rows, or none");
     }
+    *list = "root";
     for (uint32_t k = 0; k < graph->n_roots; k++) {
         *at = k;
         HOLDS(graph->roots[k] < graph->size, "roots are nodes of the graph");
@@ -167,9 +170,10 @@ int verify_graph(Graph *graph, const char *after) {
                  .has_parameter = ARENA_ARRAY(scratch, uint8_t, graph->n_parameters),
                  .has_input = ARENA_ARRAY(scratch, uint8_t, graph->n_inputs),
                  .seen_by_product = ARENA_ARRAY(scratch, uint32_t, graph->size)};
+    const char *list = "";
     uint32_t at = 0;
-    const char *rule = broken_graph(graph, &seen, &at);
+    const char *rule = broken_graph(graph, &seen, &list, &at);
     if (!rule) return 0;
-    graph->fault = (Fault){after, rule, "node", at};
+    graph->fault = (Fault){after, rule, list, at};
     return -1;
 }

@@ -199,7 +199,8 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
     expect(r, 0, "a step is of a kind that there is");
 }
 
-/* Returns whether the list is sound; *at: the step that is not. */
+/* Each returns whether its part is sound; *at: where it is not. */
+
 static int replay(Replay *r, const StepList *names, const StepList *list, int by_sample, uint32_t *at) {
     r->by_sample = by_sample;
     for (uint32_t k = 0; k < list->size && !r->rule; k++) {
@@ -210,57 +211,73 @@ static int replay(Replay *r, const StepList *names, const StepList *list, int by
     return !r->rule;
 }
 
-/* Rows that are filled before any step runs. */
-static void fill_leaves(Replay *r) {
-    const Plan *plan = r->plan;
+static int fill_parameters(Replay *r, uint32_t *at) {
     r->by_sample = 0;
-    for (uint32_t k = 0; k < r->graph->n_parameters && !r->rule; k++)
-        if (plan->parameter_row[k] != NONE) touch_row(r, 0, plan->parameter_row[k], WRITE);
-    for (uint32_t k = 0; k < plan->n_constants && !r->rule; k++)
-        touch_row(r, 0, plan->constant_rows[k], WRITE);
+    for (uint32_t k = 0; k < r->graph->n_parameters && !r->rule; k++) {
+        *at = k;
+        if (r->plan->parameter_row[k] != NONE) touch_row(r, 0, r->plan->parameter_row[k], WRITE);
+    }
+    return !r->rule;
 }
 
-static void fill_columns(Replay *r, const Plan *names) {
+static int fill_numbers(Replay *r, uint32_t *at) {
+    for (uint32_t k = 0; k < r->plan->n_constants && !r->rule; k++) {
+        *at = k;
+        touch_row(r, 0, r->plan->constant_rows[k], WRITE);
+    }
+    return !r->rule;
+}
+
+static int fill_columns(Replay *r, const Plan *names, uint32_t *at) {
     const Plan *plan = r->plan;
     r->by_sample = 1;
     r->now++;
     for (uint32_t k = 0; k < plan->n_columns && !r->rule; k++) {
+        *at = k;
         expect(r, plan->columns[k] < r->graph->n_inputs, "columns are those that there are");
         touch_row(r, names->column_rows[k], plan->column_rows[k], WRITE);
     }
+    return !r->rule;
 }
 
-static void read_roots(Replay *r, const Plan *names, int gradients) {
+static int read_roots(Replay *r, const Plan *names, int gradients, uint32_t *at) {
     const Plan *plan = r->plan;
-    for (uint32_t k = 0; k < r->graph->n_roots && !r->rule; k++)
-        touch(r, names->roots[k], plan->roots[k], 1, READ);
     r->now++;
-    if (!gradients || r->rule) return;
+    for (uint32_t k = 0; k < r->graph->n_roots && !r->rule; k++) {
+        *at = k;
+        touch(r, names->roots[k], plan->roots[k], 1, READ);
+    }
+    r->now++;
+    if (!gradients || r->rule) return !r->rule;
+    *at = 0;
     if (plan->roots[0].space == IN_ROWS) touch_row(r, names->root_adjoint, plan->root_adjoint, WRITE);
     else touch_once(r, plan->root_adjoint, ADD);
+    return !r->rule;
 }
 
-static const char *broken_plan(Replay *r, const Plan *names, int gradients, const char **list, uint32_t *at) {
+static int replay_once_backward(Replay *r, const Plan *names, uint32_t *at) {
+    const StepList *list = &r->plan->once_backward;
+    memset(r->once + r->plan->n_once, 1, r->plan->n_once); /* adjoints start at 0 */
+    for (uint32_t k = 0; k < list->size && !r->rule; k++) {
+        *at = k;
+        expect(r, list->items[k].count <= r->plan->most_members, "a step on once rows has room for its members");
+    }
+    return !r->rule && replay(r, &names->once_backward, list, 0, at);
+}
+
+/* What is broken, and *at: where in it; or NULL. */
+static const char *broken_part(Replay *r, const Plan *names, int gradients, uint32_t *at) {
     const Plan *plan = r->plan;
-    *list = "leaf";
-    fill_leaves(r);
-    *list = "step once a batch";
-    if (!replay(r, &names->once, &plan->once, 0, at)) return r->rule;
-    *list = "column";
-    fill_columns(r, names);
-    *list = "step for every sample";
-    if (r->rule || !replay(r, &names->forward, &plan->forward, 1, at)) return r->rule;
-    *list = "result";
-    read_roots(r, names, gradients);
-    if (!gradients || r->rule) return r->rule;
-    *list = "step backward, for every sample";
-    if (!replay(r, &names->backward, &plan->backward, 1, at)) return r->rule;
-    *list = "step backward, once a batch";
-    memset(r->once + plan->n_once, 1, plan->n_once); /* adjoints start at 0 */
-    for (uint32_t k = 0; k < plan->once_backward.size; k++)
-        expect(r, plan->once_backward.items[k].count <= plan->most_members, "members have their room");
-    replay(r, &names->once_backward, &plan->once_backward, 0, at);
-    return r->rule;
+    if (!fill_parameters(r, at)) return "parameter";
+    if (!fill_numbers(r, at)) return "number";
+    if (!replay(r, &names->once, &plan->once, 0, at)) return "step once a batch";
+    if (!fill_columns(r, names, at)) return "column";
+    if (!replay(r, &names->forward, &plan->forward, 1, at)) return "step for every sample";
+    if (!read_roots(r, names, gradients, at)) return "root";
+    if (!gradients) return NULL;
+    if (!replay(r, &names->backward, &plan->backward, 1, at)) return "step backward, for every sample";
+    if (!replay_once_backward(r, names, at)) return "step backward, once a batch";
+    return NULL;
 }
 
 /* -- what the rows were called -------------------------------------------------------------------- */
@@ -309,10 +326,9 @@ int verify_plan(Graph *graph, const Plan *copy, const Plan *plan, int gradients)
                 .holds = ARENA_ARRAY(scratch, uint32_t, plan->n_rows),
                 .once = ARENA_ARRAY(scratch, uint8_t, n_once),
                 .read_at = ARENA_ARRAY(scratch, uint32_t, n_once + plan->n_rows)};
-    const char *list = "";
     uint32_t at = 0;
-    const char *rule = broken_plan(&r, copy, gradients, &list, &at);
-    if (!rule) return 0;
-    graph->fault = (Fault){"planning", rule, list, at};
+    const char *part = broken_part(&r, copy, gradients, &at);
+    if (!part) return 0;
+    graph->fault = (Fault){"planning", r.rule, part, at};
     return -1;
 }

@@ -9,7 +9,7 @@ import pytest
 from pages import ROOT
 
 import micrograd_c
-from micrograd_c import losses, nn, optim, viz
+from micrograd_c import CompiledFunction, Value, losses, nn, optim, viz
 
 DOCS = ROOT / "docs"
 pytestmark = pytest.mark.skipif(not (DOCS / "conf.py").exists(), reason="needs the source tree")
@@ -30,6 +30,20 @@ def test_the_site_builds_without_a_warning(tmp_path):
         ]
         for name in getattr(module, "__all__", own):
             assert f'id="{module.__name__}.{name}"' in reference
+    members = [name for name in dir(Value) if name[0] != "_"] + ["_prev", "_op", "_backward"]
+    assert {"backward", "data", "grad", "label", "detach", "item", "maximum"} < set(members)
+    for name in members:
+        assert f'id="micrograd_c.Value.{name}"' in reference, name
+    for name in [name for name in vars(CompiledFunction) if name[0] != "_"] + ["__call__"]:
+        assert f'id="micrograd_c.CompiledFunction.{name}"' in reference, name
+
+
+def test_the_rows_shown_are_the_tables():
+    page = (DOCS / "operation.md").read_text(encoding="utf-8")
+    table = " ".join((ROOT / "src" / "ops.h").read_text(encoding="utf-8").split())
+    (shown,) = re.findall(r"^```c\n(.*?)^```", page, re.M | re.S)
+    for row in shown.splitlines():
+        assert " ".join(row.split()) in table
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from micrograd_c import Value, nn
+from micrograd_c import sum as fused_sum
 from micrograd_c.benchmarks import reference
 
 both = pytest.mark.parametrize("Engine", [Value, reference.Value], ids=["ours", "lesson"])
@@ -187,3 +188,35 @@ def test_a_moons_like_training_loop_with_hinge_loss_and_regularisation():
         for p in model.parameters():
             p.data -= 0.1 * p.grad
     assert all((model(list(p)).data > 0) == (y > 0) for p, y in zip(points, labels, strict=True))
+
+
+# -- two engines in one expression -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda theirs: Value(theirs),
+        lambda theirs: Value(1.0) + theirs,
+        lambda theirs: Value(1.0) - theirs,
+        lambda theirs: Value(2.0) * theirs,
+        lambda theirs: Value(2.0) / theirs,
+        lambda theirs: Value(2.0) ** theirs,
+        lambda theirs: Value(2.0).maximum(theirs),
+        lambda theirs: fused_sum([Value(1.0), theirs]),
+        lambda theirs: nn.MLP(2, [3, 1])([theirs, theirs]),
+    ],
+)
+def test_another_engines_value_is_no_number(mix):
+    with pytest.raises(TypeError, match=r"another engine's Value, of micrograd_c\.benchmarks"):
+        mix(reference.Value(2.0))
+
+
+def test_other_classes_still_answer_for_themselves():
+    class Length:
+        def __radd__(self, other):
+            return "a length"
+
+    assert Value(1.0) + Length() == "a length"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Value(1.0) + "1"

@@ -266,15 +266,11 @@ class Case:
         number = NUMBERS[(r >> 16) % len(NUMBERS)]
         as_float = float(number)
         if r >> 40 & 1 and op not in ("maximum", "minimum"):
-            self.record(
-                call, value, rule, op, (number, x), (Node(as_float), a), (as_float, a.data)
-            )
+            self.record(call, value, rule, op, (number, x), (Node(as_float), a), (as_float, a.data))
         elif op == "**":
             self.power(x, a, number)
         else:
-            self.record(
-                call, value, rule, op, (x, number), (a, Node(as_float)), (a.data, as_float)
-            )
+            self.record(call, value, rule, op, (x, number), (a, Node(as_float)), (a.data, as_float))
 
     def power(self, x, a, number):
         want, error = raised(mirror.power, a.data, float(number))
@@ -800,7 +796,9 @@ class Case:
             self.is_rough = True
             y, b = self.pick(r)
             self.add(x + y, self.node(a.data + b.data, (a, b), mirror.add_rule, "+"))
-            self.add(y.tanh(), self.node(math.tanh(b.data), (b,), mirror.UNARY_RULE["tanh"], "tanh"))
+            self.add(
+                y.tanh(), self.node(math.tanh(b.data), (b,), mirror.UNARY_RULE["tanh"], "tanh")
+            )
         else:
             raise Boom
 

@@ -35,9 +35,7 @@ class Rule:
         self.t += 1
         update = self.sgd if self.name == "SGD" else self.adam
         sign = -1.0 if self.options["maximize"] else 1.0
-        return [
-            update(k, p, sign * g) for k, (p, g) in enumerate(zip(numbers, grads, strict=True))
-        ]
+        return [update(k, p, sign * g) for k, (p, g) in enumerate(zip(numbers, grads, strict=True))]
 
     def sgd(self, k, p, g):
         g += self.options.get("weight_decay", 0.0) * p

@@ -194,8 +194,9 @@ UNARY = {
     "softplus": (softplus, lambda x, z, g: g * sigmoid(x)),
     "gelu": (
         lambda x: x * normal_cdf(x),
-        lambda x, z, g: g
-        * (normal_cdf(x) + x * 0.39894228040143267794 * exponential(-0.5 * x * x)),
+        lambda x, z, g: (
+            g * (normal_cdf(x) + x * 0.39894228040143267794 * exponential(-0.5 * x * x))
+        ),
     ),
     "silu": (
         lambda x: x * sigmoid(x),

@@ -160,7 +160,9 @@ class Function:
             self.parameters[0].data = chance.choice([0.0, -0.0, 1.0])
         self.position = Value(float(chance.randrange(3)))  # a parameter that holds an index
         self.activation = chance.choice(["tanh", "relu", "sigmoid", "gelu", "linear"])
-        self.layer_ = nn.Layer(chance.choice([1, 2, 3, 8]), chance.choice([1, 2, 4]), self.activation)
+        self.layer_ = nn.Layer(
+            chance.choice([1, 2, 3, 8]), chance.choice([1, 2, 4]), self.activation
+        )
         if any(name == "layer" for name, _ in steps):
             self.parameters += self.layer_.parameters()
         self.n_outputs = chance.choice([-1, -1, -1, 1, 2, 5])
@@ -227,7 +229,9 @@ class Function:
 
     def tame(self, x, r):
         how = r % 5
-        return x if how < 2 else x.tanh() if how == 2 else mc.clip(x, -2, 2) if how == 3 else x.sin()
+        return (
+            x if how < 2 else x.tanh() if how == 2 else mc.clip(x, -2, 2) if how == 3 else x.sin()
+        )
 
     # -- operations --
 
@@ -309,8 +313,10 @@ class Function:
         self.push(mc.dot(ws, xs, bias), *ws, *[x for x in xs if isinstance(x, Value)], *self.inputs)
 
     def xs(self, r, n):
-        return [self.inputs[k] for k in range(n)] if len(self.inputs) >= n and r & 1 else (
-            self.several(r, n)
+        return (
+            [self.inputs[k] for k in range(n)]
+            if len(self.inputs) >= n and r & 1
+            else (self.several(r, n))
         )
 
     def layer(self, r):
@@ -440,7 +446,9 @@ class Case:
         self.fn = Function(seed, operations, features)
         self.fn.scale = Scale()
         chance = random.Random(seed ^ 0x5EED)
-        skip = chance.sample(PASSES, chance.randint(0, len(PASSES))) if chance.random() < 0.3 else []
+        skip = (
+            chance.sample(PASSES, chance.randint(0, len(PASSES))) if chance.random() < 0.3 else []
+        )
         self.skip = [name for name in PASSES if name in skip] if "skips" in features else []
         self.reduction = chance.choice(["mean", "sum"])
         self.threads = chance.choice([None, None, 1, 2, 3])
@@ -483,7 +491,9 @@ class Case:
     # -- the eager side --
 
     def sample(self, numbers):
-        return self.fn(*[[Value(x) for x in a] if isinstance(a, list) else Value(a) for a in numbers])
+        return self.fn(
+            *[[Value(x) for x in a] if isinstance(a, list) else Value(a) for a in numbers]
+        )
 
     def eager_outputs(self, samples):
         """A row for each sample; None where eager code refuses its numbers."""
@@ -539,8 +549,9 @@ class Case:
                 self.counts["ill-conditioned"] += 1
                 return
             spread = [
-                max(s, abs(a - b)) if math.isfinite(a) and math.isfinite(b) else
-                (s if alike(a, b) else math.inf)
+                max(s, abs(a - b))
+                if math.isfinite(a) and math.isfinite(b)
+                else (s if alike(a, b) else math.inf)
                 for s, a, b in zip(spread, noisy, want, strict=True)
             ]
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
@@ -639,9 +650,7 @@ class Case:
         Passes may do that, and choices, of which only what is chosen has an adjoint to hand on. So
         without passes and without choices, NaN has to be NaN.
         """
-        fewer = [
-            k for k in range(1, len(want)) if math.isnan(want[k]) and not math.isnan(got[k])
-        ]
+        fewer = [k for k in range(1, len(want)) if math.isnan(want[k]) and not math.isnan(got[k])]
         choices = {"where", "take", "decided_where", "decided_take", "no_grad", "detach"}
         chooses = any(name in choices for name, _ in self.fn.steps)
         if fewer and not chooses and set(self.skip) != set(PASSES):
@@ -677,7 +686,9 @@ class Case:
         if self.eager_outputs(batches_[0][1][:1]) == [None]:
             return
         with contextlib.suppress(*EAGER):
-            self.compiled(*batches_[0][0])  # recorded by one thread, as the eager side is not shared
+            self.compiled(
+                *batches_[0][0]
+            )  # recorded by one thread, as the eager side is not shared
             results = [None] * len(batches_)
 
             def run(k):
@@ -841,14 +852,18 @@ class Case:
         one = Value(1.0)
         numbers = np.arange(float(n))
         which = mc.compile(lambda i: i * one)
-        losses = which.fit(
-            numbers,
-            optimizer=mc.optim.SGD([one], lr=0.0),
-            steps=n * (steps + 2),
-            batch_size=1,
-            shuffle=True,
-            seed=seed,
-        ) if n > 1 else [0.0] * (steps + 2)
+        losses = (
+            which.fit(
+                numbers,
+                optimizer=mc.optim.SGD([one], lr=0.0),
+                steps=n * (steps + 2),
+                batch_size=1,
+                shuffle=True,
+                seed=seed,
+            )
+            if n > 1
+            else [0.0] * (steps + 2)
+        )
         epochs = [[int(x) for x in losses[k : k + n]] for k in range(0, len(losses), n)]
         for epoch in epochs:
             if sorted(epoch) != list(range(n)):
@@ -896,9 +911,7 @@ class Programs:
         chosen = {name for name in sorted(features) if chance.random() < 0.75}
         operations = [name for name, (_, needs) in OPERATIONS.items() if needs in chosen]
         operations = operations or ["binary", "number"]
-        weights = [
-            OPERATIONS[name][0] * chance.choice([0.3, 1, 1, 4]) for name in operations
-        ]
+        weights = [OPERATIONS[name][0] * chance.choice([0.3, 1, 1, 4]) for name in operations]
         count = chance.choice([3, 8, 15, 30, 60])
         calls = [name for name, (_, needs) in CALLS.items() if needs is None or needs in chosen]
         call_weights = [CALLS[name][0] for name in calls]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""The verifier refuses what is broken: graphs and plans, each spoilt in one place by verifier.c."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import micrograd_c as mc
+from micrograd_c import _core
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent / "src"
+PARTS = ["graph.c", "passes*.c", "plan*.c", "verify*.c", "tape.c", "sweep.c"]
+
+# What verifier.c spoils -> where it is found, and the rule that it breaks.
+BROKEN = {
+    "operation_of_the_tape": ("node 5", "a graph has operations that can be planned"),
+    "no_operation": ("node 5", "a graph has operations that can be planned"),
+    "operand_above": ("node 5", "operands stand before their node"),
+    "itself_as_operand": ("node 13", "operands stand before their node"),
+    "argument_above": ("node 8", "operands stand before their node"),
+    "arguments_outside": ("node 10", "operands stand within args"),
+    "arguments_far_outside": ("node 10", "operands stand within args"),
+    "where_of_two": ("node 8", "an operation has as many operands as it needs"),
+    "more_factors_than_operands": ("node 12", "an operation has as many operands as it needs"),
+    "stage_too_late": ("node 5", "a stage is the latest of the operands'"),
+    "stage_too_early": ("node 14", "a stage is the latest of the operands'"),
+    "stage_of_a_choice": ("node 9", "a stage is the latest of the operands'"),
+    "stage_of_a_row": ("node 7", "a stage is the latest of the operands'"),
+    "number_by_sample": ("node 4", "a number is of stage CONSTANT"),
+    "input_once": ("node 0", "parameters are of stage ONCE, inputs of stage SAMPLE"),
+    "parameter_by_sample": ("node 3", "parameters are of stage ONCE, inputs of stage SAMPLE"),
+    "custom_by_sample": ("node 11", "a given value does not change with the sample"),
+    "input_that_is_not": ("node 0", "parameters and inputs are those that there are"),
+    "parameter_twice": ("node 3", "parameters and inputs stand once each"),
+    "root_outside": ("root 0", "roots are nodes of the graph"),
+    "row_of_no_product": ("node 6", "a row belongs to a matrix product that there is"),
+    "row_outside": ("node 7", "a row stands within its matrix product"),
+    "row_twice": ("node 7", "rows of a matrix product stand in order, each once"),
+    "row_missing": ("matrix product 0", "a matrix product has all of its rows, or none"),
+    "product_without_inputs": ("node 6", "a matrix product has inputs"),
+    "product_input_above": ("node 6", "operands stand before their node"),
+    "product_input_once": ("node 6", "inputs of a matrix product change with the sample"),
+    "product_input_twice": ("node 6", "a matrix product has each input once"),
+    "product_outside": ("node 6", "operands stand within args"),
+    "weight_by_sample": ("node 7", "weights do not change with the sample"),
+    "weight_above": ("node 7", "operands stand before their node"),
+    "bias_by_sample": ("node 6", "biases do not change with the sample"),
+}
+
+
+NOT_IN_TIME = "a row is written before it is read, and kept until then"
+NOT_BY_SAMPLE = "a step on samples has an operand that changes with the sample"
+BROKEN_PLANS = {
+    "row_outside": "a step's rows are among those that there are",
+    "once_row_outside": "a step's once rows are among those that there are",
+    "once_row_by_another_name": "steps on once rows name them as rows",
+    "once_row_unset": "a once row is written before samples read it",
+    "once_row_written": "a step on samples writes no once row",
+    "parameter_unset": NOT_IN_TIME,
+    "no_operand": "a step has all the operands that it needs",
+    "map_of_a_sum": "a map's operation is one of the table's cells",
+    "number_as_lanes": NOT_BY_SAMPLE,
+    "not_flat": "members of a flat step stand side by side",
+    "own_operand": "a step does not write what it reads",
+    "unset_row": NOT_IN_TIME,
+    "gain_of_a_stopped_cell": "a gain is one of the table's cells",
+    "second_of_one": "a gain is one of the table's cells",
+    "adjoint_once": "a gain has its node's adjoint and value from rows",
+    "gains_assigned": "what many members gain is added",
+    "number_first": "a product has its row first",
+    "matrix_input_once": "a matrix product has its inputs in rows, and its weights in once rows",
+    "no_room_for_pointers": "a matrix product has room for its pointers",
+    "column_of_matrix_outside": "a matrix product's columns are within it",
+    "copies_by_sample": "once rows are copied once a batch, each",
+    "choice_of_two": "a choice has as many operands as it needs",
+    "no_kind": "a step is of a kind that there is",
+    "column_outside": "columns are those that there are",
+    "no_room_for_members": "a step on once rows has room for its members",
+    "overwritten_too_early": NOT_IN_TIME,
+    "another_row_is_read": NOT_IN_TIME,
+    "another_column": NOT_IN_TIME,
+    "another_root": NOT_IN_TIME,
+    "another_stride": "sharing rows changes rows only",
+    "another_step": "sharing rows changes rows only",
+}
+
+
+def build(folder):
+    """verifier.c with what it needs of the core."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
+    if not SOURCES.is_dir() or not compiler or not shutil.which(compiler[0]):
+        pytest.skip("takes the sources and a C compiler")
+    sources = [str(path) for part in PARTS for path in sorted(SOURCES.glob(part))]
+    program = folder / "verifier"
+    command = [*compiler, "-std=gnu11", f"-I{SOURCES}", str(HERE / "verifier.c"), *sources]
+    subprocess.run([*command, "-lm", "-o", str(program)], check=True, capture_output=True)
+    return program
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    program = build(tmp_path_factory.mktemp("verifier"))
+    result = subprocess.run([program], check=True, capture_output=True, text=True, timeout=60)
+    return [tuple(line.split(" | ")) for line in result.stdout.splitlines()]
+
+
+def test_what_is_sound_is_accepted(verdicts):
+    accepted = [name for name, verdict, *_ in verdicts if verdict == "holds"]
+    assert accepted == ["sound_graph", "sound_plan", "sound_sharing"]
+
+
+def test_a_broken_graph_is_refused_with_its_node_and_the_rule(verdicts):
+    refused = {name: tuple(rest) for name, after, *rest in verdicts if after == "spoiling"}
+    assert refused == BROKEN
+
+
+def test_a_broken_plan_is_refused_with_the_rule(verdicts):
+    refused = {name: rest[-1] for name, after, *rest in verdicts if after == "planning"}
+    assert refused == BROKEN_PLANS
+
+
+def test_every_rule_is_broken_by_something(verdicts):
+    written = "".join(path.read_text() for path in SOURCES.glob("verify*.c"))
+    rules = set(re.findall(r'(?:HOLDS|expect)\([^;"]*"([^"]+)"\)', written))
+    assert len(rules) > 30
+    assert rules == {verdict[-1] for verdict in verdicts} - {"holds"}
+
+
+# -- in the module ---------------------------------------------------------------------------------
+
+
+def test_the_suite_verifies_what_it_compiles():
+    assert _core.set_verifying(True)
+
+
+def test_verifying_changes_no_program():
+    w = [mc.Value(0.5 * k) for k in range(4)]
+
+    def fn(xs):
+        return mc.where(xs[0], mc.dot(w, xs), mc.dot(w, xs).exp() * w[0]) + mc.sum(w)
+
+    listings = []
+    for verifying in (True, False):
+        before = _core.set_verifying(verifying)
+        try:
+            f = mc.compile(fn)
+            f.value_and_grad([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, 0.0, 2.0]])
+            listings.append(str(f))
+        finally:
+            _core.set_verifying(before)
+    assert listings[0] == listings[1]
