@@ -123,6 +123,10 @@ cdef object record_binary_slowly(int op, object left, object right):
         b = tape_append(&tape, OP_leaf, y, 0, 0, 0)
     return attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex)
 
+cdef object record_binary_call(object self, object other, int op):
+    """A method of Value with an operand."""
+    return record_binary(op, self, expect_operand(other, op_info[op].name.decode()))
+
 cdef object record_unary(object self, int op):
     cdef PyObject *handle
     cdef uint32_t a
@@ -252,7 +256,8 @@ def operations():
     shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary',
               VARIADIC: 'variadic'}
     return [{'name': op_info[op].name.decode(), 'symbol': op_info[op].symbol.decode(),
-             'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high)}
+             'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high),
+             'is_method': bool(op_is_method(op))}
             for op in range(OP_leaf + 1, OP_COUNT)]
 
 # The operations that layer() can apply to a neuron's sum, by name.

@@ -7,19 +7,36 @@ cdef extern from "ops.h" nogil:
         LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC
     ctypedef enum Verdict:
         ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR
+    ctypedef enum Refusal:
+        REFUSE_ZERO
     ctypedef struct OpInfo:
         const char *name
         const char *symbol
         Shape shape
+        Refusal refusal
         double low, high
     const OpInfo op_info[]
     enum:
-        OP_leaf, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_maximum, OP_minimum
+        OP_leaf, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_mod, OP_floordiv
         OP_neg, OP_abs, OP_pow_number, OP_leaky_relu, OP_detach
         OP_sum, OP_dot, OP_where, OP_clip, OP_take, OP_custom, OP_opaque
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
+    ctypedef enum Op:
+        pass
     double op_value(int op, double x, double y)
     Verdict op_verdict(int op, double x, double y, double z)
+
+cdef extern from "cells.h" nogil:
+    enum:
+        ITEM_NUMBER, ITEM_NAME, ITEM_CALL, ITEM_COMPARE, ITEM_CHOICE
+    ctypedef struct Item:
+        double number
+        uint8_t kind, op, name, compare, a, b, c
+    ctypedef struct Cell:
+        const Item *items
+        uint8_t size
+    const char *cell_text(Op op, int which)
+    const Cell *cell_of(Op op, int which)
 
 cdef extern from "tape.h" nogil:
     const uint32_t NO_NODE
