@@ -70,6 +70,7 @@ static int operands_of(Op op) {
     case STOPPED: return 1;
     case BINARY:
     case SCALED: return 2;
+    case TERNARY: return 3;
     case LEAF:
     case VARIADIC: return 0;
     }
@@ -197,21 +198,24 @@ const char *cell_read(Cell *cell, const char *text) {
 #define TEXT(...) TEXT_(__VA_ARGS__)
 
 typedef struct {
-    const char *value, *gain_x, *gain_y;
+    const char *value, *gains[3];
 } Texts;
 
 static const Texts texts[OP_COUNT] = {
-#define TEXT2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {TEXT(value), TEXT(gain_x), TEXT(gain_y)},
-#define TEXT1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {TEXT(value), TEXT(gain_x), NULL},
-#define TEXT0(id, symbol, refuse, lo, hi, value) [OP_##id] = {TEXT(value), NULL, NULL},
+#define TEXT2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y)}},
+#define TEXT1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {TEXT(value), {TEXT(gain_x)}},
+#define TEXT0(id, symbol, refuse, lo, hi, value) [OP_##id] = {TEXT(value), {NULL}},
+#define TEXT3(id, symbol, refuse, lo, hi, value, gain_x, gain_y, gain_w) [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y), TEXT(gain_w)}},
     FOR_EACH_BINARY(TEXT2) FOR_EACH_UNARY(TEXT1) FOR_EACH_SCALED(TEXT1) FOR_EACH_STOPPED(TEXT0)
+    FOR_EACH_TERNARY(TEXT3)
 #undef TEXT2
 #undef TEXT1
 #undef TEXT0
+#undef TEXT3
 };
 
 const char *cell_text(Op op, int which) {
-    return which < 0 ? texts[op].value : which == 0 ? texts[op].gain_x : texts[op].gain_y;
+    return which < 0 ? texts[op].value : texts[op].gains[which];
 }
 
 const Cell *cell_of(Op op, int which) {
@@ -222,3 +226,9 @@ const Cell *cell_of(Op op, int which) {
 }
 
 unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
+
+int cell_stops(Op op, int which) {
+    if (!cell_text(op, which)) return 1;
+    const Cell *cell = cell_of(op, which);
+    return cell->size == 1 && cell->items[0].kind == ITEM_NUMBER && cell->items[0].number == 0.0;
+}

@@ -51,4 +51,9 @@ const Cell *cell_of(Op op, int which);
 /* Which names the gain of operand `which` reads: a bit for each CellName. */
 unsigned cell_reads(Op op, int which);
 
+#define READS(set, name) ((set) >> NAME_##name & 1)
+
+/* Whether operand `which` of a row gains nothing, whatever the operands are. */
+int cell_stops(Op op, int which);
+
 #endif

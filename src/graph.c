@@ -51,8 +51,6 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
     }
     case FORM_MAP:
     case FORM_LINEAR:
-    case FORM_WHERE:
-    case FORM_CLIP:
     case FORM_TAKE:
     case FORM_CUSTOM:
         raise_stage(graph, operands, count, &stage);
@@ -85,6 +83,11 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
     case BINARY:
         node->a = number[a] - 1;
         node->b = number[b] - 1;
+        break;
+    case TERNARY:
+        node->a = number[tape->args[a]] - 1;
+        node->b = number[tape->args[a + 1]] - 1;
+        node->c = number[tape->args[a + 2]] - 1;
         break;
     case VARIADIC:
         GROW(graph->arena, &graph->args, uint32_t, b);

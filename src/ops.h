@@ -129,6 +129,11 @@ typedef enum {
     SCALED(pow_number, "**",         REFUSE_POWER,   0.3, 3, y == 2.0 ? x * x : pow(x, y), y == 2.0 ? g * (2.0 * x) : y == 0.0 ? 0.0 : g * (y * pow(x, y - 1.0))) \
     SCALED(leaky_relu, "leaky_relu", REFUSE_NOTHING, -3, 3,  x > 0 ? x : x * y,            x > 0 ? g : g * y)
 
+/* TERNARY(id, symbol, refuse, lo, hi, value, gain of x, gain of y, gain of w) */
+#define FOR_EACH_TERNARY(TERNARY) \
+    TERNARY(where,  "where",    REFUSE_NOTHING,  -3, 3,      x > 0 ? y : w,                0.0,                x > 0 ? g : 0.0, x > 0 ? 0.0 : g) \
+    TERNARY(clip,   "clip",     REFUSE_NOTHING,  -3, 3,      minimum(maximum(x, y), w),    x < y ? 0.0 : x > w ? 0.0 : g, x < y ? y <= w ? g : 0.0 : 0.0, x > w ? g : y > w ? g : 0.0)
+
 /* STOPPED(id, symbol, refuse, lo, hi, value): of one operand, which gains nothing, so that there is no
  * chain rule. Compiled functions record them; eager code makes a leaf instead (Value.detach). */
 #define FOR_EACH_STOPPED(STOPPED) \
@@ -138,8 +143,6 @@ typedef enum {
 #define FOR_EACH_VARIADIC(VARIADIC) \
     VARIADIC(sum,    "sum")    /* x0 + x1 + ...                                              */ \
     VARIADIC(dot,    "dot")    /* w0, x0, w1, x1, ..., and a bias if the count is odd        */ \
-    VARIADIC(where,  "where")  /* condition, a, b                                            */ \
-    VARIADIC(clip,   "clip")   /* v, low, high                                               */ \
     VARIADIC(take,   "take")   /* index, v0, v1, ...                                         */ \
     VARIADIC(custom, "custom") /* k operands, then k leaves that hold the local derivatives  */ \
     VARIADIC(opaque, "")       /* operands of a node whose rule only Python knows            */
@@ -152,7 +155,7 @@ typedef enum {
     OP_leaf,
 #define ID(id, ...) OP_##id,
     FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_STOPPED(ID)
-    FOR_EACH_VARIADIC(ID)
+    FOR_EACH_TERNARY(ID) FOR_EACH_VARIADIC(ID)
 #undef ID
 } Op;
 
@@ -165,13 +168,14 @@ typedef enum {
 enum {
 #define PLUS_ONE(...) +1
     OP_COUNT = 1 FOR_EACH_BINARY(PLUS_ONE) FOR_EACH_UNARY(PLUS_ONE) FOR_EACH_SCALED(PLUS_ONE) FOR_EACH_STOPPED(PLUS_ONE)
-               FOR_EACH_VARIADIC(PLUS_ONE),
+               FOR_EACH_TERNARY(PLUS_ONE) FOR_EACH_VARIADIC(PLUS_ONE),
 #undef PLUS_ONE
+    OP_FIRST_LISTED = OP_where, /* from here on, a node's operands stand in a list */
     OP_FIRST_VARIADIC = OP_sum,
     OP_CLOSURE = 0x80 /* flag beside the operation: Python has replaced the chain rule */
 };
 
-typedef enum { LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC } Shape;
+typedef enum { LEAF, UNARY, SCALED, STOPPED, BINARY, TERNARY, VARIADIC } Shape;
 
 typedef struct {
     const char *name;
@@ -187,13 +191,15 @@ static const OpInfo op_info[] = {
 #define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi},
 #define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi},
 #define ROWD(id, symbol, refuse, lo, hi, ...) {#id, symbol, STOPPED, refuse, lo, hi},
+#define ROW3(id, symbol, refuse, lo, hi, ...) {#id, symbol, TERNARY, refuse, lo, hi},
 #define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0},
     FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_STOPPED(ROWD)
-    FOR_EACH_VARIADIC(ROWV)
+    FOR_EACH_TERNARY(ROW3) FOR_EACH_VARIADIC(ROWV)
 #undef ROW2
 #undef ROW1
 #undef ROWS
 #undef ROWD
+#undef ROW3
 #undef ROWV
 };
 
@@ -209,8 +215,22 @@ FOR_EACH_CALLED_BINARY(FUNCTION2)
 #undef FUNCTION1
 #undef FUNCTION2
 
-/* The value of an operation of one or two operands (UNARY and STOPPED ones ignore y). */
-FORCE_INLINE double op_value(int op, double x, double y) {
+/* Operands that a node of the row has in the graph: y is a number of a SCALED one's own. */
+static inline uint32_t op_arity(int op) {
+    switch (op_info[op].shape) {
+    case UNARY:
+    case SCALED:
+    case STOPPED: return 1;
+    case BINARY: return 2;
+    case TERNARY: return 3;
+    case LEAF:
+    case VARIADIC: break;
+    }
+    return 0;
+}
+
+/* The value of an operation with a cell; what it has no operand for is ignored. */
+FORCE_INLINE double op_value(int op, double x, double y, double w) {
     switch ((Op)op) {
 #define CASE(id, symbol, refuse, lo, hi, value, ...) \
     case OP_##id:                                    \
@@ -219,6 +239,7 @@ FORCE_INLINE double op_value(int op, double x, double y) {
         FOR_EACH_UNARY(CASE)
         FOR_EACH_SCALED(CASE)
         FOR_EACH_STOPPED(CASE)
+        FOR_EACH_TERNARY(CASE)
 #undef CASE
     case OP_leaf:
 #define OTHER(id, ...) case OP_##id:

@@ -78,8 +78,9 @@ static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t co
     return index >= 0 && index < count - 1 ? args[1 + (uint32_t)index] : args[0];
 }
 
-double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
+double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
     const double *value = tape->value;
+    if (op_info[op].shape == TERNARY) return op_value(op, value[args[0]], value[args[1]], value[args[2]]);
     switch ((Variadic)op) {
     case VARIADIC_sum: {
         double total = value[args[0]];
@@ -92,10 +93,6 @@ double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint3
         for (uint32_t k = 0; k + 1 < count; k += 2) total += value[args[k]] * value[args[k + 1]];
         return total;
     }
-    case VARIADIC_where:
-        return value[args[value[args[0]] > 0 ? 1 : 2]];
-    case VARIADIC_clip:
-        return minimum(maximum(value[args[0]], value[args[1]]), value[args[2]]);
     case VARIADIC_take:
         return value[taken(tape, args, count)];
     case VARIADIC_custom:
@@ -120,20 +117,6 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
         }
         if (count & 1) gain(to, args[count - 1], g);
         break;
-    case VARIADIC_where: {
-        int first = value[args[0]] > 0;
-        gain(to, args[0], 0.0);
-        gain(to, args[1], first ? g : 0.0);
-        gain(to, args[2], first ? 0.0 : g);
-        break;
-    }
-    case VARIADIC_clip: {
-        double v = value[args[0]], low = value[args[1]], high = value[args[2]];
-        gain(to, args[0], v < low || v > high ? 0.0 : g);
-        gain(to, args[1], v < low && low <= high ? g : 0.0);
-        gain(to, args[2], v > high || low > high ? g : 0.0);
-        break;
-    }
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
@@ -179,9 +162,21 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         gain(to, a, gain_x);                                        \
         return;                                                     \
     }
+#define RULE3(id, symbol, refuse, lo, hi, value_, gain_x, gain_y, gain_w)               \
+    case OP_##id: {                                                                     \
+        const uint32_t *args = tape->args + a;                                          \
+        const double x = tape->value[args[0]], y = tape->value[args[1]];                \
+        const double w = tape->value[args[2]], z = tape->value[i];                      \
+        (void)x, (void)y, (void)w, (void)z;                                             \
+        gain(to, args[0], gain_x);                                                      \
+        gain(to, args[1], gain_y);                                                      \
+        gain(to, args[2], gain_w);                                                      \
+        return;                                                                         \
+    }
         FOR_EACH_BINARY(RULE2)
         FOR_EACH_UNARY(RULE1)
         FOR_EACH_SCALED(RULES)
+        FOR_EACH_TERNARY(RULE3)
 #define NO_RULE(id, ...) case OP_##id: return;
         FOR_EACH_STOPPED(NO_RULE)
 #undef NO_RULE
@@ -194,6 +189,7 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
 #undef RULE2
 #undef RULE1
 #undef RULES
+#undef RULE3
     }
     abort(); /* a closure's rule is Python's to apply */
 }

@@ -49,7 +49,7 @@ typedef struct Annex {
 typedef uintptr_t Owner;
 
 /* Operands of a node by shape: LEAF none (a: see LITERAL_INT), UNARY and STOPPED a, BINARY a and b,
- * SCALED a, and b the leaf that holds its number, VARIADIC args[a] to args[a + b]. */
+ * SCALED a, and b the leaf that holds its number, TERNARY and VARIADIC args[a] to args[a + b]. */
 typedef struct {
     uint32_t a, b;
 } Operands;
@@ -111,8 +111,8 @@ FORCE_INLINE uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t
     return i;
 }
 
-/* The value of a VARIADIC node, from its operands in args. */
-double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count);
+/* The value of a TERNARY or VARIADIC node, from its operands in args. */
+double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count);
 
 /* -- sweep ----------------------------------------------------------------------------------- */
 

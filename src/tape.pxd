@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "ops.h" nogil:
     ctypedef enum Shape:
-        LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC
+        LEAF, UNARY, SCALED, STOPPED, BINARY, TERNARY, VARIADIC
     ctypedef enum Verdict:
         ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR
     ctypedef enum Refusal:
@@ -23,7 +23,7 @@ cdef extern from "ops.h" nogil:
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
     ctypedef enum Op:
         pass
-    double op_value(int op, double x, double y)
+    double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
 
 cdef extern from "cells.h" nogil:
@@ -70,7 +70,7 @@ cdef extern from "tape.h" nogil:
     void tape_init(Tape *tape)
     int tape_reserve(Tape *tape, uint32_t nodes, uint32_t args)
     uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b, Owner owner)
-    double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)
+    double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)
     double tape_adjoint(const Tape *tape, uint32_t i)
     void tape_set_adjoint(Tape *tape, uint32_t i, double adjoint)
     void tape_apply_rule(Tape *tape, uint32_t i)
