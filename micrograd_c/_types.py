@@ -12,9 +12,9 @@ Operands: TypeAlias = Collection[Operand]  # a list, a tuple, a NumPy array
 
 if TYPE_CHECKING:
 
-    class Outputs(Value, list[Value]):  # type: ignore[misc]
+    class ValueOrList(Value, list[Value]):  # type: ignore[misc]
         """What a layer gives: a Value or a list of them. Its size decides, which is a number and no
         type; so type checkers let it be used as either."""
 
 else:
-    Outputs = Value | list[Value]
+    ValueOrList = Value | list[Value]

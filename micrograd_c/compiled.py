@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """compile: a plain function of one sample, recorded once and replayed over whole batches."""
 
+import copyreg
 import functools
 import inspect
 import random
-import threading
+import sys
 
-from ._core import Arguments, Optimizer, Session, TraceError, Value, record
+from ._core import Arguments, Optimizer, Outputs, Session, TraceError, Value, record
 from .progress import progress_bar
 
-__all__ = ["CompiledFunction", "TraceError", "compile"]
+__all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
 
 def compile(fn=None, *, reduction="mean", threads=None, skip=()):
@@ -18,7 +19,9 @@ def compile(fn=None, *, reduction="mean", threads=None, skip=()):
     fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
     list of Values where only outputs are asked for. What fn reads besides, such as a model's
     weights, are its parameters. fn runs once for each structure of its arguments; afterwards its
-    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError.
+    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError. A
+    number of another Value that it reads, such as w.data, is watched: when it has changed, fn runs
+    again. detach() and no_grad() stop the gradient, as in a plain call.
 
     reduction: 'mean' or 'sum', the loss of a batch from its samples'.
     threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
@@ -33,7 +36,12 @@ def compile(fn=None, *, reduction="mean", threads=None, skip=()):
 
 
 class CompiledFunction:
-    """A function of one sample that takes batches: see compile()."""
+    """A function of one sample that takes batches: see compile().
+
+    Calls may meet: in several threads, in callbacks of fit and in signal handlers, each has a
+    working memory of its own. Copies and pickles keep the function and the options; programs are
+    recorded anew.
+    """
 
     def __init__(self, fn, *, reduction="mean", threads=None, skip=()):
         if not callable(fn):
@@ -48,27 +56,31 @@ class CompiledFunction:
         self._threads = threads or 0
         self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
         self._programs = {}
-        # A program has one working memory. A callback may come back in the thread that holds it.
-        self._lock = threading.RLock()
+        self._last = None  # the program used last
 
     def __call__(self, *arrays):
-        """The outputs for a batch: a buffer of float64 of shape (B,), or (B, n) for a list of n.
+        """The outputs for a batch: float64, of shape (B,), or (B, n) for a list of n.
 
         arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
         shape (B,) for a Value, (B, n) for a list of n Values.
+
+        A NumPy array where an argument is one; else a buffer, which numpy.asarray() takes without a
+        copy, and which has len(), indexing and tolist().
         """
         if any(_holds_values(array) for array in arrays):
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
         arguments = Arguments(arrays, self._name_of)
-        with self._lock:
-            return self._program(arguments).evaluate(arguments, self._threads)
+        outputs = self._program(arguments).evaluate(arguments, self._threads)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
+            return numpy.asarray(outputs)
+        return outputs
 
     def value_and_grad(self, *arrays):
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
         arguments = Arguments(arrays, self._name_of)
-        with self._lock:
-            program = self._program(arguments, "value_and_grad")
-            return program.value_and_grad(arguments, self._reduction == "mean", self._threads)
+        program = self._program(arguments, "value_and_grad")
+        return program.value_and_grad(arguments, self._reduction == "mean", self._threads)
 
     def fit(
         self,
@@ -90,10 +102,13 @@ class CompiledFunction:
         batch_size: samples a step, in order, the rest of an epoch in a smaller batch; None: all.
         shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
         progress: shows a bar, tqdm's where that is installed.
-        callback(step, loss) is called after every step, and may change data and optimizer.lr;
-        if it returns True, training ends.
+        callback(step, loss) is called after every step, and may change data and the optimizer's
+        settings, call this function, and train; if it returns True, training ends.
 
-        Ctrl-C ends it with the parameters of the last whole step.
+        Ctrl-C ends it with the parameters of the last whole step. Between two calls of callback the
+        parameters are the core's: what other threads and signal handlers assign to them is lost. A
+        fit of the same parameters in another thread waits, one in a signal handler is a
+        RuntimeError. TraceError if fn reads a number that training changes.
         """
         steps = _whole_number("steps", steps, least=0)
         if batch_size is not None:
@@ -108,33 +123,24 @@ class CompiledFunction:
             seed = random.getrandbits(64) if shuffle else 0
         seed = _whole_number("seed", seed) % 2**64
         arguments = Arguments(arrays, self._name_of)
-        with self._lock:
-            program = self._program(arguments, "fit")
-            trained = {id(value) for value in optimizer.params}
-            if any(id(value) in trained for value, _ in program.guards):
-                raise TraceError(
-                    "fit: the function reads the number of a parameter that training changes; "
-                    "compute with the Value itself"
-                )
-            is_mean = self._reduction == "mean"
-            session = Session(
-                program,
-                arguments,
-                optimizer,
-                is_mean,
-                batch_size or 0,
-                bool(shuffle),
-                seed,
-                self._threads,
-            )
-            _run(session, steps, progress, callback)
-            return session.all_losses()
+        session = Session(
+            self._program(arguments, "fit"),
+            arguments,
+            optimizer,
+            self._reduction == "mean",
+            batch_size or 0,
+            bool(shuffle),
+            seed,
+            self._threads,
+        )
+        _run(session, steps, progress, callback)
+        return session.all_losses()
 
     def stats(self):
         """Of the program used last: a CompiledStats. Before the first call: ValueError."""
-        if not self._programs:
+        if self._last is None:
             raise ValueError("stats: nothing has been recorded yet; call the function first")
-        return next(reversed(self._programs.values())).stats()
+        return self._last.stats()
 
     def __str__(self):
         """The programs, step by step: what became of the graph."""
@@ -168,14 +174,27 @@ class CompiledFunction:
         return names[k] if k < len(names) else str(k)
 
     def _program(self, arguments, loss_for=None):
-        """The program for arguments of this structure, recorded now if there is none that holds."""
-        program = self._programs.pop(arguments.structure, None)
+        """The program for arguments of this structure, recorded now if there is none that holds.
+
+        Two threads that both find none both record one; either will do.
+        """
+        program = self._programs.get(arguments.structure)
         if program is None or not program.still_holds():
             program = record(self._fn, arguments, self._skip)
-        self._programs[arguments.structure] = program  # the one used last stands last
+            self._programs[arguments.structure] = program
+        self._last = program
         if loss_for and program.is_list:
             raise TypeError(f"{loss_for}: expected a function that returns a Value, got a list")
         return program
+
+    def __reduce__(self):
+        name = getattr(self, "__qualname__", "")
+        found = sys.modules.get(getattr(self, "__module__", None))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name  # a decorated function is pickled as functions are: by its name
+        return copyreg.__newobj__, (type(self),), {**vars(self), "_programs": {}, "_last": None}
 
 
 def _holds_values(array):
@@ -206,7 +225,5 @@ def _run(session, steps, progress, callback):
             session.train(1 if callback else show.share(steps - session.done))
             loss = session.loss(session.done - 1)
             show(session.done, loss)
-            if callback is not None:
-                if callback(session.done - 1, loss) is True:
-                    break
-                session.fetch()
+            if callback is not None and callback(session.done - 1, loss) is True:
+                break

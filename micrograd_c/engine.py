@@ -5,7 +5,7 @@ What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._core import (
     TapeStats,
@@ -44,15 +44,20 @@ __all__ = [
 class no_grad(ContextDecorator):
     """Inside it, results are leaves: nothing is recorded in this thread.
 
-    A context manager, `with no_grad():`, and a decorator, `@no_grad()`.
+    A context manager, `with no_grad():`, and a decorator, `@no_grad()`. In a function that is being
+    compiled, results are nodes that follow the numbers and stop the gradient.
     """
+
+    def __init__(self) -> None:
+        self._pauses: list[Any] = []  # one for each time that it is entered: of what thread
 
     def __enter__(self) -> "Self":
         """Nothing is recorded in this thread from here on."""
-        pause_recording()
+        self._pauses.append(pause_recording())
         return self
 
     def __exit__(self, *exc_info: object) -> Literal[False]:
         """Recording is as before; exceptions pass through."""
-        resume_recording()
+        if self._pauses:
+            resume_recording(self._pauses.pop())
         return False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ._core import activations, layer, parameters_of
-from ._types import Number, Operands, Outputs
+from ._types import Number, Operands, ValueOrList
 from .engine import Value, dot
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
@@ -120,7 +120,7 @@ class Layer(Module):
     def __init__(self, n_in: int, n_out: int, activation: str = "tanh") -> None:
         self.neurons = [Neuron(n_in, activation) for _ in range(n_out)]
 
-    def __call__(self, x: Operands) -> Outputs:
+    def __call__(self, x: Operands) -> ValueOrList:
         """The neurons' outputs, as a list; of a single neuron, its output."""
         return layer(self.neurons, x, _call_neuron)
 
@@ -153,7 +153,7 @@ class MLP(Module):
         shapes = zip(n_ins, layer_sizes, activations, strict=True)
         self.layers = [Layer(*shape) for shape in shapes]
 
-    def __call__(self, x: Operands) -> Outputs:
+    def __call__(self, x: Operands) -> ValueOrList:
         """The last layer's outputs, or its output if it has one neuron."""
         outputs: Any = x
         for layer_ in self.layers:

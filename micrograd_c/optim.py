@@ -2,20 +2,29 @@
 """Optimisers, with PyTorch's arguments, defaults and numbers: one call into the core a step.
 
 They update the data of Values by their grad; zero_grad(), backward(), step(), as in PyTorch. With
-`compile`, `fit` runs the whole loop in the core.
+`compile`, `fit` runs the whole loop in the core. Every argument but params is an attribute: it may
+be assigned between steps, is checked as in the constructor, and decides the next step.
 """
 
-from ._core import Optimizer, Value
+from ._core import Optimizer
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 
-def _at_least_zero(**numbers):
-    for name, number in numbers.items():
-        if isinstance(number, Value) or not hasattr(number, "__float__"):
-            raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
-        if not number >= 0.0:
-            raise ValueError(f"{name}: expected at least 0, got {number!r}")
+class _Setting:
+    """A setting of the rule. It stands in the core, which checks it."""
+
+    def __init__(self, doc):
+        self.__doc__ = doc
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else optimizer._get(self.name)
+
+    def __set__(self, optimizer, value):
+        optimizer._set(self.name, value)
 
 
 class SGD(Optimizer):
@@ -26,13 +35,20 @@ class SGD(Optimizer):
     factor. maximize: climbs.
     """
 
+    _rule = "SGD"
+    _settings = ("lr", "momentum", "nesterov", "weight_decay", "maximize")
+
+    lr = _Setting("The learning rate, at least 0.")
+    momentum = _Setting("How much of the last update is kept, at least 0.")
+    nesterov = _Setting("Whether to look ahead by Nesterov's rule; needs momentum.")
+    weight_decay = _Setting("An L2 penalty's factor, at least 0.")
+    maximize = _Setting("Whether to climb.")
+
     def __init__(
         self, params, lr=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0, *, maximize=False
     ):
-        _at_least_zero(lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and momentum == 0:
-            raise ValueError("nesterov: expected a momentum above 0 with it")
-        self._set_up_sgd(params, lr, momentum, nesterov, weight_decay, maximize)
+        settings = {"lr": lr, "momentum": momentum, "nesterov": nesterov}
+        self._set_up(params, settings | {"weight_decay": weight_decay, "maximize": maximize})
 
     def __repr__(self):
         return f"SGD({len(self.params)} parameters, lr={self.lr})"
@@ -47,7 +63,15 @@ class Adam(Optimizer):
     largest second moment so far (Reddi, Kale and Kumar, 2018). maximize: climbs.
     """
 
-    _decoupled = False
+    _rule = "Adam"
+    _settings = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize")
+
+    lr = _Setting("The learning rate, at least 0.")
+    betas = _Setting("Decay of the first and second moments, two numbers in [0, 1).")
+    eps = _Setting("What is added to the root of the second moment, at least 0.")
+    weight_decay = _Setting("An L2 penalty's factor, at least 0; AdamW's, apart from it.")
+    amsgrad = _Setting("Whether to use the largest second moment so far.")
+    maximize = _Setting("Whether to climb.")
 
     def __init__(
         self,
@@ -60,14 +84,8 @@ class Adam(Optimizer):
         *,
         maximize=False,
     ):
-        _at_least_zero(lr=lr, eps=eps, weight_decay=weight_decay)
-        beta1, beta2 = betas
-        for beta in betas:
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"betas: expected numbers in [0, 1), got {betas!r}")
-        self._set_up_adam(
-            params, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, self._decoupled
-        )
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        self._set_up(params, settings | {"amsgrad": amsgrad, "maximize": maximize})
 
     def __repr__(self):
         return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr})"
@@ -79,7 +97,7 @@ class AdamW(Adam):
     As torch.optim.AdamW.
     """
 
-    _decoupled = True
+    _rule = "AdamW"
 
     def __init__(
         self,

@@ -46,7 +46,8 @@ def picture_class() -> Any:
             format = format or self.format
             if self._fallback and format == "svg" and self._fallback[0] == self.source:
                 return self._fallback[1]()
-            what = "this graph" if format == "svg" else f"a graph as {format!r}"
+            what = "a graph that was changed" if self._fallback else "a graph as large as this"
+            what = what if format == "svg" else f"a graph as {format!r}"
             missing = graphviz.ExecutableNotFound(["dot"])
             missing.args = (
                 f"drawing {what} needs Graphviz's program dot, which is not installed: "

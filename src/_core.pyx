@@ -24,11 +24,12 @@ from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
+from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport UINTPTR_MAX, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stddef cimport ptrdiff_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from tape cimport *
 from program cimport *
@@ -89,6 +90,8 @@ cdef extern from *:
     #define TYPE_ALLOC(type) ((type)->tp_alloc(type, 0))
     #define TYPE_OF(object) (Py_TYPE(object))
     #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
+    #define HAS_LENGTH(type) (((type)->tp_as_sequence && (type)->tp_as_sequence->sq_length) || \
+                              ((type)->tp_as_mapping && (type)->tp_as_mapping->mp_length))
     #define GETATTRO(type) ((type)->tp_getattro)
     #define SET_GETATTRO(type, function) ((type)->tp_getattro = (function))
     /* Where __slots__ has put a field; 0: it is no such field. */
@@ -114,6 +117,7 @@ cdef extern from *:
     PyObject *TYPE_ALLOC(PyTypeObject *type)
     PyTypeObject *TYPE_OF(PyObject *object)
     bint HAS_DICT(PyTypeObject *type)
+    bint HAS_LENGTH(PyTypeObject *type)
     getattrofunc GETATTRO(PyTypeObject *type)
     void SET_GETATTRO(PyTypeObject *type, getattrofunc function)
     Py_ssize_t SLOT_OFFSET(PyObject *found)
@@ -148,8 +152,7 @@ cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them
 cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of this file
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
 cdef bint accumulates = False           # what accumulate_grads() last set
-cdef dict paused = {}                   # thread -> depth of no_grad()
-cdef uint32_t special = 0               # not 0: recording takes the long way in some thread
+cdef uint32_t special = 0               # threads in no_grad(); not 0: recording takes the long way
 
 
 # -- the face of a node -----------------------------------------------------------------------------
@@ -183,9 +186,9 @@ cdef class Handle:
 
     @property
     def grad(self):
-        """The adjoint: the derivative of the last root by this node; assignable."""
+        """The derivative of the last root by this node, its adjoint; assignable."""
         if is_recording:
-            check_read(self, '.grad')
+            check_read(self, '.grad', True)
         return tape_adjoint(&tape, self.anchor.index)
 
     @grad.setter
@@ -232,7 +235,7 @@ cdef class Handle:
 
     @property
     def _backward(self):
-        """Applies this node's chain rule once: adds to its operands' grads. Assignable."""
+        """Applies this node's chain rule once, which adds to its operands' grads; assignable."""
         cdef PyAnnex *annex = annex_of(self)
         return <object>annex.rule if annex != NULL and annex.rule != NULL else self._apply_rule
 
@@ -251,6 +254,8 @@ cdef class Handle:
 
     def _apply_rule(self):
         """The engine's own chain rule for this node: adds to its operands' grads."""
+        if tape.op[self.anchor.index] != OP_leaf:
+            check_change('_backward() was called')
         tape_apply_rule(&tape, self.anchor.index)
 
     @property
@@ -303,6 +308,8 @@ cdef class Handle:
 
     def __richcmp__(self, other, int comparison):
         if comparison == Py_EQ or comparison == Py_NE:
+            if is_recording and not isinstance(other, Handle) and is_number(other):
+                refuse_traced(self, 'a comparison')
             return NotImplemented
         if is_recording:
             check_read(self, 'a comparison')
@@ -313,6 +320,11 @@ cdef class Handle:
         elif not is_number(other):
             return NotImplemented
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
+
+    def __bool__(self):
+        if is_recording:
+            refuse_traced(self, 'the truth value')
+        return not HAS_LENGTH(TYPE_OF(<PyObject *>self)) or len(self) != 0      # Python's own rule
 
     def __hash__(self):
         return <Py_hash_t>(<uintptr_t><void *>self >> 4)
@@ -345,9 +357,10 @@ cdef class Handle:
             reraise()
 
     def detach(self):
-        """A new leaf with the same data: no gradient passes through it."""
-        if is_recording:
-            check_leaf(self, 'detach()')
+        """A new leaf with the same data. In a function that is being compiled: a node that follows the
+        data, and lets no gradient through."""
+        if is_recording and (here().recording is not None or is_traced(self)):
+            return record_unary(self, OP_detach)
         return new_leaf(tape.value[self.anchor.index])
 
     def item(self):
@@ -399,6 +412,7 @@ include "value.pxi"
 include "functions.pxi"
 include "recording.pxi"
 include "arguments.pxi"
+include "optimizer.pxi"
 include "program.pxi"
 include "training.pxi"
 
@@ -445,38 +459,6 @@ def accumulate_grads(on=True):
     before = bool(accumulates)
     accumulates = bool(on)
     return before
-
-def pause_recording():
-    """Makes results of this thread leaves, until as many calls of resume_recording()."""
-    global special
-    cdef object thread = threading.get_ident()
-    paused[thread] = paused.get(thread, 0) + 1
-    special = <uint32_t>len(paused)
-
-def resume_recording():
-    global special
-    cdef object thread = threading.get_ident()
-    if thread not in paused:
-        return      # left twice, or left after the call that it was entered in
-    paused[thread] -= 1
-    if paused[thread] == 0:
-        del paused[thread]
-    special = <uint32_t>len(paused)
-
-cdef object suspend_pause(thread):
-    """Records in this thread whatever no_grad() says around it; gives what restore_pause() takes."""
-    global special
-    depth = paused.pop(thread, 0)
-    special = <uint32_t>len(paused)
-    return depth
-
-cdef int restore_pause(thread, depth) except -1:
-    global special
-    paused.pop(thread, None)
-    if depth:
-        paused[thread] = depth
-    special = <uint32_t>len(paused)
-    return 0
 
 # -- inspection -----------------------------------------------------------------------------------
 

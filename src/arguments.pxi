@@ -3,12 +3,27 @@
 from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
                              PyObject_GetBuffer)
 
+cdef enum:
+    MOST_SHOWN = 20     # rows, and numbers of a row, that a repr shows all of
+    AT_EACH_END = 3     # ... and else
+
+cdef list integer_rows(view, bint is_little, bint is_signed):
+    """The integers of a buffer whose format Python's own memoryview does not read."""
+    cdef bytes data = view.tobytes()
+    order = 'little' if is_little else 'big'
+    numbers = [int.from_bytes(data[at:at + view.itemsize], order, signed=is_signed)
+               for at in range(0, len(data), view.itemsize)]
+    if view.ndim == 1:
+        return numbers
+    return [numbers[row * view.shape[1]:(row + 1) * view.shape[1]] for row in range(view.shape[0])]
+
 @cython.final
 cdef class Arguments:
     """The arguments of one call, as columns of numbers.
 
-    arrays: float32 or float64 buffers, which are read where they are, other buffers of numbers, or
-    nested sequences, which are copied; of shape (B,) or (B, n), all of one B, else ValueError.
+    arrays: float32 or float64 buffers, which are read where they are unless their bytes are in the
+    other order; other buffers of numbers, what gives a NumPy array by __array__, or nested sequences,
+    which are copied; of shape (B,) or (B, n), all of one B, else ValueError.
     name_of: a function that gives argument k's name for messages.
     """
     cdef Column *columns
@@ -49,25 +64,13 @@ cdef class Arguments:
         return f'argument {self.name_of(k)!r}'
 
     cdef int add(self, array, int k) except -1:
-        cdef Py_buffer *buffer
-        if isinstance(array, (str, bytes, bytearray, Handle)):
+        if isinstance(array, (str, bytes, bytearray, dict, set, frozenset, Handle)):
             raise TypeError(f'{self.name(k)}: expected an array of numbers, got {kind(array)}')
         if PyObject_CheckBuffer(array):
-            buffer = &self.buffers[self.n_buffers]
-            PyObject_GetBuffer(array, buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-            self.n_buffers += 1
-            if self.is_float(buffer):
-                return self.add_columns(k, <const char *>buffer.buf, buffer.ndim, buffer.shape,
-                                        buffer.strides, buffer.itemsize == 4)
-            shape = tuple([buffer.shape[d] for d in range(buffer.ndim)])
-            if len(shape) not in (1, 2):
-                self.refuse_shape(k, shape)
-            try:
-                rows = memoryview(array).tolist()
-            except NotImplementedError:
-                raise TypeError(f'{self.name(k)}: expected numbers, got a buffer of format '
-                                f'{buffer.format.decode()!r}') from None
-            return self.add_rows(k, rows, shape)
+            return self.add_buffer(array, k)
+        numpy = sys.modules.get('numpy')
+        if numpy is not None and hasattr(type(array), '__array__'):
+            return self.add_buffer(numpy.asarray(array), k)
         try:
             rows = list(array)
         except TypeError:
@@ -76,9 +79,67 @@ cdef class Arguments:
             raise TypeError(f'{self.name(k)}: expected an array of numbers, got {kind(array)}') from None
         return self.add_rows(k, rows, self.shape_of(k, rows))
 
-    cdef bint is_float(self, Py_buffer *buffer):
-        cdef bytes code = buffer.format if buffer.format != NULL else b'B'
-        return code.lstrip(b'@=<') in (b'd', b'f') and (sys.byteorder == 'little' or code[:1] != b'<')
+    cdef int add_buffer(self, array, int k) except -1:
+        cdef Py_buffer *buffer = &self.buffers[self.n_buffers]
+        cdef Py_ssize_t[2] shape
+        cdef Py_ssize_t[2] strides
+        cdef bytes code
+        cdef int d
+        PyObject_GetBuffer(array, buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+        self.n_buffers += 1
+        if buffer.ndim not in (1, 2):
+            self.refuse_shape(k, tuple([buffer.shape[d] for d in range(buffer.ndim if buffer.shape != NULL else 0)]))
+        # Some exporters, such as ctypes' arrays, leave out what they were asked for.
+        if buffer.shape == NULL:
+            shape[0] = buffer.len // buffer.itemsize
+        else:
+            for d in range(buffer.ndim):
+                shape[d] = buffer.shape[d]
+        if buffer.strides == NULL:
+            strides[buffer.ndim - 1] = buffer.itemsize
+            if buffer.ndim == 2:
+                strides[0] = buffer.itemsize * shape[1]
+        else:
+            for d in range(buffer.ndim):
+                strides[d] = buffer.strides[d]
+        code = buffer.format if buffer.format != NULL else b'B'
+        swapped = code.startswith((b'>', b'!') if sys.byteorder == 'little' else (b'<',))
+        code = code.lstrip(b'@=<>!')
+        if (code, buffer.itemsize) in ((b'd', 8), (b'f', 4)):
+            if swapped:
+                return self.add_swapped(k, <const char *>buffer.buf, buffer.ndim, shape, strides, code == b'f')
+            return self.add_columns(k, <const char *>buffer.buf, buffer.ndim, shape, strides, code == b'f')
+        try:
+            rows = memoryview(array).tolist()
+        except NotImplementedError:
+            if code not in (b'b', b'B', b'h', b'H', b'i', b'I', b'l', b'L', b'q', b'Q', b'?'):
+                raise TypeError(f'{self.name(k)}: expected numbers, got a buffer of format '
+                                f'{buffer.format.decode()!r}') from None
+            rows = integer_rows(memoryview(array), (sys.byteorder == 'little') != swapped, code.islower())
+        return self.add_rows(k, rows, tuple([shape[d] for d in range(buffer.ndim)]))
+
+    cdef int add_swapped(self, int k, const char *data, int ndim, Py_ssize_t *shape, Py_ssize_t *strides,
+                         bint is_float32) except -1:
+        """Copies floats whose bytes are in the other order."""
+        cdef Py_ssize_t n = shape[1] if ndim == 2 else 1, row, c, b, size = 4 if is_float32 else 8
+        cdef Py_ssize_t[2] copied
+        cdef char *to = <char *>self.new_copy(shape[0] * n)
+        cdef const char *number
+        copied[0], copied[1] = n * size, size
+        for row in range(shape[0]):
+            for c in range(n):
+                number = data + row * strides[0] + (c * strides[1] if ndim == 2 else 0)
+                for b in range(size):
+                    to[row * copied[0] + c * size + b] = number[size - 1 - b]
+        return self.add_columns(k, to, ndim, shape, copied, is_float32)
+
+    cdef double *new_copy(self, Py_ssize_t count) except NULL:
+        cdef double *copy = <double *>malloc(<size_t>(count + 1) * sizeof(double))
+        if copy == NULL:
+            raise MemoryError
+        self.copies[self.n_copies] = copy
+        self.n_copies += 1
+        return copy
 
     cdef int refuse_shape(self, int k, tuple shape) except -1:
         raise ValueError(f'{self.name(k)}: expected shape (B,) or (B, n), got {shape}')
@@ -87,7 +148,7 @@ cdef class Arguments:
         """The shape of nested sequences, whose numbers are looked at later."""
         cdef tuple shape = ()
         for j, row in enumerate(rows):
-            if isinstance(row, (str, Handle)):
+            if isinstance(row, (str, bytes, bytearray, dict, set, frozenset, Handle)):
                 raise TypeError(f'{self.name(k)}: expected numbers, got {kind(row)}')
             length = None if not hasattr(row, '__len__') or is_numpy_number(row) else len(row)
             if j == 0:
@@ -99,25 +160,25 @@ cdef class Arguments:
 
     cdef int add_rows(self, int k, list rows, tuple shape) except -1:
         """Copies numbers: a list of them, or of sequences of them."""
-        cdef Py_ssize_t count = 1, at = 0
+        cdef Py_ssize_t n = shape[1] if len(shape) == 2 else 1, at = 0, in_row
         cdef Py_ssize_t[2] sizes
         cdef Py_ssize_t[2] strides
         cdef double *copy
         sizes[0] = shape[0]
-        sizes[1] = shape[1] if len(shape) == 2 else 1
-        count = sizes[0] * sizes[1]
-        copy = <double *>malloc(<size_t>(count + 1) * sizeof(double))
-        if copy == NULL:
-            raise MemoryError
-        self.copies[self.n_copies] = copy
-        self.n_copies += 1
-        for row in rows:
+        sizes[1] = n
+        copy = self.new_copy(sizes[0] * n)
+        for j, row in enumerate(rows):
+            in_row = 0
             for number in (row if len(shape) == 2 else (row,)):
                 if hasattr(number, '__len__') and not is_numpy_number(number):
                     self.refuse_shape(k, (*shape, len(number)))
-                if at < count:
-                    copy[at] = real(number, self.name(k))
-                at += 1
+                if in_row < n:
+                    copy[at + in_row] = real(number, self.name(k))
+                in_row += 1
+            if in_row != n:
+                raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives '
+                                 f'{in_row} numbers')
+            at += n
         strides[0] = sizes[1] * <Py_ssize_t>sizeof(double)
         strides[1] = sizeof(double)
         return self.add_columns(k, <const char *>copy, <int>len(shape), sizes, strides, False)
@@ -126,8 +187,6 @@ cdef class Arguments:
                          bint is_float32) except -1:
         cdef Py_ssize_t n = 1, c
         cdef Column *columns
-        if ndim not in (1, 2):
-            self.refuse_shape(k, tuple([shape[c] for c in range(ndim)]))
         if self.size < 0:
             self.size = shape[0]
             if <size_t>shape[0] >= 0xFFFFFFFFu:
@@ -152,11 +211,15 @@ cdef class Arguments:
 
     cdef double first_number(self, uint32_t column):
         """Of the first sample, for recording; of no sample, a number inside most domains."""
+        cdef double number
+        cdef float single
         if self.size == 0:
             return 0.5
-        if self.columns[column].is_float32:
-            return (<const float *>self.columns[column].data)[0]
-        return (<const double *>self.columns[column].data)[0]
+        if self.columns[column].is_float32:     # copied: it may stand at any address
+            memcpy(&single, self.columns[column].data, sizeof(single))
+            return single
+        memcpy(&number, self.columns[column].data, sizeof(number))
+        return number
 
     def inputs(self):
         """New leaves for the function: for each argument one, or a list of them."""
@@ -237,4 +300,18 @@ cdef class Outputs:
         return [self[k] for k in range(self.sizes[0])]
 
     def __repr__(self):
-        return f'Outputs({self.tolist()})' if self.sizes[0] <= 20 else f'Outputs(shape={self.shape})'
+        rows = [shown(self[k]) if k is not None else '...' for k in shown_places(self.sizes[0])]
+        whole = self.sizes[0] <= MOST_SHOWN and self.sizes[1] <= MOST_SHOWN
+        return f'Outputs([{", ".join(rows)}]{"" if whole else f", shape={self.shape}"})'
+
+cdef list shown_places(Py_ssize_t count):
+    """Which of so many things a repr shows; None: a gap."""
+    if count <= MOST_SHOWN:
+        return list(range(count))
+    return [*range(AT_EACH_END), None, *range(count - AT_EACH_END, count)]
+
+cdef str shown(number_or_row):
+    if not isinstance(number_or_row, list):
+        return repr(number_or_row)
+    places = shown_places(len(number_or_row))
+    return f'[{", ".join([repr(number_or_row[k]) if k is not None else "..." for k in places])}]'

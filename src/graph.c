@@ -133,11 +133,9 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     for (uint32_t i = reach.lowest; i < tape->size; i++) {
         if (number[i] != REACHED) continue;
         Node *node = &graph->nodes[graph->size];
-        if ((i < mark || is_leaf(tape, i)) && owner_anchor(tape->owner[i])) {
+        if (i < mark || (is_leaf(tape, i) && owner_anchor(tape->owner[i]))) {
             *node = (Node){.op = NODE_PARAMETER, .stage = ONCE, .a = graph->n_parameters};
             (*parameters)[graph->n_parameters++] = i;
-        } else if (i < mark) {
-            *node = (Node){.op = NODE_CONSTANT, .number = tape->value[i]};
         } else {
             FreezeStatus status = freeze_node(graph, &reach, i);
             if (status != FROZEN) return status;
@@ -199,24 +197,4 @@ void graph_pack(Graph *graph, Arena *to) {
     packed.matvecs.capacity = packed.matvecs.size;
     arena_free(graph->arena);
     *graph = packed;
-}
-
-int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
-                 uint32_t n_inputs) {
-    if (i < mark || !n_inputs) return 0;
-    uint32_t first = inputs[0], last = inputs[n_inputs - 1];
-    uint8_t *reached = calloc((size_t)i - mark + 1, 1);
-    int depends = 0;
-    if (!reached) return -1;
-    reached[i - mark] = 1;
-    for (uint32_t j = i + 1; j-- > mark && !depends;) {
-        uint32_t count;
-        if (!reached[j - mark]) continue;
-        depends = j >= first && j <= last;
-        const uint32_t *operands = tape_operands(tape, j, &count);
-        for (uint32_t k = 0; k < count; k++)
-            if (operands[k] >= mark) reached[operands[k] - mark] = 1;
-    }
-    free(reached);
-    return depends;
 }

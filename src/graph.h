@@ -118,18 +118,14 @@ typedef enum {
     FREEZE_NO_MEMORY
 } FreezeStatus;
 
-/* Copies what the roots depend on off the tape. Nodes below `mark` that somebody holds, and leaves
- * above it that somebody still holds, become parameters: *parameters lists their tape indices. */
+/* Copies what the roots depend on off the tape. Nodes below `mark`, and leaves above it that somebody
+ * holds, become parameters: *parameters lists their tape indices. */
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                           uint32_t **parameters);
 
 /* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
 void graph_pack(Graph *graph, Arena *to);
-
-/* Whether node i of the tape depends on one of the inputs: -1 without memory. */
-int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
-                 uint32_t n_inputs);
 
 /* The operands of a node, for reading and rewriting. A NODE_ROW has its matrix product's. */
 static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count) {

@@ -220,10 +220,10 @@ static void run_linear(const Step *step, Frame *frame) {
         const Run *run = &step->runs[r];
         if (run->a.space != IN_ROWS) continue;
         Operand a = operand_at(frame, run->a), b = operand_at(frame, run->b);
-        switch (run->b.space) {
+        switch ((Space)run->b.space) {
         case IN_ROWS: sum_run(out, start, number, a, b, IN_ROWS, run->count, lanes); break;
         case IN_ONCE: sum_run(out, start, number, a, b, IN_ONCE, run->count, lanes); break;
-        default: sum_run(out, start, number, a, b, NOWHERE, run->count, lanes);
+        case NOWHERE: sum_run(out, start, number, a, b, NOWHERE, run->count, lanes); break;
         }
         start = out;
     }

@@ -4,7 +4,14 @@
  */
 /* -- optimisers ---------------------------------------------------------------------------------------------- */
 
-/* As PyTorch's torch.optim.SGD, Adam and AdamW compute them. */
+/* As PyTorch's torch.optim.SGD, Adam and AdamW compute them. Without contraction, so that a step is that of
+ * Python's own arithmetic, on every level; memory is what it waits for. */
+#if defined(__clang__)
+#pragma clang fp contract(off)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
 static void update(const Rule *rule, const Moments *moments, double *restrict p, const double *grads,
                    size_t n, size_t from) {
     const double decay = rule->weight_decay, sign = rule->maximize ? -1.0 : 1.0, lr = rule->lr;
@@ -41,3 +48,8 @@ static void update(const Rule *rule, const Moments *moments, double *restrict p,
         p[k] = p[k] * shrink - rate * m[k] / (sqrt(square) / root + eps);
     }
 }
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif

@@ -186,6 +186,7 @@ MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients) {
         plan->once_backward = take_steps(p);
     }
 
+    if (graph->fault.rule) return MADE_BROKEN;
     const Plan *copy = verify_copy(graph, plan, seed.at);
     plan_rows(p, n_once_groups, &seed);
     plan->root_adjoint = seed.at;

@@ -72,6 +72,14 @@ static void make_runs(Planner *p, Step *step, const Node *node, Stage stage) {
     }
 }
 
+/* Kernels take the operands of these steps as lanes: a number of the batch there would have them read
+ * what stands behind it. So this is looked at even where nobody verifies. */
+static void expect_sample(Planner *p, uint32_t node, int has_sample) {
+    if (has_sample || p->graph->fault.rule) return;
+    p->graph->fault = (Fault){"planning", "what is computed for every sample has an operand that changes with it",
+                              "node", node};
+}
+
 static void plan_matvec(Planner *p, const Group *group) {
     Graph *graph = p->graph;
     const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
@@ -79,6 +87,7 @@ static void plan_matvec(Planner *p, const Group *group) {
     step->out = (Ref){group->row, IN_ROWS, 1};
     step->refs = refs_of(p, graph->args.items + matvec->inputs, matvec->n_in, SAMPLE);
     step->n_refs = matvec->n_in;
+    for (uint32_t k = 0; k < step->n_refs; k++) expect_sample(p, group->first, step->refs[k].space == IN_ROWS);
     p->plan->work += (double)matvec->n_in * matvec->n_out;
 }
 
@@ -94,6 +103,7 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     Ref refs[] = {step->out, step->x, step->y};
     step->flat = (uint8_t)is_flat(step->count, refs, 3);
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
+    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS);
 }
 
 /* A step for one node whose operands stand in args. */

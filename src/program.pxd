@@ -34,12 +34,15 @@ cdef extern from "graph.h" nogil:
     FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
                               uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                               uint32_t **parameters)
-    int tape_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
-                     uint32_t n_inputs)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
 
 cdef extern from "verify.h" nogil:
     int verifying
+
+cdef extern from "trace.h" nogil:
+    int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
+                      uint32_t n_inputs)
+    int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
 
 cdef extern from "program.h" nogil:
     ctypedef struct Kernels:

@@ -7,6 +7,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     LONG_WORK = 200_000     # multiply-adds: what takes longer lets other threads run
+    MOST_IDLE = 8           # programs kept of a kind: as many runs at once need not plan anew
 
 cdef int poll_signals() noexcept nogil:
     with gil:
@@ -68,114 +69,6 @@ def optimiser_passes():
     """The passes over a recorded graph, as pairs of name and what it does."""
     return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(<int>PASS_COUNT)]
 
-# -- optimisers -------------------------------------------------------------------------------------
-
-cdef class Optimizer:
-    """The core of optim's classes: the rule, the parameters, and their moments."""
-    cdef list values
-    cdef Rule rule
-    cdef Moments moments
-    cdef double *work       # numbers and gradients, side by side for a step
-
-    def __cinit__(self, *args, **kwargs):
-        self.values = []
-
-    cdef int set_up(self, params, RuleKind kind, bint needs_m, bint needs_v, bint needs_max) except -1:
-        cdef list values
-        cdef set seen = set()
-        cdef size_t n
-        if is_handle(params):
-            raise TypeError('params: expected an iterable of Values, got a Value')
-        values = list(params)
-        if not values:
-            raise ValueError('params: expected at least one Value, got none')
-        for value in values:
-            if not is_handle(value):
-                raise TypeError(f'params: expected Values, got {type(value).__name__}')
-            if tape.op[anchor_of(<PyObject *>value).index] & ~OP_CLOSURE != OP_leaf:
-                raise ValueError(f'params: expected leaves, got a result of {value._op!r}')
-            if id(value) in seen:
-                raise ValueError('params: expected each Value once, got one twice')
-            seen.add(id(value))
-        n = <size_t>len(values)
-        self.rule.kind = kind
-        self.work = <double *>calloc(2 * n, sizeof(double))
-        if needs_m:
-            self.moments.m = <double *>calloc(n, sizeof(double))
-        if needs_v:
-            self.moments.v = <double *>calloc(n, sizeof(double))
-        if needs_max:
-            self.moments.v_max = <double *>calloc(n, sizeof(double))
-        if (self.work == NULL or needs_m and self.moments.m == NULL or needs_v and self.moments.v == NULL
-                or needs_max and self.moments.v_max == NULL):
-            raise MemoryError
-        self.values = values
-        return 0
-
-    def _set_up_sgd(self, params, double lr, double momentum, bint nesterov, double weight_decay,
-                    bint maximize):
-        self.set_up(params, SGD, momentum != 0, False, False)
-        self.rule.lr, self.rule.momentum, self.rule.weight_decay = lr, momentum, weight_decay
-        self.rule.nesterov, self.rule.maximize = nesterov, maximize
-
-    def _set_up_adam(self, params, double lr, double beta1, double beta2, double eps, double weight_decay,
-                     bint amsgrad, bint maximize, bint decoupled):
-        self.set_up(params, ADAMW if decoupled else ADAM, True, True, amsgrad)
-        self.rule.lr, self.rule.beta1, self.rule.beta2, self.rule.eps = lr, beta1, beta2, eps
-        self.rule.weight_decay, self.rule.amsgrad, self.rule.maximize = weight_decay, amsgrad, maximize
-
-    def __dealloc__(self):
-        free(self.work)
-        free(self.moments.m)
-        free(self.moments.v)
-        free(self.moments.v_max)
-
-    @property
-    def params(self):
-        """The Values that step() updates."""
-        return list(self.values)
-
-    @property
-    def steps(self):
-        """How many steps have been made, those in fit included."""
-        return self.moments.steps
-
-    @property
-    def lr(self):
-        """The learning rate; assignable between steps."""
-        return self.rule.lr
-
-    @lr.setter
-    def lr(self, lr):
-        cdef double rate = real(lr, 'lr')
-        if not rate >= 0:
-            raise ValueError(f'lr: expected at least 0, got {lr!r}')
-        self.rule.lr = rate
-
-    def step(self):
-        """Updates every parameter's data by its grad."""
-        cdef Py_ssize_t n = PyList_GET_SIZE(self.values), k
-        cdef double *p = self.work
-        cdef double *g = self.work + n
-        cdef uint32_t i
-        if is_recording:
-            for value in self.values:
-                check_write(value, '.data, by an optimiser,')
-        for k in range(n):
-            i = anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index
-            p[k] = tape.value[i]
-            g[k] = tape_adjoint(&tape, i)
-        self.moments.steps += 1
-        kernels.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
-        for k in range(n):
-            tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
-
-    def zero_grad(self):
-        """Sets every parameter's grad to 0."""
-        cdef Py_ssize_t k
-        for k in range(PyList_GET_SIZE(self.values)):
-            tape_set_adjoint(&tape, anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index, 0.0)
-
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
@@ -186,15 +79,21 @@ parameters; the level of vector units."""
 
 @cython.final
 cdef class Recorded:
-    """A function's graph for one structure of arguments, and the programs made of it."""
+    """A function's graph for one structure of arguments, and the programs made of it.
+
+    A program has one working memory, so a run takes one that nobody uses, and gives it back: runs of
+    several threads, and those that a signal handler or a callback starts in the middle of another, do
+    not meet.
+    """
     cdef Arena raw          # of the graph as recorded
     cdef Arena arena        # of the optimised graph
     cdef Arena scratch
     cdef Graph graph
-    cdef Program *forward       # made when first needed
-    cdef Program *backward
+    cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
+    cdef int n_idle[2]
+    cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
-    cdef readonly list guards
+    cdef list guards            # (Value, is it the grad, the number that the function has read)
     cdef readonly bint is_list      # the function returns a list
     cdef readonly uint32_t n_outputs
 
@@ -203,43 +102,81 @@ cdef class Recorded:
         self.graph.scratch = &self.scratch
 
     def __dealloc__(self):
-        program_free(self.forward)
-        program_free(self.backward)
+        cdef int gradients, k
+        for gradients in range(2):
+            for k in range(self.n_idle[gradients]):
+                program_free(self.idle[gradients][k])
         arena_free(&self.raw)
         arena_free(&self.arena)
         arena_free(&self.scratch)
 
     def still_holds(self):
-        """Whether the numbers that the function read while it was recorded are what they were."""
-        for value, data in self.guards:
-            if tape.value[(<Handle>value).anchor.index] != data:
+        """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
+        cdef uint32_t i
+        for value, is_grad, number in self.guards:
+            i = (<Handle>value).anchor.index
+            if not same_bits(tape_adjoint(&tape, i) if is_grad else tape.value[i], number):
                 return False
         return True
 
-    cdef Program *program(self, bint gradients) except NULL:
-        cdef Program **program = &self.backward if gradients else &self.forward
+    cdef int check_trainable(self, Optimizer optimizer) except -1:
+        """TraceError if the function reads a number that training changes."""
+        cdef set trained, moved
+        if not self.guards:
+            return 0
+        trained = set([id(value) for value in optimizer.values])
+        moved = trained.union([id(value) for value in self.parameters])
+        for value, is_grad, _ in self.guards:
+            if id(value) in (moved if is_grad else trained):
+                raise TraceError(f'fit: the function reads {".grad" if is_grad else "the number"} of a parameter '
+                                 f'that training changes; compute with the Value itself, or with detach()')
+        return 0
+
+    cdef int note_reads(self) except -1:
+        """A run's numbers are read by the function that this thread is recording, if it is."""
+        if not is_recording:
+            return 0
+        for value in self.parameters:
+            check_read(value, 'a call of a compiled function, with numbers, reads the data')
+        for value, is_grad, _ in self.guards:
+            check_read(value, 'a call of a compiled function, with numbers, reads the data', is_grad)
+        return 0
+
+    cdef Program *take(self, bint gradients) except NULL:
+        """A program that nobody else uses until it is given back."""
+        cdef Program *program = NULL
         cdef MakeStatus status
-        if program[0] == NULL:
-            status = program_make(&self.graph, gradients, program)
-            arena_free(&self.scratch)
-            check_made(status, &self.graph)
-        return program[0]
+        if self.n_idle[gradients] > 0:
+            self.n_idle[gradients] -= 1
+            return self.idle[gradients][self.n_idle[gradients]]
+        status = program_make(&self.graph, gradients, &program)
+        arena_free(&self.scratch)
+        check_made(status, &self.graph)
+        return program
+
+    cdef void give_back(self, Program *program, bint gradients) noexcept:
+        if program.lanes:
+            self.lanes = program.lanes
+        if self.n_idle[gradients] < MOST_IDLE:
+            self.idle[gradients][self.n_idle[gradients]] = program
+            self.n_idle[gradients] += 1
+        else:
+            program_free(program)
 
     def stats(self):
         cdef size_t bytes = self.arena.bytes
-        cdef uint32_t lanes = 0
-        cdef Program *program
-        for gradients in (False, True):
-            program = self.backward if gradients else self.forward
-            if program != NULL:
-                bytes += program_bytes(program)
-                lanes = program.lanes or lanes
-        return CompiledStats(self.graph.recorded, self.graph.size, bytes, lanes,
+        cdef int gradients, k
+        for gradients in range(2):
+            for k in range(self.n_idle[gradients]):
+                bytes += program_bytes(self.idle[gradients][k])
+        return CompiledStats(self.graph.recorded, self.graph.size, bytes, self.lanes,
                              len(self.parameters), kernels.name.decode())
 
-    def listing(self, gradients):
+    def listing(self, bint gradients):
         """The program as text."""
-        cdef char *text = program_listing(self.program(gradients))
+        cdef Program *program = self.take(gradients)
+        cdef char *text = program_listing(program)
+        self.give_back(program, gradients)
         if text == NULL:
             raise MemoryError
         try:
@@ -264,33 +201,41 @@ cdef class Recorded:
                              p[program.plan.n_once] if p != NULL else 0.0)
 
     def evaluate(self, Arguments arguments, int threads):
-        cdef Program *program = self.program(False)
+        self.note_reads()
         cdef Outputs outputs = Outputs(arguments.size, self.n_outputs if self.is_list else -1)
         cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(False)
         cdef RunStatus status
         batch.outputs = outputs.numbers
         self.load(program)
-        if program.plan.work * <double>arguments.size > LONG_WORK:
-            with nogil:
+        try:
+            if program.plan.work * <double>arguments.size > LONG_WORK:
+                with nogil:
+                    status = program_evaluate(program, &batch)
+            else:
                 status = program_evaluate(program, &batch)
-        else:
-            status = program_evaluate(program, &batch)
-        check_run(status, &batch)
+            check_run(status, &batch)
+        finally:
+            self.give_back(program, False)
         return outputs
 
     def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
-        cdef Program *program = self.program(True)
+        check_change('value_and_grad(), which sets grads, was called')
         cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(True)
         cdef RunStatus status
         batch.is_mean = is_mean
         self.load(program)
-        if program.plan.work * <double>arguments.size * 3 > LONG_WORK:
-            with nogil:
+        try:
+            if program.plan.work * <double>arguments.size * 3 > LONG_WORK:
+                with nogil:
+                    status = program_gradients(program, &batch)
+            else:
                 status = program_gradients(program, &batch)
-        else:
-            status = program_gradients(program, &batch)
-        check_run(status, &batch)
-        self.store_grads(program)
+            check_run(status, &batch)
+            self.store_grads(program)
+        finally:
+            self.give_back(program, True)
         return batch.loss
 
 cdef Batch new_batch(Arguments arguments, int threads):
@@ -318,14 +263,6 @@ cdef int check_run(RunStatus status, Batch *batch) except -1:
                          f'for {which}')
     return 0
 
-def record(fn, Arguments arguments, skip=()):
-    """Calls fn on new inputs and freezes the graph of its result: a Recorded.
-
-    skip: names of optimiser passes to leave out.
-    """
-    with recording_lock:
-        return record_locked(fn, arguments, skip_set(skip))
-
 cdef unsigned skip_set(names) except? 0xFFFF:
     cdef unsigned skip = 0
     known = [name for name, _ in optimiser_passes()]
@@ -335,53 +272,45 @@ cdef unsigned skip_set(names) except? 0xFFFF:
         skip |= 1 << known.index(name)
     return skip
 
-cdef Recorded record_locked(fn, Arguments arguments, unsigned skip):
-    global recording, is_recording
-    cdef Recording own = Recording()
+def record(fn, Arguments arguments, skip=()):
+    """Calls fn on new inputs and freezes the graph of its result: a Recorded.
+
+    skip: names of optimiser passes to leave out.
+    """
+    cdef unsigned skipped = skip_set(skip)
+    cdef Recording recording = Recording()
     cdef Recorded recorded = Recorded()
     cdef list inputs, leaves = [], results
-    cdef uint32_t *roots
+    cdef uint32_t *roots = NULL
     cdef uint32_t *parameters
     cdef Py_ssize_t k
     cdef FreezeStatus status
-    own.guards = []
-    own.thread = threading.get_ident()
-    own.outer = recording
-    own.inputs = <uint32_t *>malloc((arguments.n_columns + 1) * sizeof(uint32_t))
-    if own.inputs == NULL:
-        raise MemoryError
     tape.busy += 1      # so that nodes stay where they are
-    roots = NULL
     try:
-        own.mark = tape.size
+        recording.marker = new_leaf(0.0)
         inputs = arguments.inputs()
         for value in inputs:
             leaves += value if isinstance(value, list) else [value]
-        for k in range(len(leaves)):
-            own.inputs[k] = anchor_of(<PyObject *>leaves[k]).index
-        own.n_inputs = arguments.n_columns
-        recording, is_recording = own, True
-        depth = suspend_pause(own.thread)
+        recording.begin(leaves)
         try:
             result = fn(*inputs)
+            recorded.is_list = isinstance(result, (list, tuple))
+            results = list(result) if recorded.is_list else [result]
         finally:
-            restore_pause(own.thread, depth)
-            recording, is_recording = own.outer, own.outer is not None
-        recorded.is_list = isinstance(result, (list, tuple))
-        results = list(result) if recorded.is_list else [result]
+            recording.end()
         for value in results:
             if not is_handle(value):
                 raise TypeError(f'compile: expected the function to return a Value or a list of Values, '
                                 f'got {"a list with " if recorded.is_list else ""}{type(value).__name__}')
         recorded.n_outputs = <uint32_t>len(results)
-        recorded.guards = own.guards
+        recorded.guards = recording.lasting_guards()
         roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
         if roots == NULL:
             raise MemoryError
         for k in range(len(results)):
             roots[k] = anchor_of(<PyObject *>results[k]).index
-        status = graph_freeze(&recorded.graph, &tape, own.mark, own.inputs, own.n_inputs, roots,
-                              <uint32_t>len(results), &parameters)
+        status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs, recording.n_inputs,
+                              roots, <uint32_t>len(results), &parameters)
         if status == FREEZE_CLOSURE:
             raise TraceError('compile: the function made a Value with a _backward of its own, which cannot be '
                              'replayed; compose it of operations')
@@ -394,5 +323,5 @@ cdef Recorded record_locked(fn, Arguments arguments, unsigned skip):
     finally:
         free(roots)
         tape.busy -= 1
-    check_made(graph_optimise(&recorded.graph, skip, &recorded.arena), &recorded.graph)
+    check_made(graph_optimise(&recorded.graph, skipped, &recorded.arena), &recorded.graph)
     return recorded

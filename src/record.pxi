@@ -3,9 +3,6 @@
 
 # -- recording ------------------------------------------------------------------------------------
 
-cdef bint is_paused():
-    return special != 0 and threading.get_ident() in paused
-
 cdef inline bint is_heavy(object handle) noexcept:
     return anchor_of(<PyObject *>handle).flags & HEAVY
 
@@ -89,16 +86,14 @@ cdef object record_binary_number(int op, object left, object right):
     return record_binary_slowly(op, left, right)
 
 cdef object record_binary_slowly(int op, object left, object right):
-    cdef bint l = is_handle(left), r = is_handle(right), leaf = is_paused()
+    cdef bint l = is_handle(left), r = is_handle(right), leaf
     cdef uint32_t a = 0, b = 0
     cdef double x = 0, y = 0, z
     cdef PyAnnex *annex
     if not (l or as_number(left, &x)) or not (r or as_number(right, &y)):
         refuse_foreign(op, left, right)
         return NotImplemented
-    if leaf and is_recording:
-        check_leaf(left, 'no_grad()')
-        check_leaf(right, 'no_grad()')
+    leaf = special != 0 and gives_leaf([left, right])
     annex = NULL if leaf else annex_for_heavy([left, right])
     cdef PyObject *handle = prepare(3, 0, annex)
     if annex == NULL and not leaf and (l and is_heavy(left) or r and is_heavy(right)):
@@ -121,7 +116,7 @@ cdef object record_binary_slowly(int op, object left, object right):
         a = tape_append(&tape, OP_leaf, x, 0, 0, 0)
     if not r:
         b = tape_append(&tape, OP_leaf, y, 0, 0, 0)
-    return attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex)
+    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex), op)
 
 cdef object record_binary_call(object self, object other, int op):
     """A method of Value with an operand."""
@@ -133,9 +128,7 @@ cdef object record_unary(object self, int op):
     cdef bint leaf = False
     cdef PyAnnex *annex = NULL
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
-        leaf = is_paused()
-        if leaf and is_recording:
-            check_leaf(self, 'no_grad()')
+        leaf = special != 0 and gives_leaf([self])
         annex = NULL if leaf else annex_for_heavy([self])
     handle = prepare(1, 0, annex)
     if annex == NULL and not leaf and is_heavy(self):
@@ -150,16 +143,14 @@ cdef object record_unary(object self, int op):
         refuse(op, x, 0, verdict)
     if leaf:
         return attach(handle, tape_append(&tape, OP_leaf, z, 0, 0, 0))
-    return attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, 0, 0), annex)
+    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, 0, 0), annex), op)
 
 cdef object record_scaled(int op, object self, double y, bint literal_int):
     """An operation on one Value and a number that is no operand."""
     cdef bint leaf = False
     cdef PyAnnex *annex = NULL
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
-        leaf = is_paused()
-        if leaf and is_recording:
-            check_leaf(self, 'no_grad()')
+        leaf = special != 0 and gives_leaf([self])
         annex = NULL if leaf else annex_for_heavy([self])
     cdef PyObject *handle = prepare(2, 0, annex)
     if annex == NULL and not leaf and is_heavy(self):
@@ -175,7 +166,7 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
     if leaf:
         return attach(handle, tape_append(&tape, OP_leaf, z, 0, 0, 0))
     b = tape_append(&tape, OP_leaf, y, LITERAL_INT if literal_int else 0, 0, 0)
-    return attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex)
+    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex), op)
 
 cdef object record_power(object base, object exponent):
     cdef double y = 0
@@ -223,10 +214,8 @@ cdef object record_variadic(int op, list operands, object data=None):
 
     operands: of operand_list, but nobody else's, since Python code that runs meanwhile may change it.
     """
-    cdef bint leaf = is_paused()
-    if leaf and is_recording:
-        for operand in operands:
-            check_leaf(operand, 'no_grad()')
+    # The data of custom() is Python's number: a leaf, also where a function is being compiled.
+    cdef bint leaf = special != 0 and (gives_leaf(operands) if data is None else is_paused())
     cdef PyAnnex *annex = NULL if leaf else annex_for_heavy(operands)
     cdef double value = 0 if data is None else data
     cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
@@ -247,7 +236,7 @@ cdef object record_variadic(int op, list operands, object data=None):
         tape.size = size
         return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
     tape.args_size += count
-    return attach_heavy(handle, tape_append(&tape, <uint8_t>op, value, args, count, 0), annex)
+    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, value, args, count, 0), annex), op)
 
 # -- a whole layer ----------------------------------------------------------------------------------
 

@@ -1,66 +1,240 @@
 # SPDX-License-Identifier: MIT
-# What differs while compile() records a function: numbers that depend on its inputs cannot be read.
+# What differs from thread to thread: no_grad(), and the functions that compile() is recording.
+#
+# A recording is a call of a function whose inputs hold the numbers of one sample and stand for all. So a
+# number that depends on an input must not leave the graph, in whatever thread: TraceError. Any other
+# number that the function reads is watched (Recording.guards): the program is good while it is the same.
+#
+# Python code runs while a function is recorded or trained, and may come back to any function from any
+# thread. So nothing here is locked: what is under way stands in the Context of its thread, and what a
+# run writes to is nobody else's (Recorded.take).
 
 class TraceError(RuntimeError):
     """A function that is being compiled did what cannot be replayed."""
 
+cdef extern from "Python.h":
+    PyObject *PyThreadState_GetDict() noexcept
+
+cdef str CONTEXT = 'micrograd_c._core.Context'
+
+@cython.final
+cdef class Context:
+    """A thread's own state, which dies with the thread."""
+    cdef uint32_t pauses        # depth of no_grad()
+    cdef Recording recording    # the innermost: a function that is being compiled may compile another
+
+    def __dealloc__(self):
+        global special
+        if self.pauses:
+            special -= 1
+
+cdef Context here():
+    """The Context of this thread."""
+    cdef PyObject *states = PyThreadState_GetDict()
+    cdef PyObject *found
+    if states == NULL:
+        raise MemoryError
+    found = PyDict_GetItemWithError(states, <PyObject *>CONTEXT)
+    if found != NULL:
+        return <Context>found
+    context = Context()
+    (<dict>states)[CONTEXT] = context
+    return context
+
+# -- no_grad ----------------------------------------------------------------------------------------
+
+cdef int set_pauses(Context context, uint32_t pauses) except -1:
+    global special
+    if context.pauses and not pauses:
+        special -= 1
+    elif pauses and not context.pauses:
+        special += 1
+    context.pauses = pauses
+    return 0
+
+def pause_recording():
+    """Makes results of this thread leaves, until resume_recording() is given what this gives."""
+    cdef Context context = here()
+    set_pauses(context, context.pauses + 1)
+    return context
+
+def resume_recording(Context context):
+    cdef Recording recording = context.recording
+    if context.pauses:
+        set_pauses(context, context.pauses - 1)
+        return
+    while recording is not None:    # it was made around a recording
+        if recording.pauses:
+            recording.pauses -= 1
+            return
+        recording = recording.outer     # none: it was made in a recording, and has ended with that
+
+cdef bint is_paused() except -1:
+    return special != 0 and here().pauses != 0
+
+cdef bint gives_leaf(list operands) except -1:
+    """Whether no_grad() makes a leaf of what is computed from the operands."""
+    if not is_paused():
+        return False
+    if is_recording:
+        if here().recording is not None:
+            return False    # a node that stops the gradient: see stopped
+        for operand in operands:
+            if is_traced(operand):
+                raise TraceError('no_grad(): a thread other than that of the function that is being compiled '
+                                 'cannot stop the gradient of what depends on an input; use detach()')
+    return True
+
+cdef inline object stopped(object value, int op):
+    """What operation `op` has recorded, behind a node that stops the gradient where no_grad() says so."""
+    if special != 0 and is_recording and op != OP_detach and is_paused() and here().recording is not None:
+        return record_unary(value, OP_detach)
+    return value
+
+# -- recordings -------------------------------------------------------------------------------------
+
 @cython.final
 cdef class Recording:
     """One call of a function on inputs whose numbers stand for any."""
-    cdef uint32_t mark              # nodes of the tape that were there before
-    cdef uint32_t *inputs           # their nodes
+    cdef Context context
+    cdef Recording outer
+    cdef object marker          # a leaf below all that is recorded
+    cdef list leaves            # the inputs, ascending
+    cdef uint32_t mark          # the marker's node; nodes stay where they are while the tape is busy
+    cdef uint32_t *inputs       # the inputs' nodes
     cdef uint32_t n_inputs
-    cdef object thread
-    cdef Recording outer            # a function that is being compiled may compile another
-    cdef list guards                # (Value, its data): numbers that were read, so that the program holds them
+    cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
+    cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
 
     def __dealloc__(self):
         free(self.inputs)
 
-cdef Recording recording = None     # the innermost; see also `is_recording`
-cdef bint is_recording = False
-cdef object recording_lock = threading.RLock()
+    cdef int begin(self, list leaves) except -1:
+        """From now on what this thread records belongs to it. The tape is busy, and the marker made."""
+        global is_recording
+        cdef uint32_t k
+        self.guards = {}
+        self.leaves = leaves
+        self.inputs = <uint32_t *>malloc(<size_t>(len(leaves) + 1) * sizeof(uint32_t))
+        if self.inputs == NULL:
+            raise MemoryError
+        self.mark = anchor_of(<PyObject *>self.marker).index
+        self.n_inputs = <uint32_t>len(leaves)
+        for k in range(self.n_inputs):
+            self.inputs[k] = anchor_of(<PyObject *>leaves[k]).index
+        self.context = here()
+        self.outer = self.context.recording
+        self.pauses = self.context.pauses
+        recordings.append(self)
+        is_recording = True
+        self.context.recording = self
+        set_pauses(self.context, 0)
+        return 0
+
+    cdef int end(self) except -1:
+        global is_recording
+        self.context.recording = self.outer
+        set_pauses(self.context, self.pauses)
+        recordings.remove(self)
+        is_recording = len(recordings) > 0
+        return 0
+
+    cdef int watch(self, Handle value, bint is_grad) except -1:
+        """Somebody reads the number."""
+        cdef uint32_t *sources
+        cdef size_t k, count
+        if is_grad:
+            return self.guard(value, True, tape_adjoint(&tape, value.anchor.index))
+        if trace_sources(&tape, value.anchor.index, self.mark, &sources, &count):
+            raise MemoryError
+        try:
+            for k in range(count):
+                self.guard(value_at(sources[k]), False, tape.value[sources[k]])
+        finally:
+            free(sources)
+        return 0
+
+    cdef int guard(self, value, bint is_grad, double number) except -1:
+        self.guards.setdefault((id(value), is_grad), (value, is_grad, number))
+        return 0
+
+    cdef list lasting_guards(self):
+        """Without those of leaves that the function has made and dropped: nobody can change them."""
+        cdef list guards = [guard for guard in self.guards.values()
+                            if Py_REFCNT(PyTuple_GET_ITEM(guard, 0)) > 1]
+        self.guards = None
+        return guards
+
+cdef list recordings = []           # all that are under way, in whatever thread
+cdef bint is_recording = False      # whether there are some
+
+cdef inline bint same_bits(double a, double b) noexcept:
+    """Unlike ==: 0.0 is not -0.0, and a NaN is itself."""
+    return memcmp(&a, &b, sizeof(double)) == 0
 
 cdef bint is_traced(object handle) except -1:
-    """Whether the node depends on an input of the function that this thread is recording."""
+    """Whether the node depends on an input of a function that is being recorded."""
     cdef int depends
-    cdef Recording at = recording
-    if not is_recording or not is_handle(handle) or at.thread != threading.get_ident():
+    cdef Recording recording
+    if not is_recording or not is_handle(handle):
         return False
-    while at is not None:
-        depends = tape_depends(&tape, anchor_of(<PyObject *>handle).index, at.mark, at.inputs, at.n_inputs)
+    for recording in recordings:
+        depends = trace_depends(&tape, anchor_of(<PyObject *>handle).index, recording.mark, recording.inputs,
+                                recording.n_inputs)
         if depends < 0:
             raise MemoryError
         if depends:
             return True
-        at = at.outer
     return False
 
-cdef int check_read(Handle self, str what) except -1:
-    """Called where a number leaves the graph: TraceError if it depends on an input."""
-    if recording.thread != threading.get_ident():
-        return 0
-    if is_traced(self):
+cdef int refuse_traced(object handle, str what) except -1:
+    if is_traced(handle):
         raise TraceError(f'{what} of a Value that depends on an input, in a function that is being compiled: '
-                         f'its number differs from sample to sample. Branch with where(), maximum(), relu(); '
-                         f'compute with Values; or call the function without compile()')
-    for node in topological_sort(self):
-        if tape.op[(<Handle>node).anchor.index] == OP_leaf or (<Handle>node).anchor.index < recording.mark:
-            recording.guards.append((node, tape.value[(<Handle>node).anchor.index]))
+                         f'its number differs from sample to sample. Instead of branching, write where(), '
+                         f'maximum(), relu(), clip() or take(); compute with Values; or call the function '
+                         f'without compile()')
     return 0
+
+cdef int check_read(Handle self, str what, bint is_grad=False) except -1:
+    """Called where a number leaves the graph: TraceError if it depends on an input."""
+    refuse_traced(self, what)
+    cdef Recording recording = here().recording
+    if recording is not None:
+        recording.watch(self, is_grad)
+    return 0
+
+cdef int refuse_change(str what) except -1:
+    raise TraceError(f'{what} in a function that is being compiled: the program would not do it again')
 
 cdef int check_write(Handle self, str what) except -1:
+    """Called where somebody assigns a number: only leaves that the function has just made may get one."""
+    cdef Recording recording = here().recording
     cdef uint32_t i = self.anchor.index
-    if recording.thread != threading.get_ident():
-        return 0
-    if i < recording.mark or tape.op[i] != OP_leaf or is_traced(self):
-        raise TraceError(f'{what} was assigned in a function that is being compiled: '
-                         f'the program would not do it again')
+    if is_traced(self) or recording is not None and (
+            i < recording.mark or tape.op[i] != OP_leaf or tape_is_operand(&tape, i)):
+        refuse_change(f'{what} was assigned')
     return 0
 
-cdef int check_leaf(object operand, str what) except -1:
-    """Called where a new leaf takes over an operand's number."""
-    if is_traced(operand):
-        raise TraceError(f'{what}: a result that depends on an input cannot become a leaf in a function '
-                         f'that is being compiled')
+cdef int check_change(str what) except -1:
+    """Called where something changes that a program could not do again."""
+    if is_recording and here().recording is not None:
+        refuse_change(what)
     return 0
+
+def after_fork():
+    """In a child process: what other threads were recording or training when it was made is lost."""
+    global is_recording
+    cdef Context context = here()
+    cdef Recording recording
+    cdef Session session
+    for recording in recordings[:]:
+        if recording.context is not context:
+            recordings.remove(recording)
+            tape.busy -= 1
+    is_recording = len(recordings) > 0
+    for session in running_sessions[:]:
+        if session.context is not context:
+            running_sessions.remove(session)
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=after_fork)

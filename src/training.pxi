@@ -18,26 +18,28 @@ cdef int by_row(const void *first, const void *second) noexcept nogil:
 cdef inline uint32_t node_of(list values, size_t k) noexcept:
     return anchor_of(<PyObject *>PyList_GET_ITEM(values, <Py_ssize_t>k)).index
 
-cdef inline void keep(double **to, const double *numbers, size_t n) noexcept:
-    if numbers != NULL:
-        memcpy(to[0], numbers, n * sizeof(double))
-        to[0] += n
+cdef inline void keep(double *to, const double *numbers, size_t n) noexcept:
+    if to != NULL and numbers != NULL:
+        memcpy(to, numbers, n * sizeof(double))
 
-cdef inline void bring_back(double **kept, double *numbers, size_t n) noexcept:
-    if numbers != NULL:
-        memcpy(numbers, kept[0], n * sizeof(double))
-        kept[0] += n
+cdef list running_sessions = []     # whose train() is under way, in whatever thread
 
 @cython.final
 cdef class Session:
     """One call of fit: what is being trained, on what, and how far it is.
 
-    While the core trains, the numbers stand in the program's rows; put_back() writes them to the Values
-    and to the optimiser, fetch() reads them again. undo() brings back what was there at the start.
+    While train() runs, the numbers stand in the program's rows: it fetches them from the Values and from
+    the optimiser, and puts them back at its end. In between nobody else may train the same: another
+    thread waits, and this one, in a signal handler, is refused. undo() brings back what was there at the
+    start of all.
     """
     cdef Recorded recorded
     cdef Arguments arguments
     cdef Optimizer optimizer
+    cdef Context context    # of the thread that trains
+    cdef object turn        # locked while train() runs, for those who wait
+    cdef list values        # the optimiser's parameters, whatever becomes of the optimiser meanwhile
+    cdef set identities     # ... told by id
     cdef Program *program
     cdef Training training
     cdef Stretch *stretches
@@ -51,12 +53,18 @@ cdef class Session:
     def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
                  bint shuffle, uint64_t seed, int threads):
         cdef size_t k, n = <size_t>len(optimizer.values)
+        check_change('fit() was called')
+        recorded.check_trainable(optimizer)
+        if n == 0:
+            raise RuntimeError(f'fit: {type(optimizer).__name__}.__init__ has not been called')
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer
-        self.program = recorded.program(True)
+        self.values = optimizer.values
+        self.turn = threading.Lock()
+        self.program = recorded.take(True)
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
         self.places = <Place *>malloc(n * sizeof(Place))
-        self.before = <double *>malloc((2 * <size_t>len(recorded.parameters) + 5 * n + 1) * sizeof(double))
+        self.before = <double *>calloc(2 * <size_t>len(recorded.parameters) + 5 * n + 1, sizeof(double))
         if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
         self.training.batch = new_batch(arguments, threads)
@@ -74,9 +82,10 @@ cdef class Session:
             self.training.random = seed
         self.place(n)
         self.snapshot()
-        self.fetch()
 
     def __dealloc__(self):
+        if self.program != NULL and self.recorded is not None:
+            self.recorded.give_back(self.program, True)
         free(self.losses)
         free(self.memory)
         free(self.stretches)
@@ -93,7 +102,7 @@ cdef class Session:
         cdef Place *place
         cdef Stretch *stretch = NULL
         for k in range(n):
-            index = index_of.get(id(self.optimizer.values[k]))
+            index = index_of.get(id(self.values[k]))
             p = NULL if index is None else program_parameter(self.program, index)
             self.places[k].row = <uintptr_t>p if p != NULL else UINTPTR_MAX
             self.places[k].k = k
@@ -113,91 +122,127 @@ cdef class Session:
             stretch.size += 1
             last = p
         self.training.stretches = self.stretches
-        if self.optimizer.moments.m != NULL:
-            self.training.moments.m = self.memory
-        if self.optimizer.moments.v != NULL:
-            self.training.moments.v = self.memory + n
-        if self.optimizer.moments.v_max != NULL:
-            self.training.moments.v_max = self.memory + 2 * n
         return 0
 
     cdef int snapshot(self) except -1:
         """Keeps what undo() brings back."""
-        cdef Optimizer optimizer = self.optimizer
-        cdef size_t n = <size_t>len(optimizer.values)
+        cdef Moments *moments = &self.optimizer.moments
+        cdef size_t n = <size_t>len(self.values), k
         cdef double *to = self.before
         cdef list values
-        cdef size_t k
-        for values in (self.recorded.parameters, optimizer.values):
+        for values in (self.recorded.parameters, self.values):
             for k in range(<size_t>PyList_GET_SIZE(values)):
                 to[0] = tape.value[node_of(values, k)]
                 to[1] = tape_adjoint(&tape, node_of(values, k))
                 to += 2
-        keep(&to, optimizer.moments.m, n)
-        keep(&to, optimizer.moments.v, n)
-        keep(&to, optimizer.moments.v_max, n)
-        self.steps_before = optimizer.moments.steps
+        keep(to, moments.m, n)
+        keep(to + n, moments.v, n)
+        keep(to + 2 * n, moments.v_max, n)
+        self.steps_before = moments.steps
         return 0
 
-    def undo(self):
+    cdef int undo(self) except -1:
         """Brings back the parameters, their grads and the optimiser as they were at the start."""
-        cdef Optimizer optimizer = self.optimizer
-        cdef size_t n = <size_t>len(optimizer.values)
+        cdef Moments *moments = &self.optimizer.moments
+        cdef size_t n = <size_t>len(self.values), k
         cdef double *kept = self.before
         cdef list values
-        cdef size_t k
-        for values in (self.recorded.parameters, optimizer.values):
+        for values in (self.recorded.parameters, self.values):
             for k in range(<size_t>PyList_GET_SIZE(values)):
                 tape.value[node_of(values, k)] = kept[0]
                 tape_set_adjoint(&tape, node_of(values, k), kept[1])
                 kept += 2
-        bring_back(&kept, optimizer.moments.m, n)
-        bring_back(&kept, optimizer.moments.v, n)
-        bring_back(&kept, optimizer.moments.v_max, n)
-        optimizer.moments.steps = self.steps_before
+        keep(moments.m, kept, n)
+        keep(moments.v, kept + n, n)
+        keep(moments.v_max, kept + 2 * n, n)
+        moments.steps = self.steps_before
+        return 0
 
-    def fetch(self):
-        """Reads the Values and the optimiser: at the start, and after anybody may have changed them."""
-        cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = <size_t>len(optimizer.values)
+    cdef int fetch(self) except -1:
+        """Reads the Values and the optimiser."""
+        cdef Moments *moments = &self.training.moments
+        cdef const Moments *theirs = &self.optimizer.moments
+        cdef size_t place, k, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
+        if self.optimizer.values is not self.values:
+            raise RuntimeError('fit: the optimizer was given other parameters meanwhile')
+        if not self.recorded.still_holds():
+            raise TraceError('fit: a number that the function has read changed meanwhile; compute with the '
+                             'Value itself, or with detach()')
         self.recorded.load(self.program)
-        self.training.rule = optimizer.rule
-        self.training.moments.steps = optimizer.moments.steps
+        self.training.rule = self.optimizer.rule
+        moments.steps = theirs.steps
+        moments.m = self.memory if theirs.m != NULL else NULL
+        moments.v = self.memory + n if theirs.v != NULL else NULL
+        moments.v_max = self.memory + 2 * n if theirs.v_max != NULL else NULL
         for place in range(n):
             k = self.places[place].k
             while place >= stretch.first + stretch.size:
                 stretch += 1
-            stretch.p[place - stretch.first] = (
-                tape.value[node_of(optimizer.values, k)])
-            if optimizer.moments.m != NULL:
-                self.training.moments.m[place] = optimizer.moments.m[k]
-            if optimizer.moments.v != NULL:
-                self.training.moments.v[place] = optimizer.moments.v[k]
-            if optimizer.moments.v_max != NULL:
-                self.training.moments.v_max[place] = optimizer.moments.v_max[k]
+            stretch.p[place - stretch.first] = tape.value[node_of(self.values, k)]
+            if moments.m != NULL:
+                moments.m[place] = theirs.m[k]
+            if moments.v != NULL:
+                moments.v[place] = theirs.v[k]
+            if moments.v_max != NULL:
+                moments.v_max[place] = theirs.v_max[k]
+        return 0
 
-    def put_back(self):
+    cdef void put_back(self) noexcept:
         """Writes the numbers reached so far to the Values and to the optimiser."""
-        cdef Optimizer optimizer = self.optimizer
-        cdef size_t place, k, n = <size_t>len(optimizer.values)
+        cdef const Moments *moments = &self.training.moments
+        cdef Moments *theirs = &self.optimizer.moments
+        cdef size_t place, k, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
         cdef uint32_t i
         for place in range(n):
             k = self.places[place].k
             while place >= stretch.first + stretch.size:
                 stretch += 1
-            i = node_of(optimizer.values, k)
+            i = node_of(self.values, k)
             tape.value[i] = stretch.p[place - stretch.first]
-            if optimizer.moments.m != NULL:
-                optimizer.moments.m[k] = self.training.moments.m[place]
-            if optimizer.moments.v != NULL:
-                optimizer.moments.v[k] = self.training.moments.v[place]
-            if optimizer.moments.v_max != NULL:
-                optimizer.moments.v_max[k] = self.training.moments.v_max[place]
+            if moments.m != NULL:
+                theirs.m[k] = moments.m[place]
+            if moments.v != NULL:
+                theirs.v[k] = moments.v[place]
+            if moments.v_max != NULL:
+                theirs.v_max[k] = moments.v_max[place]
             if stretch.grads == self.memory + 4 * n:
                 tape_set_adjoint(&tape, i, 0.0)
-        optimizer.moments.steps = self.training.moments.steps
+        theirs.steps = moments.steps
+
+    cdef Session rival(self):
+        """One that is training what this one trains; None: nobody is."""
+        cdef Session other
+        for other in running_sessions:
+            if other.optimizer is self.optimizer or not other.ids().isdisjoint(self.ids()):
+                return other
+        return None
+
+    cdef set ids(self):
+        if self.identities is None:
+            self.identities = set([id(value) for value in self.values])
+        return self.identities
+
+    cdef int enter(self) except -1:
+        cdef Session other
+        self.context = here()
+        while True:
+            other = self.rival()
+            if other is None:
+                break
+            if other.context is self.context:
+                raise RuntimeError('fit: a fit that is running trains these parameters')
+            with other.turn:
+                pass
+        self.turn.acquire()     # nobody else's: no Python code runs until it stands in the list
+        running_sessions.append(self)
+        return 0
+
+    cdef int leave(self) except -1:
+        running_sessions.remove(self)
+        self.turn.release()
+        return 0
 
     def train(self, size_t steps):
         """So many steps. KeyboardInterrupt, or another signal's exception, comes between two of them;
@@ -205,12 +250,17 @@ cdef class Session:
         cdef size_t piece
         if steps == 0:
             return
-        while steps > 0:
-            piece = min(steps, <size_t>LOSSES_AT_ONCE)
-            self.train_piece(piece)
-            steps -= piece
-        self.put_back()
-        self.recorded.store_grads(self.program)
+        self.enter()
+        try:
+            self.fetch()
+            while steps > 0:
+                piece = min(steps, <size_t>LOSSES_AT_ONCE)
+                self.train_piece(piece)
+                steps -= piece
+            self.put_back()
+            self.recorded.store_grads(self.program)
+        finally:
+            self.leave()
 
     cdef int train_piece(self, size_t steps) except -1:
         cdef RunStatus status
@@ -223,14 +273,11 @@ cdef class Session:
         self.losses = training.losses = losses
         with nogil:
             status = program_train(program, training, steps)
-        try:
-            check_run(status, &training.batch)
-        except (IndexError, TypeError):     # what take() refuses
+        if status == RUN_BAD_INDEX:
             self.undo()
-            raise
-        except BaseException:
+        elif status != RUN_DONE:
             self.put_back()
-            raise
+        check_run(status, &training.batch)
         return 0
 
     @property

@@ -15,6 +15,8 @@ cdef int initialise(Handle self, data, children, op, label) except -1:
             raise ValueError('Value: a node cannot be its own operand')
     if tape.op[self.anchor.index] & ~OP_CLOSURE != OP_leaf:
         raise ValueError(f'Value: __init__ cannot be called again on what {self._op!r} has recorded')
+    if is_recording:
+        check_write(self, '.data, by __init__(),')
     if operands and tape_is_operand(&tape, self.anchor.index):
         raise ValueError('Value: __init__ cannot give operands to a Value that is itself an operand by now')
     if operands and not is_paused():

@@ -191,11 +191,11 @@ def test_a_small_graph_is_written_to_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("draw", "what"),
     [
-        (lambda: viz.draw_dot(chain(151)).pipe(), "this graph"),
+        (lambda: viz.draw_dot(chain(151)).pipe(), "a graph as large as this"),
         (lambda: viz.draw_dot(lesson(), format="png").pipe(), "a graph as 'png'"),
         (lambda: viz.draw_dot(lesson()).pipe(format="pdf"), "a graph as 'pdf'"),
         (lambda: viz.draw_dot(lesson()).render(outfile="graph.png"), "a graph as 'png'"),
-        (lambda: viz.draw_dot(chain(151)).render("graph"), "this graph"),
+        (lambda: viz.draw_dot(chain(151)).render("graph"), "a graph as large as this"),
     ],
 )
 def test_what_needs_dot_says_so_in_one_line(monkeypatch, draw, what):
@@ -219,7 +219,7 @@ def test_a_notebook_shows_a_line_instead_of_a_traceback():
 def test_a_picture_that_was_changed_is_not_drawn_as_it_was():
     picture = viz.draw_dot(lesson())
     picture.node("one more")
-    with pytest.raises(graphviz.ExecutableNotFound, match="drawing this graph needs"):
+    with pytest.raises(graphviz.ExecutableNotFound, match="drawing a graph that was changed needs"):
         picture.pipe()
 
 

@@ -199,6 +199,17 @@ static void try_plan(const char *name, void (*spoil)(void), int by_sharing) {
     say(name, verify_plan(&graph, copy, &plan, 1));
 }
 
+/* What the planner itself looks at, whoever verifies. */
+static void try_planning(const char *name, uint32_t node, Stage stage) {
+    make_graph();
+    arena_free(&plan_arena);
+    memset(&plan, 0, sizeof plan);
+    graph.nodes[node].stage = (uint8_t)stage;
+    verifying = 0;
+    say(name, plan_make(&plan, &plan_arena, &graph, 1) != MADE);
+    verifying = 1;
+}
+
 int main(void) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return 1;
@@ -213,5 +224,8 @@ int main(void) {
 #define BROKEN(name, how) try_plan(#name, plan_##name, 1);
     FOR_EACH_BROKEN_SHARING(BROKEN)
 #undef BROKEN
+    try_planning("planned_as_it_is", TANH_0, SAMPLE);
+    try_planning("planned_for_no_sample", PRODUCT, SAMPLE);
+    try_planning("planned_on_once_rows", X, ONCE);
     return 0;
 }

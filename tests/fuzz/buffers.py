@@ -113,7 +113,7 @@ def numbers_of(buffer, shape):
 def convert(a, chance, features):
     """(a buffer of some kind, the numbers that it holds as a float64 array)."""
     kinds = [name for name, (feature, _) in KINDS.items() if feature in features]
-    if a.ndim == 2 and a.shape[1] == 0 or a.size == 0 or not kinds:
+    if (a.ndim == 2 and a.shape[1] == 0) or a.size == 0 or not kinds:
         return a, a
     buffer = KINDS[chance.choice(kinds)][1](a)
     return buffer, numbers_of(buffer, a.shape)

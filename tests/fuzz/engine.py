@@ -16,6 +16,7 @@ import operator
 import pickle
 import random
 import sys
+import threading
 import weakref
 
 import harness
@@ -40,6 +41,8 @@ BASIC = {
     "raising": "callbacks, __del__ and rules that raise",
     "nested": "rules that run backward() of another graph",
     "no_grad": "no_grad()",
+    "threads": "other threads that record",
+    "suspended": "threads that end inside no_grad()",
     "copies": "copies, pickles, detach()",
     "layers": "nn.Neuron, nn.Layer, nn.MLP",
     "tiny_tape": "a tape that looks for garbage all the time",
@@ -84,6 +87,8 @@ STEPS = {
     "finalize": (6, ("weakrefs",)),
     "weak_key": (3, ("weakrefs",)),
     "no_grad": (4, ("no_grad",)),
+    "thread": (1, ("threads",)),
+    "suspended": (1, ("suspended",)),
     "copy": (8, ("copies",)),
     "detach": (5, ("copies",)),
 }
@@ -177,6 +182,7 @@ class Case:
         self.random = random.Random(~seed)
         self.slots = []  # pairs of a Value and its Node
         self.weakrefs = []
+        self.generators = []
         self.weak_keys = weakref.WeakKeyDictionary()
         self.ours_alive, self.mirror_alive = set(), set()
         self.tokens = 0
@@ -202,6 +208,10 @@ class Case:
         ]
 
     # -- what every step uses --
+
+    def unraisable(self, problem):
+        if problem.exc_type is not Boom and self.failure is None:
+            self.failure = f"raised where nobody catches it: {problem.exc_value!r}"
 
     def fail(self, text):
         if self.failure is None:
@@ -599,7 +609,7 @@ class Case:
     def container(self, r):
         x, a = self.pick(r)
         y, b = self.pick(r >> 16)
-        if b is a or b.serial > a.serial and "cycles" not in self.features:
+        if b is a or (b.serial > a.serial and "cycles" not in self.features):
             return
         self.set(x, a, "box", [y], [b])
 
@@ -812,6 +822,34 @@ class Case:
             pause, self.pause = self.pause, None
             pause.__exit__(None, None, None)
 
+    def thread(self, r):
+        """Records in another thread, where no_grad() of this one does not hold."""
+        x, a = self.pick(r)
+        pause, self.pause = self.pause, None
+        made = []
+        worker = threading.Thread(target=lambda: made.append((x * x).tanh()))
+        worker.start()
+        worker.join()
+        square = Node(a.data * a.data, (a, a), mirror.mul_rule, "*")
+        self.add(
+            made.pop(),
+            Node(math.tanh(square.data), (square,), mirror.UNARY_RULE["tanh"], "tanh"),
+        )
+        self.pause = pause
+
+    def suspended(self, r):
+        """A generator that waits inside no_grad() when its thread ends."""
+
+        def waiting():
+            with mc.no_grad():
+                yield
+
+        generators = [waiting() for _ in range(1 + r % 2)]
+        worker = threading.Thread(target=lambda: [next(generator) for generator in generators])
+        worker.start()
+        worker.join()
+        self.generators += generators
+
     def copy(self, r):
         x, a = self.pick(r)
         how = (copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v)))[r >> 16 & 1]
@@ -903,13 +941,7 @@ class Engine:
         gc.collect()
         before = mc.tape_stats().live
         case = Case(seed, chosen, verbose)
-        hook = sys.unraisablehook
-
-        def unraisable(problem):
-            if problem.exc_type is not Boom and case.failure is None:
-                case.failure = f"raised where nobody catches it: {problem.exc_value!r}"
-
-        sys.unraisablehook = unraisable
+        hook, sys.unraisablehook = sys.unraisablehook, case.unraisable
         _core.set_minimum(1 if tiny else 8192)
         try:
             for k in range(5):

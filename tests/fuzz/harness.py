@@ -140,7 +140,7 @@ def work(fuzzer, features, options):
     end = told + options.seconds if options.seconds else float("inf")
     for k in range(options.cases or sys.maxsize):
         seed = options.start + k * options.jobs
-        say(case=seed)
+        say(case=seed, so_far=units)
         try:
             units += run_case(fuzzer, seed, features, counts, options.timeout, options.steps)
         except Exception as error:
@@ -260,15 +260,17 @@ class Parent:
             process = subprocess.Popen(
                 self.command(*limits), stdout=subprocess.PIPE, stderr=errors, text=True
             )
-            enough = False
+            enough, untold = False, 0
             for line in process.stdout:
                 message = json.loads(line)
                 if "case" in message:
                     self.next[job] = message["case"] + options.jobs
                     self.left[job] -= 1
+                    untold = message["so_far"]
                 elif "finding" in message:
                     text = message["finding"]
                 else:
+                    untold = 0
                     enough = self.count(message) or enough
                 if enough and not text and "units" in message and process.poll() is None:
                     process.terminate()
@@ -276,6 +278,7 @@ class Parent:
                     return 0, ""
             status = process.wait()
             if status and not text:
+                self.count({"units": untold, "counts": {}})
                 errors.seek(0)
                 text = f"the process ended with status {status}\n{errors.read()[-8000:]}"
             return status, text

@@ -14,7 +14,6 @@ import random
 import signal
 import sys
 import threading
-import time
 
 import harness
 import numpy as np
@@ -90,7 +89,8 @@ CALLS = {
     "fit": (2, "fits"),
     "fit_with_callback": (1, "callbacks"),
     "call_in_threads": (0.5, "threads"),
-    "call_in_handler": (0.1, "signals"),
+    "fits_in_threads": (0.2, "threads"),
+    "call_in_handler": (0.15, "signals"),
     "misuse": (1, "misuse"),
 }
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
@@ -119,7 +119,7 @@ MISUSE = {
     "item": lambda x: x * x.item(),
     "grad": lambda x: x * x.grad,
     "less": lambda x: x if x < 0 else x * 2,
-    "greater": lambda x: x if 0.5 > x else x * 2,
+    "greater": lambda x: x if x < 0.5 else x * 2,
     "max": lambda x: max(x, x * 2),
     "float": lambda x: x * float(f"{x:.3f}"),
     "backward": lambda x: x.backward() or x,
@@ -132,7 +132,7 @@ COMPARISONS = {
     "equal": lambda x: x * 2 if x == 0 else x,
     "unequal": lambda x: x * 2 if x != 1.5 else x,
     "truth": lambda x: x * 2 if x else x,
-    "not": lambda x: x * 2 if not x else x,
+    "not": lambda x: x * (not x),
 }
 
 
@@ -168,7 +168,7 @@ class Function:
         self.n_outputs = chance.choice([-1, -1, -1, 1, 2, 5])
         self.mark = None  # where misuse happens, and what it is
         self.noise = None
-        self.reads = False
+        self.reads = any(name in ("read", "grad_read", "inner_number") for name, _ in steps)
 
     def __call__(self, *arguments):
         if self.has_index:
@@ -206,7 +206,7 @@ class Function:
     # -- what steps use --
 
     def any(self, r):
-        """Three in four from what was made last, and from everything; the others depend on no input."""
+        """Of what was made last, of all, or, one in four, of what depends on no input."""
         where = r & 3
         r >>= 2
         if where == 0:
@@ -385,7 +385,6 @@ class Function:
         self.push(z + x, *self.inputs)
 
     def read(self, r):
-        self.reads = True
         p, x = self.parameters[(r >> 20) % len(self.parameters)], self.any(r)
         how = (r >> 40) % 4
         if how == 0:
@@ -399,7 +398,6 @@ class Function:
         self.push(out, x, *self.inputs)
 
     def grad_read(self, r):
-        self.reads = True
         p, x = self.parameters[(r >> 20) % len(self.parameters)], self.any(r)
         self.push(x * (p.grad + 0.5), x, *self.inputs)
 
@@ -408,7 +406,6 @@ class Function:
         self.push(INNER(x, y), x, y)
 
     def inner_number(self, r):
-        self.reads = True
         p, x = self.parameters[(r >> 20) % len(self.parameters)], self.any(r)
         scale = self.scale
         scale.data_of = p
@@ -437,7 +434,7 @@ class Scale:
         return self.compiled[id(p)](numbers)
 
 
-# -- calls ------------------------------------------------------------------------------------------
+# -- calls --------------------------------------------------------------------------------------
 
 
 class Case:
@@ -672,6 +669,7 @@ class Case:
         for p in self.fn.parameters:
             if chance.random() < 0.5:
                 p.data = round(chance.uniform(-2, 2), 2)
+            if chance.random() < 0.5:
                 p.grad = chance.choice([0.0, 1.0])
         if chance.random() < 0.1:
             self.fn.parameters[0].data = chance.choice([0.0, -0.0])
@@ -681,73 +679,124 @@ class Case:
         _core.set_level(LEVELS[r % len(LEVELS)])
 
     def call_in_threads(self, r):
+        """All of one function, or each of its own, which it records while others do."""
         chance = random.Random(r)
-        batches_ = [self.arrays(chance) for _ in range(3)]
-        if self.eager_outputs(batches_[0][1][:1]) == [None]:
+        rounds = [self.arrays(chance) for _ in range(3)]
+        if any(None in self.eager_outputs(samples[:1]) for _, samples in rounds):
             return
-        with contextlib.suppress(*EAGER):
-            self.compiled(
-                *batches_[0][0]
-            )  # recorded by one thread, as the eager side is not shared
-            results = [None] * len(batches_)
+        compiled = [self.compiled] * len(rounds)
+        if chance.random() < 0.5:
+            compiled = [mc.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
+        else:
+            self.compiled(*rounds[0][0])  # recorded here: a Function runs once at a time
+        results = [None] * len(rounds)
 
-            def run(k):
-                for _ in range(3):
-                    try:
-                        results[k] = np.asarray(self.compiled(*batches_[k][0])).copy()
-                    except Exception as error:
-                        results[k] = error
+        def run(k):
+            for _ in range(3):
+                results[k] = np.array(compiled[k](*rounds[k][0]))
 
-            workers = [threading.Thread(target=run, args=(k,)) for k in range(len(batches_))]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-            for (arguments, samples), result in zip(batches_, results, strict=True):
-
-                def answer(*_, result=result):
-                    if isinstance(result, Exception):
-                        raise result
-                    return result
-
-                self.check_outputs("outputs in a thread", answer, arguments, samples)
+        self.in_threads(run, len(rounds))
+        for (arguments, samples), result in zip(rounds, results, strict=True):
+            self.check_outputs(
+                "outputs in a thread", lambda *_, result=result: result, arguments, samples
+            )
         self.counts["threads"] += 1
+
+    def in_threads(self, run, count):
+        errors = []
+
+        def attempt(k):
+            try:
+                run(k)
+            except Exception as error:
+                errors.append(error)
+
+        workers = [threading.Thread(target=attempt, args=(k,), daemon=True) for k in range(count)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(20)
+        if any(worker.is_alive() for worker in workers):
+            raise Finding("threads that wait for each other")
+        if errors:
+            raise Finding(f"in a thread: {type(errors[0]).__name__}: {errors[0]}") from errors[0]
+
+    def fits_in_threads(self, r):
+        """Two fits at a time whose callbacks evaluate each other's function."""
+        if self.fn.n_outputs > 0 or self.fn.reads:
+            return
+        chance = random.Random(r)
+        arguments, samples = self.arrays(chance, 3)
+        if self.eager_gradients(samples) is None:
+            return
+        functions = [self.fn, copy.copy(self.fn)]
+        compiled = [mc.compile(fn, threads=1) for fn in functions]
+        start = [p.data for p in self.parameters]
+        for f in compiled:
+            f(*arguments)
+            f.value_and_grad(*arguments)
+        meet = threading.Barrier(2)
+
+        def run(k):
+            def callback(step, loss):
+                if step == 0:
+                    meet.wait(10)
+                compiled[1 - k](*arguments)
+
+            optimizer = mc.optim.SGD(self.fn.parameters, lr=0.0)
+            compiled[k].fit(*arguments, optimizer=optimizer, steps=3, callback=callback)
+
+        self.in_threads(run, 2)
+        if not all(map(alike, start, [p.data for p in self.parameters])):
+            raise Finding("fits in two threads, of learning rate 0, changed parameters")
+        self.put(start)
 
     def call_in_handler(self, r):
         """What a handler computes is right, or refused; what it interrupts is right."""
-        if self.fn.n_outputs > 0 or not hasattr(signal, "setitimer"):
+        if self.fn.n_outputs > 0 or self.fn.reads or not hasattr(signal, "setitimer"):
             return
         chance = random.Random(r)
         arguments, samples = self.arrays(chance, 200)
-        others, other_samples = self.arrays(chance, 5)
-        if self.eager_gradients(samples) is None or self.eager_gradients(other_samples) is None:
+        others, other_samples = self.arrays(chance, 20)
+        refused = None in self.eager_outputs(samples + other_samples)
+        if refused or self.eager_gradients(samples) is None:
             return
-        # Recorded before: eager code and recordings are not made to be interrupted by themselves.
-        self.refusal("value_and_grad", lambda: self.compiled.value_and_grad(*arguments))
-        self.refusal("outputs", lambda: self.compiled(*others))
+        if chance.random() < 0.5:  # so many that signals are looked for on the way
+            arguments = [np.resize(a, (100_000, *np.shape(a)[1:])) for a in arguments]
+        start = [p.data for p in self.parameters]
+        outside = self.train_for_a_while(arguments)
+        self.put(start)
         results = []
 
         def handler(*_):
             try:
-                results.append(np.asarray(self.compiled(*others)).copy())
+                if r & 1:
+                    self.compiled.value_and_grad(*others)
+                else:
+                    results.append(np.array(self.compiled(*others)))
             except RuntimeError:
                 self.counts["handlers refused"] += 1
 
         old = signal.signal(signal.SIGALRM, handler)
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-            end = time.monotonic() + 0.03
-            losses = set()
-            while time.monotonic() < end:
-                losses.add(self.compiled.value_and_grad(*arguments))
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.002)
+            inside = self.train_for_a_while(arguments)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, old)
-        if len({repr(loss) for loss in losses}) != 1:
-            raise Finding(f"value_and_grad that handlers interrupt: {sorted(losses)}")
-        for result in results[:3]:
-            self.check_outputs("outputs in a handler", lambda *_: result, others, other_samples)
+        self.put(start)
+        if not all(map(alike, inside, outside)):
+            raise Finding(f"training that handlers interrupt: {inside}, expected {outside}")
         self.counts["handlers"] += len(results)
+
+    def train_for_a_while(self, arguments):
+        """Losses and parameters of some 10 ms of training."""
+        size = len(arguments[0])
+        optimizer = mc.optim.SGD(self.fn.parameters, lr=1e-4)
+        losses = self.compiled.fit(
+            *arguments, optimizer=optimizer, steps=3 if size > 1000 else 300, batch_size=None
+        )
+        return [*losses, *[p.data for p in self.parameters]]
 
     def misuse(self, r):
         """Nothing that would bake in one sample's number gets through."""
@@ -842,7 +891,7 @@ class Case:
             else:
                 self.check_outputs("outputs in a callback", self.compiled, *self.arrays(some))
             for p in self.parameters:
-                p.data = p.data  # noqa: PLW0127 (an assignment that the training sees)
+                p.data = p.data
             return False
 
         return callback
@@ -896,8 +945,10 @@ class Case:
 
 
 def alike(a, b, tolerance=0.0):
-    if a == b or (a != a and b != b):
+    if a == b or (a != a and b != b) or tolerance == math.inf:
         return True
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return False
     return abs(a - b) <= DIFFERENCE * max(abs(a), abs(b)) + max(tolerance, 1e-12)
 
 

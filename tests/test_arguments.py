@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""What a compiled function takes as arguments, and what it gives back."""
+
+import array
+import ctypes
+import multiprocessing
+
+import numpy as np
+import pytest
+
+import micrograd_c as mc
+from micrograd_c import Value
+
+
+@pytest.fixture
+def w():
+    value = Value(2.0)
+    value.grad = 5.0
+    return value
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+def twice(x):
+    return x * 2
+
+
+def summed(xs):
+    return mc.sum(xs)
+
+
+class OnlyArray:
+    """As a pandas DataFrame: a NumPy array on request, names of columns when iterated."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __array__(self, dtype=None, copy=None):
+        return self.numbers
+
+    def __iter__(self):
+        return iter([0, 1, 2])
+
+
+VECTORS = {
+    "list": [1.0, 2.0, 3.0],
+    "tuple of mixed numbers": (1, 2.0, np.float32(3)),
+    "float64": np.array([1.0, 2.0, 3.0]),
+    "float32": np.array([1, 2, 3], dtype=np.float32),
+    "int64": np.array([1, 2, 3]),
+    "uint8": np.array([1, 2, 3], dtype=np.uint8),
+    "strided": np.array([1.0, 9, 2, 9, 3, 9])[::2],
+    "strided float32": np.array([1, 9, 2, 9, 3, 9], dtype=np.float32)[::2],
+    "reversed": np.array([3.0, 2.0, 1.0])[::-1],
+    "array.array": array.array("d", [1, 2, 3]),
+    "array.array of float": array.array("f", [1, 2, 3]),
+    "array.array of int": array.array("i", [1, 2, 3]),
+    "memoryview": memoryview(array.array("d", [1, 2, 3])),
+    "range": range(1, 4),
+    "misaligned": np.frombuffer(b"x" + np.array([1.0, 2.0, 3.0]).tobytes(), "f8", 3, 1),
+    "misaligned float32": np.frombuffer(b"x" + np.float32([1, 2, 3]).tobytes(), "f4", 3, 1),
+    "a field": np.array([(0, 1.0), (9, 2.0), (9, 3.0)], dtype=[("a", "u1"), ("x", "f8")])["x"],
+    "big-endian": np.array([1, 2, 3], dtype=">f8"),
+    "big-endian float32": np.array([1, 9, 2, 9, 3], dtype=">f4")[::2],
+    "big-endian ints": np.array([1, 2, 3], dtype=">i4"),
+    "little-endian ints": np.array([1, 2, 3], dtype="<u2"),
+    "ctypes": (ctypes.c_double * 3)(1, 2, 3),
+    "ctypes float": (ctypes.c_float * 3)(1, 2, 3),
+    "ctypes int": (ctypes.c_int * 3)(1, 2, 3),
+    "shared": multiprocessing.RawArray("d", [1, 2, 3]),
+    "memoryview of ctypes": memoryview((ctypes.c_double * 3)(1, 2, 3)),
+    "only __array__": OnlyArray(np.array([1.0, 2.0, 3.0])),
+    "broadcast": np.broadcast_to(np.array([[1.0], [2.0], [3.0]]), (3, 1))[:, 0],
+}
+
+
+@pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
+def test_a_vector_of_any_kind(vector):
+    assert mc.compile(twice)(vector).tolist() == [2.0, 4.0, 6.0]
+
+
+MATRIX = np.arange(6.0).reshape(3, 2)
+MATRICES = {
+    "nested lists": MATRIX.tolist(),
+    "list of tuples": [tuple(row) for row in MATRIX.tolist()],
+    "list of arrays": list(MATRIX),
+    "C order": MATRIX,
+    "Fortran order": np.asfortranarray(MATRIX),
+    "transposed": MATRIX.T.copy().T,
+    "float32": MATRIX.astype(np.float32),
+    "a slice of columns": np.hstack([MATRIX, MATRIX])[:, 1:3][:, ::-1],
+    "big-endian": MATRIX.astype(">f8"),
+    "big-endian float32, transposed": MATRIX.T.astype(">f4").T,
+    "big-endian ints": MATRIX.astype(">i8"),
+    "ctypes": ((ctypes.c_double * 2) * 3)((0, 1), (2, 3), (4, 5)),
+    "ctypes float": ((ctypes.c_float * 2) * 3)((0, 1), (2, 3), (4, 5)),
+    "only __array__": OnlyArray(MATRIX),
+    "read-only": np.frombuffer(MATRIX.tobytes()).reshape(3, 2),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_a_matrix_of_any_kind(matrix):
+    expected = np.asarray(matrix, dtype=float).sum(axis=1)
+    assert np.asarray(mc.compile(summed)(matrix)) == pytest.approx(expected)
+
+
+class Pair(ctypes.Structure):
+    _fields_ = [("a", ctypes.c_double), ("b", ctypes.c_double)]
+
+
+class Row:
+    """Says another length than it has."""
+
+    def __init__(self, length, numbers):
+        self.length, self.numbers = length, numbers
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        return iter(self.numbers)
+
+
+BAD = {
+    "a row that ends early": ([Row(3, [1.0, 2.0])] * 2, ValueError, "'x': row 0.* 3.*2 numbers"),
+    "a row that goes on": (
+        [Row(2, [1.0, 2.0]), Row(2, [1.0, 2.0, 3.0])],
+        ValueError,
+        "'x': row 1.* 2.*3 numbers",
+    ),
+    "a ctypes number": (ctypes.c_double(3.0), ValueError, r"'x'.*got \(\)"),
+    "3-d ctypes": ((((ctypes.c_double * 2) * 2) * 2)(), ValueError, r"'x'.*got \(2, 2, 2\)"),
+    "ctypes structures": ((Pair * 2)(), TypeError, "'x'.*format"),
+    "half floats": (np.zeros(2, dtype="f2"), TypeError, "'x'.*format 'e'"),
+    "dates": (np.zeros(2, dtype="M8[s]"), ValueError, "buffer"),
+    "fields": (np.zeros(2, dtype=[("a", "u1"), ("x", "f8")]), TypeError, "'x'.*format"),
+    "a set": ({1.0, 2.0}, TypeError, "'x'.*set"),
+    "a dict": ({1.0: 2.0}, TypeError, "'x'.*dict"),
+    "rows of bytes": ([b"ab", b"cd"], TypeError, "'x'.*bytes"),
+    "a number": (3.0, ValueError, r"'x'.*\(B,\) or \(B, n\), got \(\)"),
+    "0-d": (np.array(3.0), ValueError, r"'x'.*got \(\)"),
+    "3-d": (np.zeros((2, 2, 2)), ValueError, r"'x'.*got \(2, 2, 2\)"),
+    "3-d lists": ([[[1.0]]], ValueError, "'x'.*got"),
+    "ragged": ([[1.0, 2.0], [3.0]], ValueError, r"'x'.*one length.*\(2,\).*\(1,\)"),
+    "mixed depth": ([1.0, [2.0]], ValueError, "'x'.*one length"),
+    "text": ("abc", TypeError, "'x'.*str"),
+    "bytes": (b"abc", TypeError, "'x'.*bytes"),
+    "texts": (["a"], TypeError, "'x'.*str"),
+    "None": (None, TypeError, "'x'.*NoneType"),
+    "Nones": ([None, None], TypeError, "'x'.*NoneType"),
+    "complex": (np.array([1j]), TypeError, "'x'"),
+    "objects": (np.array([object()]), TypeError, "'x'"),
+}
+
+
+@pytest.mark.parametrize(("bad", "error", "words"), BAD.values(), ids=BAD)
+def test_a_bad_argument_is_named_with_what_was_expected_and_what_came(bad, error, words, w):
+    def fn(x):
+        return (x[0] if isinstance(x, list) else x) * w
+
+    f = mc.compile(fn)
+    for call in (f, f.value_and_grad):
+        with pytest.raises(error, match=words):
+            call(bad)
+    with pytest.raises(error, match=words):
+        f.fit(bad, optimizer=mc.optim.SGD([w], lr=0.1), steps=1)
+    assert (w.data, w.grad) == (2.0, 5.0)
+
+
+def test_arguments_must_agree_in_the_number_of_samples():
+    with pytest.raises(ValueError, match=r"'y'.*\(3,\).*'x'.*\(2,\)"):
+        mc.compile(lambda x, y: x * y)([1.0, 2.0, 3.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"'y'.*\(3, 1\).*got \(2, 1\)"):
+        mc.compile(lambda x, y: x * y[0])([1.0, 2.0, 3.0], [[1.0], [2.0]])
+
+
+def test_no_arguments_at_all():
+    with pytest.raises(TypeError, match="needs an array"):
+        mc.compile(lambda: Value(1.0))()
+
+
+def test_too_many_arguments_are_pythons_own_error():
+    with pytest.raises(TypeError, match="positional argument"):
+        mc.compile(twice)([1.0], [1.0])
+
+
+def test_buffers_are_released_after_the_call():
+    numbers = array.array("d", [1.0, 2.0])
+    mc.compile(twice)(numbers)
+    numbers.append(3.0)  # BufferError while somebody holds its buffer
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "words"),
+    [(3.0, IndexError, "index 3.*3 values.*sample 1"), (0.5, TypeError, "whole number.*sample 1")],
+)
+def test_an_index_that_chooses_nothing_leaves_everything_as_it_was(index, error, words, w):
+    f = mc.compile(lambda i: mc.take([w, w * 2, w * 3], i))
+    assert f([-1.0, 2.0]).tolist() == [6.0, 6.0]
+    for call in (f, f.value_and_grad):
+        with pytest.raises(error, match=words):
+            call([0.0, index])
+    assert (w.data, w.grad) == (2.0, 5.0)
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+def test_outputs_are_a_buffer_that_numpy_takes_without_a_copy():
+    outputs = mc.compile(lambda x: [x, x * 2, x * x])([1.0, 2.0])
+    first, second = np.asarray(outputs), np.asarray(outputs)
+    assert first.shape == outputs.shape == (2, 3) and first.dtype == np.float64
+    first[0, 0] = 9.0
+    assert second[0, 0] == 9.0 and outputs[0] == [9.0, 2.0, 1.0]
+    assert len(outputs) == 2 and outputs[-1] == [2.0, 4.0, 4.0] and outputs[1, 2] == 4.0
+    assert list(outputs) == outputs.tolist() == outputs[:]
+    with pytest.raises(IndexError):
+        outputs[2]
+
+
+def test_outputs_show_their_numbers_and_of_many_those_at_the_ends():
+    f = mc.compile(twice)
+    assert repr(f([1.0, 2.5])) == "Outputs([2.0, 5.0])"
+    assert repr(mc.compile(lambda x: [x, -x])([1.0])) == "Outputs([[1.0, -1.0]])"
+    many = "Outputs([0.0, 2.0, 4.0, ..., 194.0, 196.0, 198.0], shape=(100,))"
+    assert repr(f(range(100))) == many
+    wide = repr(mc.compile(lambda x: [x + k for k in range(50)])([0.0] * 10_000))
+    assert wide.startswith("Outputs([[0.0, 1.0, 2.0, ..., 47.0, 48.0, 49.0], [")
+    assert wide.endswith("]], shape=(10000, 50))") and len(wide) < 400
+
+
+def test_results_are_numpy_arrays_where_an_argument_is_one():
+    f = mc.compile(lambda x, y: x * y)
+    numbers = np.array([1.0, 2.0])
+    for result in (f(numbers, [3.0, 4.0]), f([3.0, 4.0], numbers)):
+        assert type(result) is np.ndarray and result.dtype == np.float64
+        assert result.tolist() == [3.0, 8.0]
+        result += 1.0  # nobody else's memory
+    assert type(f([3.0, 4.0], [1.0, 2.0])) is mc.compiled.Outputs
+    assert mc.compile(lambda x: [x, x])(numbers).shape == (2, 2)
+
+
+def test_outputs_outlive_their_function():
+    numbers = np.asarray(mc.compile(twice)([1.0, 2.0]))
+    assert numbers.tolist() == [2.0, 4.0]
+
+
+def test_a_list_of_results_is_for_evaluation_only(w):
+    f = mc.compile(lambda x: [x * w])
+    assert np.asarray(f([1.0])).shape == (1, 1)
+    with pytest.raises(TypeError, match=r"value_and_grad.*list"):
+        f.value_and_grad([1.0])
+    assert w.grad == 5.0
+
+
+@pytest.mark.parametrize("result", [3.0, None, "x", [1.0]])
+def test_a_result_that_is_no_value(result):
+    with pytest.raises(TypeError, match="compile: expected the function to return"):
+        mc.compile(lambda x: result)([1.0])
+
+
+def test_results_without_a_sample_in_them(w):
+    f = mc.compile(lambda x: w * 3)
+    assert f([1.0, 2.0]).tolist() == [6.0, 6.0]
+    assert f.value_and_grad([1.0, 2.0]) == 6.0 and w.grad == 3.0
+    g = mc.compile(lambda x: w * 3, reduction="sum")
+    assert g.value_and_grad([1.0, 2.0]) == 12.0 and w.grad == 6.0

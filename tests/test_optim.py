@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: MIT
+"""Optimisers as objects: live settings, state, copies."""
+
+import copy
+import math
+import pickle
+
+import pytest
+
+import micrograd_c as mc
+from micrograd_c import Value, nn, optim
+
+MAKERS = {"SGD": optim.SGD, "Adam": optim.Adam, "AdamW": optim.AdamW}
+CHANGES = {
+    "SGD": {"lr": 0.03, "momentum": 0.8, "nesterov": True, "weight_decay": 0.2, "maximize": True},
+    "Adam": {
+        "lr": 0.03,
+        "betas": (0.7, 0.95),
+        "eps": 1e-3,
+        "weight_decay": 0.2,
+        "amsgrad": True,
+        "maximize": True,
+    },
+}
+CHANGES["AdamW"] = CHANGES["Adam"]
+SETTINGS = [(name, setting) for name, changes in CHANGES.items() for setting in changes]
+each_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+def parameters(count=3):
+    return [Value(0.3 * k - 0.5) for k in range(count)]
+
+
+def steps(optimizer, count, start=0):
+    """So many steps with gradients that go up and down."""
+    for step in range(start, start + count):
+        for k, p in enumerate(optimizer.params):
+            p.grad = math.sin(3 * step + k) + 0.2 * p.data
+        optimizer.step()
+    return [p.data for p in optimizer.params]
+
+
+def made(name, setting):
+    """Without the setting in question, and with what it needs."""
+    options = {"lr": 0.05, "momentum": 0.9} if setting == "nesterov" else {"lr": 0.05}
+    return MAKERS[name](parameters(), **options), options
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_a_setting_that_is_assigned_is_that_of_the_constructor(name, setting):
+    optimizer, options = made(name, setting)
+    value = CHANGES[name][setting]
+    setattr(optimizer, setting, value)
+    assert getattr(optimizer, setting) == value
+    expected = MAKERS[name](parameters(), **{**options, setting: value})
+    assert steps(optimizer, 6) == steps(expected, 6)
+    assert steps(made(name, setting)[0], 6) != steps(expected, 6)
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_fit_follows_a_setting_that_a_callback_assigns(name, setting):
+    def run(fitted):
+        optimizer, _ = made(name, setting)
+        f = mc.compile(lambda x: mc.sum([(p * x - 1) ** 2 for p in optimizer.params]))
+
+        def assign(step, loss):
+            if step == 2:
+                setattr(optimizer, setting, CHANGES[name][setting])
+
+        if fitted:
+            f.fit([1.0, 2.0], optimizer=optimizer, steps=6, callback=assign)
+        else:
+            for step in range(6):
+                f.value_and_grad([1.0, 2.0])
+                optimizer.step()
+                assign(step, None)
+        return [p.data for p in optimizer.params]
+
+    assert run(True) == pytest.approx(run(False), rel=1e-12)
+
+
+def test_momentum_that_comes_and_goes_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    p, q = Value(1.0), torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    ours, theirs = optim.SGD([p], lr=0.1), torch.optim.SGD([q], lr=0.1)
+    for step, momentum in enumerate([0.0, 0.5, 0.9, 0.0, 0.0, 0.7]):
+        ours.momentum = theirs.param_groups[0]["momentum"] = momentum
+        p.grad = math.cos(step)
+        q.grad = torch.tensor(math.cos(step), dtype=torch.float64)
+        ours.step()
+        theirs.step()
+        assert p.data == pytest.approx(q.item(), rel=1e-12)
+
+
+@each_maker
+def test_an_unknown_attribute_is_refused_and_the_known_ones_are_named(make):
+    optimizer = make(parameters(), lr=0.1)
+    for name in ("learning_rate", "weightdecay", "dampening"):
+        with pytest.raises(AttributeError, match=f"no setting '{name}'.*lr.*weight_decay"):
+            setattr(optimizer, name, 0.5)
+        assert not hasattr(optimizer, name)
+    for name in ("params", "steps"):
+        with pytest.raises(AttributeError):
+            setattr(optimizer, name, 1)
+    with pytest.raises(AttributeError):
+        del optimizer.lr
+
+
+def test_a_setting_of_another_rule_is_unknown():
+    with pytest.raises(AttributeError, match="SGD has no setting 'betas'"):
+        optim.SGD(parameters(), lr=0.1).betas = (0.9, 0.9)
+    with pytest.raises(AttributeError, match="Adam has no setting 'momentum'"):
+        optim.Adam(parameters()).momentum = 0.9
+
+
+def test_a_class_of_ones_own_may_say_what_attributes_it_has():
+    class Warm(optim.SGD):
+        warm_up = 10
+
+    optimizer = Warm(parameters(), lr=0.1)
+    optimizer.warm_up = 20
+    assert optimizer.warm_up == 20 and Warm.warm_up == 10
+    assert copy.deepcopy(optimizer).warm_up == 20
+    with pytest.raises(AttributeError, match="no setting 'warmup'"):
+        optimizer.warmup = 20
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "bad", "error"),
+    [
+        ("SGD", "lr", -1.0, ValueError),
+        ("SGD", "lr", math.nan, ValueError),
+        ("SGD", "lr", "0.1", TypeError),
+        ("SGD", "lr", None, TypeError),
+        ("SGD", "momentum", -0.1, ValueError),
+        ("SGD", "momentum", Value(0.5), TypeError),
+        ("SGD", "weight_decay", -0.1, ValueError),
+        ("SGD", "nesterov", True, ValueError),  # without momentum
+        ("SGD", "nesterov", "False", TypeError),
+        ("SGD", "maximize", 0.5, TypeError),
+        ("Adam", "betas", 0.9, TypeError),
+        ("Adam", "betas", (0.9,), TypeError),
+        ("Adam", "betas", (0.9, 1.0), ValueError),
+        ("Adam", "betas", (-0.1, 0.9), ValueError),
+        ("Adam", "betas", ("0.9", 0.9), TypeError),
+        ("Adam", "eps", -1e-8, ValueError),
+        ("AdamW", "amsgrad", None, TypeError),
+        ("AdamW", "weight_decay", math.nan, ValueError),
+    ],
+)
+def test_a_bad_setting_is_refused_in_both_places_and_changes_nothing(name, setting, bad, error):
+    optimizer = MAKERS[name](parameters(), lr=0.05)
+    before = getattr(optimizer, setting)
+    with pytest.raises(error, match=setting):
+        setattr(optimizer, setting, bad)
+    assert getattr(optimizer, setting) == before
+    with pytest.raises(error, match=setting):
+        MAKERS[name](parameters(), **{"lr": 0.05, setting: bad})
+    assert steps(optimizer, 3) == steps(MAKERS[name](parameters(), lr=0.05), 3)
+
+
+def test_momentum_cannot_be_taken_away_from_nesterovs_rule():
+    optimizer = optim.SGD(parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    with pytest.raises(ValueError, match="nesterov"):
+        optimizer.momentum = 0.0
+    optimizer.nesterov = False
+    optimizer.momentum = 0.0
+
+
+# -- once more -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", MAKERS)
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_constructor_that_is_called_again_starts_afresh(first, count):
+    optimizer = optim.SGD.__new__(MAKERS[first])
+    for size in (10, count):
+        values = parameters(size)
+        optimizer.__init__(values, lr=0.05)
+        if first == "SGD":
+            optimizer.momentum = 0.9
+        fresh = MAKERS[first](parameters(size), lr=0.05)
+        if first == "SGD":
+            fresh.momentum = 0.9
+        assert optimizer.steps == 0
+        assert steps(optimizer, 4) == steps(fresh, 4)
+        f = mc.compile(lambda x, values=values: mc.sum([p * x for p in values]))
+        f.fit([1.0], optimizer=optimizer, steps=2)
+        assert optimizer.steps == 6
+
+
+def test_a_constructor_that_is_refused_leaves_the_optimiser_as_it_was():
+    optimizer = optim.SGD(parameters(), lr=0.1, momentum=0.9)
+    twin = optim.SGD(parameters(), lr=0.1, momentum=0.9)
+    steps(optimizer, 2)
+    steps(twin, 2)
+    for bad in (([], 0.1), (parameters(), -1.0), ([1.0], 0.1)):
+        with pytest.raises((TypeError, ValueError)):
+            optimizer.__init__(*bad)
+    assert steps(optimizer, 2, 2) == steps(twin, 2, 2)
+
+
+def test_an_optimiser_whose_constructor_was_not_called_says_so():
+    class Careless(optim.SGD):
+        def __init__(self, params):
+            pass
+
+    optimizer = Careless(parameters())
+    optimizer.zero_grad()
+    f = mc.compile(lambda x: x * 2)
+    for call in (optimizer.step, lambda: f.fit([1.0], optimizer=optimizer, steps=1)):
+        with pytest.raises(RuntimeError, match="__init__ has not been called"):
+            call()
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+VARIANTS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.05),
+    "SGD momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "Adam": lambda p: optim.Adam(p, lr=0.02, betas=(0.8, 0.9)),
+    "Adam amsgrad": lambda p: optim.Adam(p, lr=0.02, amsgrad=True, weight_decay=0.1),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.02, maximize=True),
+}
+each_variant = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS)
+
+
+@each_variant
+@pytest.mark.parametrize("done", [0, 1, 5])
+def test_a_state_dict_goes_on_where_it_was_taken(make, done):
+    ours = make(parameters())
+    data = steps(ours, done)
+    state = ours.state_dict()
+    theirs = type(ours)([Value(number) for number in (data or [p.data for p in ours.params])])
+    assert theirs.load_state_dict(pickle.loads(pickle.dumps(state))) is None
+    assert theirs.state_dict() == state
+    assert theirs.steps == done
+    assert steps(theirs, 5, done) == steps(ours, 5, done)
+    assert ours.state_dict() != state  # a copy, not a view
+
+
+def test_a_state_dict_is_plain_and_of_pytorchs_form():
+    optimizer = optim.Adam(parameters(2), lr=0.1, amsgrad=True)
+    group = {
+        "lr": 0.1,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "amsgrad": True,
+        "maximize": False,
+        "params": [0, 1],
+    }
+    assert optimizer.state_dict() == {"state": {}, "param_groups": [group]}
+    optimizer.params[0].grad = 1.0
+    optimizer.step()
+    state = optimizer.state_dict()["state"]
+    assert set(state) == {0, 1}
+    assert state[0] == {
+        "step": 1,
+        "exp_avg": pytest.approx(0.1),
+        "exp_avg_sq": pytest.approx(0.001),
+        "max_exp_avg_sq": pytest.approx(0.001),
+    }
+    optimizer = optim.SGD(parameters(1), lr=0.1, momentum=0.9)
+    optimizer.params[0].grad = 2.0
+    optimizer.step()
+    assert optimizer.state_dict()["state"] == {0: {"step": 1, "momentum_buffer": 2.0}}
+
+
+def test_the_state_of_pytorchs_own_optimiser_can_be_taken_over():
+    torch = pytest.importorskip("torch")
+    p, q = Value(1.0), torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    ours, theirs = optim.Adam([p], lr=0.1), torch.optim.Adam([q], lr=0.1)
+    for step in range(3):
+        q.grad = torch.tensor(math.cos(step), dtype=torch.float64)
+        theirs.step()
+    state = theirs.state_dict()
+    known = optim.Adam([p]).state_dict()["param_groups"][0]
+    ours.load_state_dict(
+        {
+            "state": {
+                k: {name: float(v) if name != "step" else int(v) for name, v in entries.items()}
+                for k, entries in state["state"].items()
+            },
+            "param_groups": [{key: state["param_groups"][0][key] for key in known}],
+        }
+    )
+    p.data, p.grad = q.item(), 0.5
+    q.grad = torch.tensor(0.5, dtype=torch.float64)
+    ours.step()
+    theirs.step()
+    assert p.data == pytest.approx(q.item(), rel=1e-12)
+
+
+def without(state, *path):
+    state = copy.deepcopy(state)
+    inner = state
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    return state
+
+
+def with_entry(state, value, *path):
+    state = copy.deepcopy(state)
+    inner = state
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return state
+
+
+GROUP = ("param_groups", 0)
+BAD_STATES = {
+    "None": lambda s: None,
+    "a list": lambda s: [1, 2],
+    "no state": lambda s: without(s, "state"),
+    "no groups": lambda s: without(s, "param_groups"),
+    "two groups": lambda s: with_entry(s, s["param_groups"] * 2, "param_groups"),
+    "no params": lambda s: without(s, *GROUP, "params"),
+    "too few params": lambda s: with_entry(s, [0, 1], *GROUP, "params"),
+    "a setting missing": lambda s: without(s, *GROUP, "eps"),
+    "a setting too many": lambda s: with_entry(s, 0.5, *GROUP, "momentum"),
+    "a bad setting": lambda s: with_entry(s, -1.0, *GROUP, "lr"),
+    "a parameter missing": lambda s: without(s, "state", 1),
+    "a parameter too many": lambda s: with_entry(s, {}, "state", 7),
+    "an unknown moment": lambda s: with_entry(s, 1.0, "state", 2, "momentum_buffer"),
+    "a moment that is no number": lambda s: with_entry(s, "x", "state", 2, "exp_avg"),
+    "steps that differ": lambda s: with_entry(s, 9, "state", 2, "step"),
+    "steps below zero": lambda s: with_entry(
+        s, {k: {**v, "step": -1} for k, v in s["state"].items()}, "state"
+    ),
+    "entries that are none": lambda s: with_entry(s, 3, "state", 2),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD_STATES.values(), ids=BAD_STATES)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(spoil):
+    optimizer, twin = optim.Adam(parameters(), lr=0.1), optim.Adam(parameters(), lr=0.1)
+    other = optim.Adam(parameters(), lr=0.2)
+    for each, count in ((optimizer, 2), (twin, 2), (other, 4)):
+        steps(each, count)
+    with pytest.raises((ValueError, TypeError)):
+        optimizer.load_state_dict(spoil(other.state_dict()))
+    assert steps(optimizer, 2, 2) == steps(twin, 2, 2)
+
+
+def test_the_state_of_another_rule_is_refused():
+    sgd, adam = optim.SGD(parameters(), lr=0.1), optim.Adam(parameters())
+    with pytest.raises(ValueError, match="expected the settings lr, momentum.* of SGD, got.*betas"):
+        sgd.load_state_dict(adam.state_dict())
+
+
+# -- copies ----------------------------------------------------------------------------------------
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda f: pickle.loads(pickle.dumps(f))}
+each_copy = pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+
+
+@each_copy
+@each_variant
+def test_a_copy_goes_on_by_itself(copied, make):
+    ours = make(parameters())
+    steps(ours, 3)
+    theirs = copied(ours)
+    assert type(theirs) is type(ours) and theirs.steps == 3
+    assert all(a is not b for a, b in zip(ours.params, theirs.params, strict=True))
+    assert steps(theirs, 3, 3) == steps(ours, 3, 3)
+
+
+@each_copy
+def test_a_copy_of_a_model_with_its_optimiser_trains_that_model(copied):
+    model = nn.MLP(2, [3, 1])
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    model_too, optimizer_too = copied((model, optimizer))
+    pairs = zip(model_too.parameters(), optimizer_too.params, strict=True)
+    assert all(p is q for p, q in pairs)
+    before = [p.data for p in model.parameters()]
+    steps(optimizer_too, 2)
+    assert [p.data for p in model.parameters()] == before
+    assert [p.data for p in model_too.parameters()] != before
+
+
+def test_a_shallow_copy_trains_the_same_parameters():
+    ours = optim.SGD(parameters(), lr=0.1, momentum=0.9)
+    steps(ours, 1)
+    theirs = copy.copy(ours)
+    assert all(a is b for a, b in zip(ours.params, theirs.params, strict=True))
+    theirs.lr = 0.5
+    assert ours.lr == 0.1
