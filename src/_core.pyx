@@ -32,6 +32,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from tape cimport *
+from derivatives cimport *
 from program cimport *
 
 import collections
@@ -415,6 +416,7 @@ include "arguments.pxi"
 include "optimizer.pxi"
 include "program.pxi"
 include "training.pxi"
+include "derivatives.pxi"
 
 # -- the graph ------------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ typedef enum {
     UNARY(normal_cdf, "normal_cdf", REFUSE_NOTHING, -3, 3,   0.5 * erfc(-x * INV_SQRT_2),  g * INV_SQRT_2PI * exp(-0.5 * x * x))
 
 #define FOR_EACH_OTHER_UNARY(UNARY) FOR_EACH_CALLED_UNARY(UNARY) \
+    UNARY(same,     "=",        REFUSE_NOTHING,  -3, 3,      x,                            g) \
     UNARY(neg,      "neg",      REFUSE_NOTHING,  -3, 3,      -x,                           -g) \
     UNARY(abs,      "abs",      REFUSE_NOTHING,  -3, 3,      fabs(x),                      x > 0 ? g : x < 0 ? -g : 0.0) \
     UNARY(sign,     "sign",     REFUSE_NOTHING,  -3, 3,      x > 0 ? 1.0 : x < 0 ? -1.0 : x, 0.0) \
@@ -111,7 +112,7 @@ typedef enum {
 
 /* pow: a square is a product, the same double as pow's, at a tenth of its time.
  * mod, floordiv: as Python's floats, whose remainder has the divisor's sign; fmod: as C's.
- * whole_quotient: what floordiv rounds. */
+ * whole_quotient: what floordiv rounds. less and its like: what a choice is made by, 1 or 0. */
 #define FOR_EACH_OTHER_BINARY(BINARY) \
     BINARY(add,     "+",        REFUSE_NOTHING,  -3, 3,      x + y,                        g,                  g) \
     BINARY(sub,     "-",        REFUSE_NOTHING,  -3, 3,      x - y,                        g,                  -g) \
@@ -121,6 +122,9 @@ typedef enum {
     BINARY(fmod,    "fmod",     REFUSE_ZERO,     0.3, 3,     fmod(x, y),                   g,                  -g * (x / y < 0 ? ceil(x / y) : floor(x / y))) \
     BINARY(mod,     "%",        REFUSE_ZERO,     0.3, 3,     fmod(x, y) == 0 ? (y < 0 ? -0.0 : 0.0) : fmod(x, y) < 0 ? y > 0 ? fmod(x, y) + y : fmod(x, y) : y < 0 ? fmod(x, y) + y : fmod(x, y), g, -g * floor(x / y)) \
     BINARY(floordiv, "//",      REFUSE_ZERO,     0.3, 3,     whole_quotient(x, y) == 0 ? 0.0 * (x / y) : whole_quotient(x, y) - floor(whole_quotient(x, y)) > 0.5 ? floor(whole_quotient(x, y)) + 1.0 : floor(whole_quotient(x, y)), 0.0, 0.0) \
+    BINARY(less,    "<",        REFUSE_NOTHING,  -3, 3,      x < y ? 1.0 : 0.0,            0.0,                0.0) \
+    BINARY(less_equal, "<=",    REFUSE_NOTHING,  -3, 3,      x <= y ? 1.0 : 0.0,           0.0,                0.0) \
+    BINARY(equal,   "==",       REFUSE_NOTHING,  -3, 3,      x == y ? 1.0 : 0.0,           0.0,                0.0) \
     BINARY(atan2,   "atan2",    REFUSE_NOTHING,  0.3, 3,     atan2(x, y),                  g * y / (x * x + y * y), -g * x / (x * x + y * y)) \
     BINARY(hypot,   "hypot",    REFUSE_NOTHING,  0.3, 3,     hypot(x, y),                  g * (x / z),        g * (y / z))
 

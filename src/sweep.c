@@ -250,13 +250,14 @@ FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
 
 /* -- graphs with closures -------------------------------------------------------------------- */
 
-/* What the root depends on, highest first; the caller frees it. -1: out of memory. */
-static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *count, int *closures) {
+int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_t **list, size_t *count) {
     size_t size = 0, capacity = 64;
-    uint32_t *out = malloc(capacity * sizeof *out);
-    int64_t word = WORD_OF(root);
-    *closures = 0;
-    reach(tape, root);
+    uint32_t *out = malloc(capacity * sizeof *out), highest = 0;
+    for (size_t k = 0; k < n_roots; k++) {
+        reach(tape, roots[k]);
+        if (roots[k] > highest) highest = roots[k];
+    }
+    int64_t word = WORD_OF(highest);
     do {
         uint64_t *members = &tape->reached[0][word];
         while (*members) {
@@ -268,7 +269,6 @@ static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *coun
                 out = larger;
             }
             if (out) out[size++] = i;
-            *closures |= tape->op[i] & OP_CLOSURE;
             if (op_info[tape->op[i] & ~OP_CLOSURE].shape == STOPPED) continue;
             const uint32_t *operand = tape_operands(tape, i, &operands);
             for (uint32_t k = 0; k < operands; k++) reach(tape, operand[k]);
@@ -285,8 +285,9 @@ static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *coun
 static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRule closure) {
     uint32_t *list;
     size_t count;
-    int closures, status = list_reached(tape, root, &list, &count, &closures);
-    if (status) return SWEEP_NO_MEMORY;
+    int closures = 0, status = 0;
+    if (tape_list_reached(tape, &root, 1, &list, &count)) return SWEEP_NO_MEMORY;
+    for (size_t k = 0; k < count; k++) closures |= tape->op[list[k]] & OP_CLOSURE;
     if (closures) {
         for (size_t k = 0; k < count; k++)
             tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));

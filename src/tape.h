@@ -162,6 +162,10 @@ void tape_trim(Tape *tape, int forced);
 /* The operands of node i, a SCALED node's number not among them. Good until the tape changes. */
 const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count);
 
+/* What the roots depend on (at least one), highest first; a STOPPED node's operand is left out. The
+ * caller frees *list. -1: out of memory. */
+int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_t **list, size_t *count);
+
 /* Depth-first post-order of what root depends on, operands in written order, root last.
  * The caller frees *order. */
 int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t *count);
