@@ -4,16 +4,54 @@
 import copyreg
 import functools
 import inspect
+import operator
 import random
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
-from ._core import Arguments, Optimizer, Outputs, Session, TraceError, Value, record
+from ._core import (
+    Arguments,
+    CompiledStats,
+    Optimizer,
+    Outputs,
+    Recorded,
+    Session,
+    TraceError,
+    Value,
+    record,
+)
 from .progress import progress_bar
 
 __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
 
-def compile(fn=None, *, reduction="mean", threads=None, skip=()):
+_Reduction: TypeAlias = Literal["mean", "sum"]
+
+
+@overload
+def compile(
+    fn: Callable[..., Any],
+    *,
+    reduction: _Reduction = "mean",
+    threads: int | None = None,
+    skip: str | Iterable[str] = (),
+) -> "CompiledFunction": ...
+@overload
+def compile(
+    fn: None = None,
+    *,
+    reduction: _Reduction = "mean",
+    threads: int | None = None,
+    skip: str | Iterable[str] = (),
+) -> Callable[[Callable[..., Any]], "CompiledFunction"]: ...
+def compile(
+    fn: Callable[..., Any] | None = None,
+    *,
+    reduction: _Reduction = "mean",
+    threads: int | None = None,
+    skip: str | Iterable[str] = (),
+) -> Any:
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
     fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
@@ -43,7 +81,14 @@ class CompiledFunction:
     recorded anew.
     """
 
-    def __init__(self, fn, *, reduction="mean", threads=None, skip=()):
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        reduction: _Reduction = "mean",
+        threads: int | None = None,
+        skip: str | Iterable[str] = (),
+    ) -> None:
         if not callable(fn):
             raise TypeError(f"compile: expected a function, got {type(fn).__name__}")
         if reduction not in ("mean", "sum"):
@@ -55,10 +100,10 @@ class CompiledFunction:
         self._reduction = reduction
         self._threads = threads or 0
         self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
-        self._programs = {}
-        self._last = None  # the program used last
+        self._programs: dict[tuple[int, ...], Recorded] = {}
+        self._last: Recorded | None = None  # the program used last
 
-    def __call__(self, *arrays):
+    def __call__(self, *arrays: Any) -> Any:
         """The outputs for a batch: float64, of shape (B,), or (B, n) for a list of n.
 
         arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
@@ -76,7 +121,7 @@ class CompiledFunction:
             return numpy.asarray(outputs)
         return outputs
 
-    def value_and_grad(self, *arrays):
+    def value_and_grad(self, *arrays: Any) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
         arguments = Arguments(arrays, self._name_of)
         program = self._program(arguments, "value_and_grad")
@@ -84,15 +129,15 @@ class CompiledFunction:
 
     def fit(
         self,
-        *arrays,
-        optimizer,
-        steps,
-        batch_size=None,
-        shuffle=False,
-        seed=None,
-        progress=False,
-        callback=None,
-    ):
+        *arrays: Any,
+        optimizer: Optimizer,
+        steps: SupportsIndex,
+        batch_size: SupportsIndex | None = None,
+        shuffle: bool = False,
+        seed: SupportsIndex | None = None,
+        progress: bool = False,
+        callback: Callable[[int, float], object] | None = None,
+    ) -> list[float]:
         """Trains for so many steps and returns the loss before each of them.
 
         A step is value_and_grad on a batch and optimizer.step(), as in a loop in Python, but in
@@ -136,13 +181,13 @@ class CompiledFunction:
         _run(session, steps, progress, callback)
         return session.all_losses()
 
-    def stats(self):
+    def stats(self) -> CompiledStats:
         """Of the program used last: a CompiledStats. Before the first call: ValueError."""
         if self._last is None:
             raise ValueError("stats: nothing has been recorded yet; call the function first")
         return self._last.stats()
 
-    def __str__(self):
+    def __str__(self) -> str:
         """The programs, step by step: what became of the graph."""
         name = getattr(self, "__qualname__", repr(self._fn))
         lines = [f"compiled function {name}, {len(self._programs)} program(s)"]
@@ -161,11 +206,11 @@ class CompiledFunction:
             ]
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = getattr(self, "__qualname__", repr(self._fn))
         return f"<compiled function {name}, {len(self._programs)} program(s)>"
 
-    def _name_of(self, k):
+    def _name_of(self, k: int) -> str:
         """The name of argument k, for messages."""
         try:
             names = list(inspect.signature(self._fn).parameters)
@@ -173,7 +218,7 @@ class CompiledFunction:
             names = []
         return names[k] if k < len(names) else str(k)
 
-    def _program(self, arguments, loss_for=None):
+    def _program(self, arguments: Arguments, loss_for: str | None = None) -> Recorded:
         """The program for arguments of this structure, recorded now if there is none that holds.
 
         Two threads that both find none both record one; either will do.
@@ -187,26 +232,27 @@ class CompiledFunction:
             raise TypeError(f"{loss_for}: expected a function that returns a Value, got a list")
         return program
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
-        found = sys.modules.get(getattr(self, "__module__", None))
+        found: Any = sys.modules.get(str(getattr(self, "__module__", "")))
         for part in name.split("."):
             found = getattr(found, part, None)
         if found is self:
             return name  # a decorated function is pickled as functions are: by its name
-        return copyreg.__newobj__, (type(self),), {**vars(self), "_programs": {}, "_last": None}
+        state = {**vars(self), "_programs": {}, "_last": None}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
 
-def _holds_values(array):
+def _holds_values(array: Any) -> bool:
     return isinstance(array, Value) or (
         isinstance(array, list | tuple) and len(array) > 0 and isinstance(array[0], Value)
     )
 
 
-def _whole_number(name, number, least=None):
+def _whole_number(name: str, number: SupportsIndex, least: int | None = None) -> int:
     try:
-        whole = number.__index__()
-    except AttributeError:
+        whole = operator.index(number)
+    except TypeError:
         raise TypeError(
             f"fit: expected a whole number as {name}, got {type(number).__name__}"
         ) from None
@@ -215,7 +261,12 @@ def _whole_number(name, number, least=None):
     return whole
 
 
-def _run(session, steps, progress, callback):
+def _run(
+    session: Session,
+    steps: int,
+    progress: bool,
+    callback: Callable[[int, float], object] | None,
+) -> None:
     """All steps at once, or in pieces where somebody wants to hear of them in between."""
     if callback is None and not progress:
         session.train(steps)

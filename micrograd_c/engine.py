@@ -5,7 +5,7 @@ What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ._core import (
     TapeStats,
@@ -25,6 +25,8 @@ from ._core import sum as sum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ._core import Context
 
 __all__ = [
     "TapeStats",
@@ -49,7 +51,7 @@ class no_grad(ContextDecorator):
     """
 
     def __init__(self) -> None:
-        self._pauses: list[Any] = []  # one for each time that it is entered: of what thread
+        self._pauses: list[Context] = []  # one for each time that it is entered: of what thread
 
     def __enter__(self) -> "Self":
         """Nothing is recorded in this thread from here on."""

@@ -6,24 +6,34 @@ They update the data of Values by their grad; zero_grad(), backward(), step(), a
 be assigned between steps, is checked as in the constructor, and decides the next step.
 """
 
-from ._core import Optimizer
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar, overload
+
+from ._core import Optimizer, Value
+from ._types import Number
+
+_T = TypeVar("_T")
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 
-class _Setting:
+class _Setting(Generic[_T]):
     """A setting of the rule. It stands in the core, which checks it."""
 
-    def __init__(self, doc):
+    def __init__(self, doc: str) -> None:
         self.__doc__ = doc
 
-    def __set_name__(self, owner, name):
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, optimizer, owner=None):
+    @overload
+    def __get__(self, optimizer: None, owner: type) -> "_Setting[_T]": ...
+    @overload
+    def __get__(self, optimizer: Optimizer, owner: type) -> _T: ...
+    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> Any:
         return self if optimizer is None else optimizer._get(self.name)
 
-    def __set__(self, optimizer, value):
+    def __set__(self, optimizer: Optimizer, value: _T) -> None:
         optimizer._set(self.name, value)
 
 
@@ -38,19 +48,23 @@ class SGD(Optimizer):
     _rule = "SGD"
     _settings = ("lr", "momentum", "nesterov", "weight_decay", "maximize")
 
-    lr = _Setting("The learning rate, at least 0.")
-    momentum = _Setting("How much of the last update is kept, at least 0.")
-    nesterov = _Setting("Whether to look ahead by Nesterov's rule; needs momentum.")
-    weight_decay = _Setting("An L2 penalty's factor, at least 0.")
-    maximize = _Setting("Whether to climb.")
+    momentum = _Setting[float]("How much of the last update is kept, at least 0.")
+    nesterov = _Setting[bool]("Whether to look ahead by Nesterov's rule; needs momentum.")
 
     def __init__(
-        self, params, lr=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0, *, maximize=False
-    ):
-        settings = {"lr": lr, "momentum": momentum, "nesterov": nesterov}
+        self,
+        params: Iterable[Value],
+        lr: Number = 1e-3,
+        momentum: Number = 0.0,
+        nesterov: bool = False,
+        weight_decay: Number = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov}
         self._set_up(params, settings | {"weight_decay": weight_decay, "maximize": maximize})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SGD({len(self.params)} parameters, lr={self.lr})"
 
 
@@ -66,28 +80,32 @@ class Adam(Optimizer):
     _rule = "Adam"
     _settings = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize")
 
-    lr = _Setting("The learning rate, at least 0.")
-    betas = _Setting("Decay of the first and second moments, two numbers in [0, 1).")
-    eps = _Setting("What is added to the root of the second moment, at least 0.")
-    weight_decay = _Setting("An L2 penalty's factor, at least 0; AdamW's, apart from it.")
-    amsgrad = _Setting("Whether to use the largest second moment so far.")
-    maximize = _Setting("Whether to climb.")
+    betas = _Setting[tuple[float, float]](
+        "Decay of the first and second moments, two numbers in [0, 1)."
+    )
+    eps = _Setting[float]("What is added to the root of the second moment, at least 0.")
+    amsgrad = _Setting[bool]("Whether to use the largest second moment so far.")
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        amsgrad=False,
+        params: Iterable[Value],
+        lr: Number = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: Number = 1e-8,
+        weight_decay: Number = 0.0,
+        amsgrad: bool = False,
         *,
-        maximize=False,
-    ):
-        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        maximize: bool = False,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
         self._set_up(params, settings | {"amsgrad": amsgrad, "maximize": maximize})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr})"
 
 
@@ -101,13 +119,13 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=1e-2,
-        amsgrad=False,
+        params: Iterable[Value],
+        lr: Number = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: Number = 1e-8,
+        weight_decay: Number = 1e-2,
+        amsgrad: bool = False,
         *,
-        maximize=False,
-    ):
+        maximize: bool = False,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

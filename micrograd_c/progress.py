@@ -5,6 +5,8 @@ import contextlib
 import importlib
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 
 class _Bar:
@@ -12,12 +14,12 @@ class _Bar:
 
     SECONDS = 0.1  # between two calls
 
-    def __init__(self, steps):
+    def __init__(self, steps: int) -> None:
         self.steps = steps
         self.piece = 1
         self.last = time.perf_counter()
 
-    def share(self, left):
+    def share(self, left: int) -> int:
         """So many steps that about SECONDS pass, given how long the last ones took."""
         now = time.perf_counter()
         elapsed, self.last = now - self.last, now
@@ -25,10 +27,10 @@ class _Bar:
         self.piece = max(1, round(self.piece * factor))
         return min(left, self.piece)
 
-    def __call__(self, done, loss):
+    def __call__(self, done: int, loss: float) -> None:
         """Nothing to show."""
 
-    def close(self):
+    def close(self) -> None:
         """Nothing to close."""
 
 
@@ -38,11 +40,11 @@ class _Line(_Bar):
     WIDTH = 30
     shown = 0.0
 
-    def __init__(self, steps):
+    def __init__(self, steps: int) -> None:
         super().__init__(steps)
         self.terminal = sys.stderr.isatty()
 
-    def __call__(self, done, loss):
+    def __call__(self, done: int, loss: float) -> None:
         now = time.perf_counter()
         if done < self.steps and now - self.shown < self.SECONDS:
             return
@@ -55,28 +57,28 @@ class _Line(_Bar):
             sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
-    def close(self):
+    def close(self) -> None:
         if self.terminal:
             sys.stderr.write("\n")
 
 
 class _Tqdm(_Bar):
-    def __init__(self, steps, tqdm):
+    def __init__(self, steps: int, tqdm: Any) -> None:
         super().__init__(steps)
         self.bar = tqdm(total=steps, unit="step")
 
-    def __call__(self, done, loss):
+    def __call__(self, done: int, loss: float) -> None:
         self.bar.set_postfix(loss=f"{loss:.6g}", refresh=False)
         self.bar.update(done - self.bar.n)
 
-    def close(self):
+    def close(self) -> None:
         self.bar.close()
 
 
 @contextlib.contextmanager
-def progress_bar(steps):
+def progress_bar(steps: int | None) -> Iterator[_Bar]:
     """A bar over so many steps; None: one that shows nothing."""
-    bar = _Bar(steps)
+    bar = _Bar(steps or 0)
     # Programs without a console have no standard error.
     if steps is not None and sys.stderr is not None:
         try:

@@ -187,7 +187,7 @@ cdef class Handle:
 
     @property
     def grad(self):
-        """The derivative of the last root by this node, its adjoint; assignable."""
+        """The adjoint: the derivative of the last root by this node; assignable."""
         if is_recording:
             check_read(self, '.grad', True)
         return tape_adjoint(&tape, self.anchor.index)
@@ -236,7 +236,7 @@ cdef class Handle:
 
     @property
     def _backward(self):
-        """Applies this node's chain rule once, which adds to its operands' grads; assignable."""
+        """Applies this node's chain rule once: adds to its operands' grads. Assignable."""
         cdef PyAnnex *annex = annex_of(self)
         return <object>annex.rule if annex != NULL and annex.rule != NULL else self._apply_rule
 
@@ -358,8 +358,8 @@ cdef class Handle:
             reraise()
 
     def detach(self):
-        """A new leaf with the same data. In a function that is being compiled: a node that follows the
-        data, and lets no gradient through."""
+        """A new leaf with the same data: no gradient passes through it. In a function that is being
+        compiled, a node that follows the data."""
         if is_recording and (here().recording is not None or is_traced(self)):
             return record_unary(self, OP_detach)
         return new_leaf(tape.value[self.anchor.index])

@@ -24,16 +24,15 @@ static void reach_operands(Reach *reach, uint32_t i) {
 
 static int is_leaf(const Tape *tape, uint32_t i) { return (tape->op[i] & ~OP_CLOSURE) == OP_leaf; }
 
-static void raise_stage(const Graph *graph, const uint32_t *nodes, uint32_t count, Stage *stage) {
+static Stage latest(const Graph *graph, const uint32_t *nodes, uint32_t count, Stage stage) {
     for (uint32_t k = 0; k < count; k++)
-        if (graph->nodes[nodes[k]].stage > *stage) *stage = (Stage)graph->nodes[nodes[k]].stage;
+        if (graph->nodes[nodes[k]].stage > stage) stage = (Stage)graph->nodes[nodes[k]].stage;
+    return stage;
 }
 
 Stage graph_stage(const Graph *graph, uint32_t i) {
     const Node *node = &graph->nodes[i];
-    Stage stage = CONSTANT;
-    uint32_t count;
-    const uint32_t *operands = node_operands(graph, i, &count);
+    const uint32_t *args = graph->args.items;
     switch (form_of(node)) {
     case FORM_CONSTANT:
         return CONSTANT;
@@ -41,20 +40,18 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
         return ONCE;
     case FORM_INPUT:
         return SAMPLE;
+    case FORM_MAP:
+        return latest(graph, &node->a, op_info[node->op].shape == BINARY ? 2 : 1, CONSTANT);
     case FORM_ROW: {
         const Matvec *matvec = &graph->matvecs.items[node->c];
-        const uint32_t *args = graph->args.items;
-        raise_stage(graph, args + matvec->inputs, matvec->n_in, &stage);
-        raise_stage(graph, args + matvec->weights + node->a * matvec->n_in, matvec->n_in, &stage);
-        if (matvec->biases != NONE) raise_stage(graph, args + matvec->biases + node->a, 1, &stage);
-        return stage;
+        Stage stage = latest(graph, args + matvec->inputs, matvec->n_in, CONSTANT);
+        stage = latest(graph, args + matvec->weights + node->a * matvec->n_in, matvec->n_in, stage);
+        return matvec->biases == NONE ? stage : latest(graph, args + matvec->biases + node->a, 1, stage);
     }
-    case FORM_MAP:
     case FORM_LINEAR:
     case FORM_TAKE:
     case FORM_CUSTOM:
-        raise_stage(graph, operands, count, &stage);
-        return stage;
+        return latest(graph, args + node->a, node->b, CONSTANT);
     }
     abort();
 }

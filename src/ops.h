@@ -143,7 +143,7 @@ typedef enum {
 #define FOR_EACH_STOPPED(STOPPED) \
     STOPPED(detach, "detach",   REFUSE_NOTHING,  -3, 3,      x)
 
-/* VARIADIC(id, symbol): any number of operands; value and rule stand in variadic.h. */
+/* VARIADIC(id, symbol): any number of operands; value and rule stand in sweep.c. */
 #define FOR_EACH_VARIADIC(VARIADIC) \
     VARIADIC(sum,    "sum")    /* x0 + x1 + ...                                              */ \
     VARIADIC(dot,    "dot")    /* w0, x0, w1, x1, ..., and a bias if the count is odd        */ \

@@ -81,7 +81,7 @@ cdef list parameter_list(params):
 cdef class Optimizer:
     """What the classes of optim have in common: the rule, the parameters, and their moments.
 
-    A class names its rule in _rule and its settings in _settings.
+    A class names its rule in _rule, and its settings in _settings: those that all have, below, and its own.
     """
     cdef list values
     cdef Rule rule
@@ -102,6 +102,11 @@ cdef class Optimizer:
             raise AttributeError(f'{type(self).__name__} has no setting {name!r}; its settings are '
                                  f'{", ".join(self._settings)}')
         PyObject_GenericSetAttr(<PyObject *>self, <PyObject *>name, <PyObject *>value)
+
+    def __delattr__(self, name):
+        if name not in vars(self):
+            raise AttributeError(f'{type(self).__name__}.{name} cannot be deleted')
+        del vars(self)[name]
 
     # -- settings --
 
@@ -158,6 +163,33 @@ cdef class Optimizer:
         check_rule(&rule)
         self.make_moments(&rule)
         self.rule = rule
+
+    @property
+    def lr(self):
+        """The learning rate, at least 0."""
+        return self.rule.lr
+
+    @lr.setter
+    def lr(self, lr):
+        self._set('lr', lr)
+
+    @property
+    def weight_decay(self):
+        """An L2 penalty's factor, at least 0; AdamW's, apart from the gradient."""
+        return self.rule.weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, weight_decay):
+        self._set('weight_decay', weight_decay)
+
+    @property
+    def maximize(self):
+        """Whether to climb."""
+        return bool(self.rule.maximize)
+
+    @maximize.setter
+    def maximize(self, maximize):
+        self._set('maximize', maximize)
 
     cdef int check_idle(self, str what) except -1:
         """While fit runs, the moments are the core's."""
@@ -290,9 +322,11 @@ cdef class Optimizer:
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):
+        """For copy and pickle: the parameters, the settings and the moments."""
         return copyreg.__newobj__, (type(self),), (self.params, self.state_dict(), dict(vars(self)))
 
     def __setstate__(self, state):
+        """For copy and pickle: what __reduce_ex__ gave."""
         params, state_dict, attributes = state
         self._set_up(params, state_dict['param_groups'][0])
         self.load_state_dict(state_dict)

@@ -34,7 +34,7 @@ static void rewrite(Graph *graph, uint32_t (*simplify)(Graph *graph, uint32_t i)
     for (uint32_t i = 0; i < graph->size; i++) {
         follow_operands(graph, i, forward);
         forward[i] = simplify(graph, i);
-        set_stage(graph, i);
+        if (forward[i] == i) set_stage(graph, i); /* else nobody asks any more */
     }
     follow_roots(graph, forward);
 }

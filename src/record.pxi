@@ -87,7 +87,7 @@ cdef object record_binary_number(int op, object left, object right):
 
 cdef object record_binary_slowly(int op, object left, object right):
     cdef bint l = is_handle(left), r = is_handle(right), leaf
-    cdef uint32_t a = 0, b = 0
+    cdef uint32_t a = 0, b = 0, i
     cdef double x = 0, y = 0, z
     cdef PyAnnex *annex
     if not (l or as_number(left, &x)) or not (r or as_number(right, &y)):
@@ -116,7 +116,10 @@ cdef object record_binary_slowly(int op, object left, object right):
         a = tape_append(&tape, OP_leaf, x, 0, 0, 0)
     if not r:
         b = tape_append(&tape, OP_leaf, y, 0, 0, 0)
-    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex), op)
+    i = tape_append(&tape, <uint8_t>op, z, a, b, 0)
+    if special != 0:
+        return stopped(attach_heavy(handle, i, annex), op)
+    return attach_heavy(handle, i, annex)
 
 cdef object record_binary_call(object self, object other, int op):
     """A method of Value with an operand."""
@@ -124,7 +127,7 @@ cdef object record_binary_call(object self, object other, int op):
 
 cdef object record_unary(object self, int op):
     cdef PyObject *handle
-    cdef uint32_t a
+    cdef uint32_t a, i
     cdef bint leaf = False
     cdef PyAnnex *annex = NULL
     if anchor_of(<PyObject *>self).flags & HEAVY | special:
@@ -143,7 +146,10 @@ cdef object record_unary(object self, int op):
         refuse(op, x, 0, verdict)
     if leaf:
         return attach(handle, tape_append(&tape, OP_leaf, z, 0, 0, 0))
-    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, 0, 0), annex), op)
+    i = tape_append(&tape, <uint8_t>op, z, a, 0, 0)
+    if special != 0:
+        return stopped(attach_heavy(handle, i, annex), op)
+    return attach_heavy(handle, i, annex)
 
 cdef object record_scaled(int op, object self, double y, bint literal_int):
     """An operation on one Value and a number that is no operand."""
@@ -156,7 +162,7 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
     if annex == NULL and not leaf and is_heavy(self):
         discard(handle)     # it became heavy meanwhile
         return record_scaled(op, self, y, literal_int)
-    cdef uint32_t a = anchor_of(<PyObject *>self).index, b
+    cdef uint32_t a = anchor_of(<PyObject *>self).index, b, i
     cdef double x = tape.value[a]
     cdef double z = op_value(op, x, y, 0)
     cdef Verdict verdict = op_verdict(op, x, y, z)
@@ -166,7 +172,10 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
     if leaf:
         return attach(handle, tape_append(&tape, OP_leaf, z, 0, 0, 0))
     b = tape_append(&tape, OP_leaf, y, LITERAL_INT if literal_int else 0, 0, 0)
-    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0), annex), op)
+    i = tape_append(&tape, <uint8_t>op, z, a, b, 0)
+    if special != 0:
+        return stopped(attach_heavy(handle, i, annex), op)
+    return attach_heavy(handle, i, annex)
 
 cdef object record_power(object base, object exponent):
     cdef double y = 0
@@ -218,7 +227,7 @@ cdef object record_variadic(int op, list operands, object data=None):
     cdef bint leaf = special != 0 and (gives_leaf(operands) if data is None else is_paused())
     cdef PyAnnex *annex = NULL if leaf else annex_for_heavy(operands)
     cdef double value = 0 if data is None else data
-    cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
+    cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args, i
     cdef uint32_t before = disturbances
     cdef PyObject *handle = prepare(count + 1, count, annex)
     if annex == NULL and not leaf and disturbances != before:
@@ -236,7 +245,10 @@ cdef object record_variadic(int op, list operands, object data=None):
         tape.size = size
         return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
     tape.args_size += count
-    return stopped(attach_heavy(handle, tape_append(&tape, <uint8_t>op, value, args, count, 0), annex), op)
+    i = tape_append(&tape, <uint8_t>op, value, args, count, 0)
+    if special != 0:
+        return stopped(attach_heavy(handle, i, annex), op)
+    return attach_heavy(handle, i, annex)
 
 # -- a whole layer ----------------------------------------------------------------------------------
 

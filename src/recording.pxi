@@ -85,9 +85,9 @@ cdef bint gives_leaf(list operands) except -1:
                                  'cannot stop the gradient of what depends on an input; use detach()')
     return True
 
-cdef inline object stopped(object value, int op):
+cdef object stopped(object value, int op):
     """What operation `op` has recorded, behind a node that stops the gradient where no_grad() says so."""
-    if special != 0 and is_recording and op != OP_detach and is_paused() and here().recording is not None:
+    if is_recording and op != OP_detach and is_paused() and here().recording is not None:
         return record_unary(value, OP_detach)
     return value
 

@@ -191,7 +191,6 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
 #undef RULES
 #undef RULE3
     }
-    abort(); /* a closure's rule is Python's to apply */
 }
 
 void tape_apply_rule(Tape *tape, uint32_t i) {

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -351,3 +352,39 @@ needs_proc = pytest.mark.skipif(
     not sys.platform.startswith("linux") or "libasan" in os.environ.get("LD_PRELOAD", ""),
     reason="reads /proc, which says nothing about us under a sanitizer's allocator",
 )
+
+
+# -- several threads at once -----------------------------------------------------------------------
+
+PATIENCE = 30  # seconds after which a test has failed, not passed
+
+
+def in_threads(*works):
+    """Runs them at the same time; raises what one of them has raised."""
+    raised = []
+
+    def guarded(work):
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    for error in raised:
+        raise error
+
+
+def wait(event):
+    assert event.wait(PATIENCE)
+
+
+def records():
+    """Whether this thread records."""
+    x = Value(3.0)
+    (x * x).backward()
+    return x.grad == 6.0

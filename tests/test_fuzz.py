@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from micrograd_c.benchmarks import reference
 
 FOLDER = Path(__file__).parent / "fuzz"

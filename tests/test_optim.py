@@ -350,7 +350,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(spoil):
 
 def test_the_state_of_another_rule_is_refused():
     sgd, adam = optim.SGD(parameters(), lr=0.1), optim.Adam(parameters())
-    with pytest.raises(ValueError, match="expected the settings lr, momentum.* of SGD, got.*betas"):
+    with pytest.raises(ValueError, match=r"the settings lr, momentum.* of SGD, got.*betas"):
         sgd.load_state_dict(adam.state_dict())
 
 

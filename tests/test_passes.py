@@ -242,3 +242,28 @@ def test_a_number_that_is_no_index_is_found_when_the_program_runs(above):
     f = mc.compile(lambda x: above(mc.take([Value(1.0), 2.0], mc.where(True, 7.0, x))))
     with pytest.raises(IndexError, match=r"index 7 .* 2 values, for every sample"):
         f([1.0])
+
+
+# -- adjoints --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda p, x: p.sqrt(),
+        lambda p, x: (p * x).sqrt(),
+        lambda p, x: mc.dot([p, p], [x, x * x]).sqrt(),
+    ],
+    ids=["once", "for every sample", "a row"],
+)
+@pytest.mark.parametrize("skip", [(), PASSES], ids=str)
+def test_what_only_chooses_gets_no_adjoint_and_no_product_with_an_infinite_derivative(
+    condition, skip
+):
+    p, q = Value(0.0), Value(2.0)
+    f = mc.compile(lambda x: mc.where(condition(p, x), x, q * x), skip=skip)
+    assert f.value_and_grad([1.0, 2.0]) == 3.0
+    assert (p.grad, q.grad) == (0.0, 1.5)
+    g = mc.compile(lambda x: mc.take([q * x, x], condition(p, x)), skip=skip)
+    assert g.value_and_grad([1.0, 2.0]) == 3.0
+    assert (p.grad, q.grad) == (0.0, 1.5)

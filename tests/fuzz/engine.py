@@ -353,7 +353,7 @@ class Case:
         elif which == 4:
             ours, nodes = self.operands_for(r, count)
             at = r % (2 * count) - count
-            index, node = Value(at), Node(float(at))
+            index, node = Value(at), Node(float(at), extra="index")
             got, extra = mc.take(ours, index), None
             nodes = [node, *nodes]
             want, rule, op = nodes[1:][at].data, mirror.take_rule, "take"
@@ -430,7 +430,8 @@ class Case:
 
     def assign_data(self, r):
         x, a = self.pick(r)
-        x.data = a.data = NUMBERS[(r >> 16) % 10]
+        if a.extra != "index":  # what a backward pass does with another one is open
+            x.data = a.data = NUMBERS[(r >> 16) % 10]
 
     def assign_grad(self, r):
         x, a = self.pick(r)
@@ -439,7 +440,7 @@ class Case:
     def initialise(self, r):
         """__init__ of a leaf once more."""
         x, a = self.pick(r)
-        if not a.prev and a.kind is not Own:
+        if not a.prev and a.kind is not Own and a.extra != "index":
             x.__init__(1.25)
             a.data, a.grad = 1.25, 0.0
 
@@ -620,7 +621,10 @@ class Case:
 
     def dying(self, r):
         x, a = self.pick(r)
-        ours, theirs = self.token(r >> 16 if r & 1 << 63 else None)
+        subclassed = [pair for pair in self.slots if pair[1].kind is not None]
+        if subclassed and r >> 62 & 1:  # these lose their attributes while they are destroyed
+            x, a = subclassed[-1 - r % min(3, len(subclassed))]
+        ours, theirs = self.token(r >> 16 if r >> 60 & 3 else None)
         self.set(x, a, f"token{r >> 12 & 1}", ours, theirs)
 
     def the_dict(self, r):

@@ -9,7 +9,9 @@ arrays, vector levels, threads, passes left out, fits. Any part of the steps is 
 
 import contextlib
 import copy
+import gc
 import math
+import os
 import random
 import signal
 import sys
@@ -49,6 +51,8 @@ FEATURES = {
     "empty": "batches of no sample",
     "threads": "calls from several threads at a time",
     "signals": "a signal handler that calls the function",
+    "forks": "a child process, forked while a thread runs the function",
+    "garbage": "collections at any time, also while a function is recorded",
     "fits": "fit() against a loop",
     "callbacks": "fit() with a callback that calls functions and changes numbers",
     "misuse": "what has to raise TraceError",
@@ -91,6 +95,7 @@ CALLS = {
     "call_in_threads": (0.5, "threads"),
     "fits_in_threads": (0.2, "threads"),
     "call_in_handler": (0.15, "signals"),
+    "call_in_child": (0.1, "forks"),
     "misuse": (1, "misuse"),
 }
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
@@ -156,7 +161,7 @@ class Function:
         self.parameters = [
             Value(round(chance.uniform(-2, 2), 2)) for _ in range(chance.choice([1, 2, 4]))
         ]
-        if chance.random() < 0.1:
+        if chance.random() < 0.2:
             self.parameters[0].data = chance.choice([0.0, -0.0, 1.0])
         self.position = Value(float(chance.randrange(3)))  # a parameter that holds an index
         self.activation = chance.choice(["tanh", "relu", "sigmoid", "gelu", "linear"])
@@ -224,8 +229,11 @@ class Function:
             self.once.append(value)
 
     def several(self, r, count):
-        chance = random.Random(r)
-        return [self.any(chance.getrandbits(30)) for _ in range(count)]
+        values = []
+        for _ in range(count):
+            r = (r * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+            values.append(self.any(r >> 33))
+        return values
 
     def tame(self, x, r):
         how = r % 5
@@ -460,7 +468,7 @@ class Case:
         """(arguments, the numbers in them by sample)"""
         if size is None:
             sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
-            if "large" in self.features and chance.random() < 0.04:
+            if "large" in self.features and chance.random() < 0.03:
                 sizes = [1000]
             if "empty" in self.features and chance.random() < 0.03:
                 sizes = [0]
@@ -666,13 +674,14 @@ class Case:
 
     def assign(self, r):
         chance = random.Random(r)
+        changes = chance.choice([0.0, 0.5, 1.0])
         for p in self.fn.parameters:
-            if chance.random() < 0.5:
+            if chance.random() < changes:
                 p.data = round(chance.uniform(-2, 2), 2)
             if chance.random() < 0.5:
                 p.grad = chance.choice([0.0, 1.0])
-        if chance.random() < 0.1:
-            self.fn.parameters[0].data = chance.choice([0.0, -0.0])
+        if chance.random() < 0.4:  # of 0.0, the other zero
+            self.fn.parameters[0].data = -self.fn.parameters[0].data
         self.fn.position.data = float(chance.randrange(-3, 3))
 
     def level(self, r):
@@ -684,14 +693,19 @@ class Case:
         rounds = [self.arrays(chance) for _ in range(3)]
         if any(None in self.eager_outputs(samples[:1]) for _, samples in rounds):
             return
-        compiled = [self.compiled] * len(rounds)
+        compiled, scale = [self.compiled] * len(rounds), None
         if chance.random() < 0.5:
             compiled = [mc.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
+            scale = self.fn.scale = Scale()
+            scale.data_of = self.parameters[0]
+            compiled[0].__wrapped__.scale = compiled[1].__wrapped__.scale = scale
         else:
             self.compiled(*rounds[0][0])  # recorded here: a Function runs once at a time
         results = [None] * len(rounds)
 
         def run(k):
+            if k == 0 and scale is not None:
+                scale([0.5, 1.5])  # what the others call while they record
             for _ in range(3):
                 results[k] = np.array(compiled[k](*rounds[k][0]))
 
@@ -766,9 +780,12 @@ class Case:
         start = [p.data for p in self.parameters]
         outside = self.train_for_a_while(arguments)
         self.put(start)
-        results = []
+        results, calls = [], []
 
         def handler(*_):
+            calls.append(None)
+            if len(calls) == 30:  # on a busy machine, handlers could leave no time to train
+                signal.setitimer(signal.ITIMER_REAL, 0)
             try:
                 if r & 1:
                     self.compiled.value_and_grad(*others)
@@ -789,6 +806,46 @@ class Case:
             raise Finding(f"training that handlers interrupt: {inside}, expected {outside}")
         self.counts["handlers"] += len(results)
 
+    def call_in_child(self, r):
+        """What a child computes is right, whatever the threads were doing that it does not have."""
+        if self.fn.reads or not hasattr(os, "fork"):
+            return
+        arguments, samples = self.arrays(random.Random(r), 64)
+        if not self.fn.steps or None in self.eager_outputs(samples):
+            return
+        want = self.refusal("outputs", lambda: np.array(self.compiled(*arguments)))
+        stop = threading.Event()
+
+        def keep_running():
+            while not stop.is_set():
+                self.compiled(*arguments)
+
+        runner = threading.Thread(target=keep_running)
+        runner.start()
+        try:
+            for _ in range(3):
+                process = os.fork()
+                if process == 0:
+                    self.be_child(arguments, want)
+                status = os.waitpid(process, 0)[1]
+                if status:
+                    raise Finding(f"a forked child that calls the function ends with {status}")
+        finally:
+            stop.set()
+            runner.join()
+        self.counts["children"] += 3
+
+    def be_child(self, arguments, want):
+        status = 1
+        try:
+            signal.alarm(15)
+            got = np.array(self.compiled(*arguments))
+            again = np.array(mc.compile(self.fn)(*arguments))
+            if np.array_equal(got, want, equal_nan=True) and again.shape == want.shape:
+                status = 0
+        finally:
+            os._exit(status)
+
     def train_for_a_while(self, arguments):
         """Losses and parameters of some 10 ms of training."""
         size = len(arguments[0])
@@ -808,6 +865,11 @@ class Case:
         self.fn.mark = ((r >> 16) % len(self.fn.steps), name, r >> 40 & 1)
         before = [p.data for p in self.parameters]
         call = mc.compile(self.fn)
+        if "garbage" in self.features:
+            for _ in range(3):
+                leaf = Value(1.0)
+                leaf.itself = [leaf]
+                del leaf
         try:
             call(*arguments)
         except TraceError:
@@ -979,6 +1041,11 @@ class Programs:
             chosen, steps = steps[0][1], steps[1:]
         operations = [(name, r) for name, r in steps if not name.startswith("call ")]
         case = Case(seed, operations, chosen, counts, verbose)
+        gc.collect()
+        thresholds = [(700, 10, 10)]
+        if "garbage" in chosen:
+            thresholds += [(seed % 300 + 1, 10, 10), (seed % 20 + 1, 2, 50)]
+        gc.set_threshold(*thresholds[seed % len(thresholds)])
         if verbose:
             print("  operations", " ".join(f"{name}({r})" for name, r in operations))
         try:
@@ -992,6 +1059,7 @@ class Programs:
                 with contextlib.suppress(Exception):
                     print(case.compiled)
         finally:
+            gc.set_threshold(700, 10, 10)
             _core.set_level(None)
         for name, _ in operations:
             counts[name] += 1
