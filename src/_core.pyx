@@ -131,6 +131,7 @@ cdef extern from "methods.h":
     RecordBinary record_binary_method
     void *methods
     bint op_is_method(int op)
+    bint op_is_inner(int op)
     void make_methods(const char *(*document)(int op) noexcept)
 
 # -- state ------------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 # Derivatives as nodes: what excerpt.h computes, with Values on both sides.
 
 cdef uint32_t *nodes_of(list values) except NULL:
-    """The nodes of Values, NO_NODE for None; the caller frees them."""
+    """The nodes of Values, NO_NODE for None, UNIT for 1.0; the caller frees them."""
     cdef Py_ssize_t k
     cdef uint32_t *nodes = <uint32_t *>malloc(<size_t>(len(values) + 1) * sizeof(uint32_t))
     if nodes == NULL:
         raise MemoryError
-    for k in range(len(values)):
-        nodes[k] = NO_NODE if values[k] is None else anchor_of(<PyObject *>PyList_GET_ITEM(values, k)).index
+    for k, value in enumerate(values):
+        if is_handle(value):
+            nodes[k] = anchor_of(<PyObject *>value).index
+        else:
+            nodes[k] = NO_NODE if value is None else UNIT
     return nodes
 
 cdef int check_values(str what, list values) except -1:
@@ -73,7 +76,7 @@ cdef list append_derivatives(Excerpt *excerpt, uint32_t *found, uint32_t count, 
 
 cdef list derivatives_of(list roots, list xs, list directions, bint forward):
     """Forward: the tangents of the roots for those of the xs. Reverse: the derivatives by the xs of the
-    sum of the roots, each times its direction. directions: Values, or None, for 1 or no tangent."""
+    sum of the roots, each times its direction. directions: Values; or 1.0; or None, for no tangent."""
     cdef Excerpt excerpt
     cdef uint32_t *root_nodes = NULL
     cdef uint32_t *x_nodes = NULL
@@ -102,8 +105,8 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
             check_excerpt(excerpt_forward(&excerpt, root_nodes, n_roots, x_nodes, direction_nodes, n_xs, found),
                           &excerpt)
         else:
-            check_excerpt(excerpt_reverse(&excerpt, root_nodes, direction_nodes if directions else NULL, n_roots,
-                                          x_nodes, n_xs, found), &excerpt)
+            check_excerpt(excerpt_reverse(&excerpt, root_nodes, direction_nodes, n_roots, x_nodes, n_xs,
+                                          found), &excerpt)
         partials = [partial_node(&excerpt, k) for k in range(excerpt.function.partials.size)]
         for k in range(<uint32_t>len(partials)):
             excerpt_set_partial(&excerpt, k, anchor_of(<PyObject *>PyList_GET_ITEM(partials, k)).index)
@@ -127,16 +130,30 @@ def gradients(y, xs):
     cdef list roots = [y], inputs = list(xs)
     check_values('gradients', roots)
     check_values('gradients', inputs)
-    return derivatives_of(roots, inputs, [], False)
+    return derivatives_of(roots, inputs, [1.0], False)
 
 def pull_back(list roots, list cotangents, list xs):
-    """The derivatives by each x of the sum of roots times cotangents; all of them Values."""
+    """The derivatives by each x of the sum of roots times cotangents: Values, or 1.0."""
     return derivatives_of(roots, xs, cotangents, False)
 
 def push_forward(list roots, list xs, list tangents):
-    """The tangents of roots, where xs have these tangents: Values, or None for 0."""
+    """The tangents of roots, where xs have these tangents: Values, or 1.0, or None for 0."""
     return derivatives_of(roots, xs, tangents, True)
 
 def same(Handle value not None):
     """A node of its own with a Value's number and derivatives."""
     return record_unary(value, OP_same)
+
+def recorded(compute):
+    """compute(), recorded even where this thread is in no_grad()."""
+    cdef Context context = here()
+    cdef uint32_t pauses = context.pauses
+    set_pauses(context, 0)
+    try:
+        return compute()
+    finally:
+        set_pauses(context, pauses)
+
+def is_in_no_grad():
+    """Whether this thread is in no_grad()."""
+    return is_paused()

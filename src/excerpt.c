@@ -151,7 +151,7 @@ static ExcerptStatus take(Excerpt *e, const uint32_t *reached, size_t count, con
         else e->leads[need_node(e, i)] = 1;
     }
     for (uint32_t k = 0; k < n_others; k++)
-        if (others[k] != NONE) need_node(e, others[k]);
+        if (others[k] != NONE && others[k] != UNIT) need_node(e, others[k]);
     e->graph.n_inputs = e->function.size = e->graph.size;
     e->function.leads = e->leads;
     return EXCERPT_DONE;
@@ -182,6 +182,10 @@ ExcerptStatus excerpt_take(Excerpt *e, Tape *tape, const uint32_t *roots, uint32
 
 /* -- derivatives ------------------------------------------------------------------------------------ */
 
+static uint32_t direction_of(Excerpt *e, uint32_t tape_node) {
+    return tape_node == UNIT ? build_number(&e->builder, 1.0) : node_of(e, tape_node);
+}
+
 ExcerptStatus excerpt_reverse(Excerpt *e, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
                               const uint32_t *xs, uint32_t n_xs, uint32_t *derivatives) {
     jmp_buf out_of_memory;
@@ -195,7 +199,7 @@ ExcerptStatus excerpt_reverse(Excerpt *e, const uint32_t *roots, const uint32_t 
         uint32_t top = node_of(e, roots[k]);
         if (top == NONE || !e->leads[top]) continue; /* it does not depend on xs */
         tops[n_tops] = top;
-        at_tops[n_tops++] = seeds ? node_of(e, seeds[k]) : build_number(&e->builder, 1.0);
+        at_tops[n_tops++] = direction_of(e, seeds[k]);
     }
     differentiate(&e->function, tops, at_tops, n_tops, adjoints);
     for (uint32_t k = 0; k < n_xs; k++) {
@@ -214,7 +218,7 @@ ExcerptStatus excerpt_forward(Excerpt *e, const uint32_t *roots, uint32_t n_root
     for (uint32_t i = 0; i < e->function.size; i++) moves[i] = NONE;
     for (uint32_t k = 0; k < n_xs; k++) {
         uint32_t x = node_of(e, xs[k]);
-        if (x != NONE && x < e->function.size && tangents[k] != NONE) moves[x] = node_of(e, tangents[k]);
+        if (x != NONE && x < e->function.size && tangents[k] != NONE) moves[x] = direction_of(e, tangents[k]);
     }
     push_tangents(&e->function, moves);
     for (uint32_t k = 0; k < n_roots; k++) {

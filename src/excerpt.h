@@ -23,21 +23,24 @@ typedef struct {
 
 typedef enum { EXCERPT_DONE, EXCERPT_CLOSURE, EXCERPT_NO_MEMORY } ExcerptStatus;
 
+/* Instead of a node of the tape, as a seed or a tangent: the number 1. */
+#define UNIT (NONE - 1)
+
 /* Nothing here may run while the tape can compact. */
 
 /* Takes what the roots depend on and what depends on xs; `others` are nodes that derivatives will be
- * built of, too. decides: see Builder. */
+ * built of, too (or UNIT, or NONE). decides: see Builder. */
 ExcerptStatus excerpt_take(Excerpt *excerpt, Tape *tape, const uint32_t *roots, uint32_t n_roots,
                            const uint32_t *xs, uint32_t n_xs, const uint32_t *others, uint32_t n_others,
                            int decides);
 
 /* derivatives[k] = the sum over roots of seeds * d root / d xs[k]: nodes of the graph, or NONE for 0.
- * seeds: nodes of the tape; NULL: 1 for each. */
+ * seeds: nodes of the tape, or UNIT. */
 ExcerptStatus excerpt_reverse(Excerpt *excerpt, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
                               const uint32_t *xs, uint32_t n_xs, uint32_t *derivatives);
 
 /* derivatives[k] = the tangent of roots[k], where xs have the tangents `tangents` (nodes of the tape;
- * NONE: 0). */
+ * or UNIT; NONE: 0). */
 ExcerptStatus excerpt_forward(Excerpt *excerpt, const uint32_t *roots, uint32_t n_roots, const uint32_t *xs,
                               const uint32_t *tangents, uint32_t n_xs, uint32_t *derivatives);
 

@@ -55,6 +55,16 @@ typedef enum {
 
 /* clang-format off */
 
+/* Inner rows are nobody's method or operator: derivatives and choices are made of them.
+ * same: a node of its own with another one's number. less and its like: 1 or 0. */
+#define FOR_EACH_INNER_UNARY(UNARY) \
+    UNARY(same,     "=",        REFUSE_NOTHING,  -3, 3,      x,                            g)
+
+#define FOR_EACH_INNER_BINARY(BINARY) \
+    BINARY(less,    "<",        REFUSE_NOTHING,  -3, 3,      x < y ? 1.0 : 0.0,            0.0,                0.0) \
+    BINARY(less_equal, "<=",    REFUSE_NOTHING,  -3, 3,      x <= y ? 1.0 : 0.0,           0.0,                0.0) \
+    BINARY(equal,   "==",       REFUSE_NOTHING,  -3, 3,      x == y ? 1.0 : 0.0,           0.0,                0.0)
+
 /* UNARY(id, symbol, refuse, lo, hi, value, gain of x) */
 #define FOR_EACH_UNARY(UNARY) FOR_EACH_TURNING(UNARY) FOR_EACH_OTHER_UNARY(UNARY)
 
@@ -69,8 +79,7 @@ typedef enum {
     UNARY(sigmoid,  "sigmoid",  REFUSE_NOTHING,  -3, 3,      (x >= 0 ? 1.0 : exp(-fabs(x))) / (1.0 + exp(-fabs(x))), g * z * (1.0 - z)) \
     UNARY(normal_cdf, "normal_cdf", REFUSE_NOTHING, -3, 3,   0.5 * erfc(-x * INV_SQRT_2),  g * INV_SQRT_2PI * exp(-0.5 * x * x))
 
-#define FOR_EACH_OTHER_UNARY(UNARY) FOR_EACH_CALLED_UNARY(UNARY) \
-    UNARY(same,     "=",        REFUSE_NOTHING,  -3, 3,      x,                            g) \
+#define FOR_EACH_OTHER_UNARY(UNARY) FOR_EACH_CALLED_UNARY(UNARY) FOR_EACH_INNER_UNARY(UNARY) \
     UNARY(neg,      "neg",      REFUSE_NOTHING,  -3, 3,      -x,                           -g) \
     UNARY(abs,      "abs",      REFUSE_NOTHING,  -3, 3,      fabs(x),                      x > 0 ? g : x < 0 ? -g : 0.0) \
     UNARY(sign,     "sign",     REFUSE_NOTHING,  -3, 3,      x > 0 ? 1.0 : x < 0 ? -1.0 : x, 0.0) \
@@ -102,29 +111,26 @@ typedef enum {
     UNARY(erf,      "erf",      REFUSE_NOTHING,  -3, 3,      erf(x),                       g * TWO_INV_SQRT_PI * exp(-x * x)) \
     UNARY(erfc,     "erfc",     REFUSE_NOTHING,  -3, 3,      erfc(x),                      -g * TWO_INV_SQRT_PI * exp(-x * x))
 
-/* BINARY(id, symbol, refuse, lo, hi, value, gain of x, gain of y) */
-#define FOR_EACH_BINARY(BINARY) FOR_EACH_CALLED_BINARY(BINARY) FOR_EACH_OTHER_BINARY(BINARY)
+/* BINARY(id, symbol, refuse, lo, hi, value, gain of x, gain of y)
+ * floordiv: as Python's floats. whole_quotient, an inner row, too: what it rounds. */
+#define FOR_EACH_BINARY(BINARY) FOR_EACH_CALLED_BINARY(BINARY) FOR_EACH_INNER_BINARY(BINARY) FOR_EACH_OTHER_BINARY(BINARY)
 
 #define FOR_EACH_CALLED_BINARY(BINARY) \
     BINARY(maximum, "maximum",  REFUSE_NOTHING,  -3, 3,      x != x ? x : x > y ? x : y,   x == y ? g * 0.5 : x < y ? 0.0 : g, x == y ? g * 0.5 : y < x ? 0.0 : g) \
     BINARY(minimum, "minimum",  REFUSE_NOTHING,  -3, 3,      x != x ? x : x < y ? x : y,   x == y ? g * 0.5 : x > y ? 0.0 : g, x == y ? g * 0.5 : y > x ? 0.0 : g) \
-    BINARY(whole_quotient, "//", REFUSE_ZERO,    0.3, 3,     (x - fmod(x, y)) / y - (fmod(x, y) == 0 ? 0.0 : fmod(x, y) < 0 ? y < 0 ? 0.0 : 1.0 : y < 0 ? 1.0 : 0.0), 0.0, 0.0)
+    BINARY(whole_quotient, "//", REFUSE_ZERO,    0.3, 3,     (x - fmod(x, y)) / y - (fmod(x, y) == 0 ? 0.0 : fmod(x, y) < 0 ? y < 0 ? 0.0 : 1.0 : y < 0 ? 1.0 : 0.0), 0.0, 0.0) \
+    BINARY(floordiv, "//",      REFUSE_ZERO,     0.3, 3,     whole_quotient(x, y) == 0 ? 0.0 * (x / y) : whole_quotient(x, y) - floor(whole_quotient(x, y)) > 0.5 ? floor(whole_quotient(x, y)) + 1.0 : floor(whole_quotient(x, y)), 0.0, 0.0)
 
 /* pow: a square is a product, the same double as pow's, at a tenth of its time.
- * mod, floordiv: as Python's floats, whose remainder has the divisor's sign; fmod: as C's.
- * whole_quotient: what floordiv rounds. less and its like: what a choice is made by, 1 or 0. */
+ * mod: as Python's floats, whose remainder has the divisor's sign; fmod: as C's, whose has x's. */
 #define FOR_EACH_OTHER_BINARY(BINARY) \
     BINARY(add,     "+",        REFUSE_NOTHING,  -3, 3,      x + y,                        g,                  g) \
     BINARY(sub,     "-",        REFUSE_NOTHING,  -3, 3,      x - y,                        g,                  -g) \
     BINARY(mul,     "*",        REFUSE_NOTHING,  -3, 3,      x * y,                        g * y,              g * x) \
     BINARY(truediv, "/",        REFUSE_ZERO,     0.3, 3,     x / y,                        g / y,              -g * z / y) \
     BINARY(pow,     "**",       REFUSE_POWER,    0.3, 3,     y == 2.0 ? x * x : pow(x, y), y == 2.0 ? g * (2.0 * x) : y == 0.0 ? 0.0 : g * (y * pow(x, y - 1.0)), x == 0 ? y >= 0 ? 0.0 : g * z * log(x) : g * z * log(x)) \
-    BINARY(fmod,    "fmod",     REFUSE_ZERO,     0.3, 3,     fmod(x, y),                   g,                  -g * (x / y < 0 ? ceil(x / y) : floor(x / y))) \
-    BINARY(mod,     "%",        REFUSE_ZERO,     0.3, 3,     fmod(x, y) == 0 ? (y < 0 ? -0.0 : 0.0) : fmod(x, y) < 0 ? y > 0 ? fmod(x, y) + y : fmod(x, y) : y < 0 ? fmod(x, y) + y : fmod(x, y), g, -g * floor(x / y)) \
-    BINARY(floordiv, "//",      REFUSE_ZERO,     0.3, 3,     whole_quotient(x, y) == 0 ? 0.0 * (x / y) : whole_quotient(x, y) - floor(whole_quotient(x, y)) > 0.5 ? floor(whole_quotient(x, y)) + 1.0 : floor(whole_quotient(x, y)), 0.0, 0.0) \
-    BINARY(less,    "<",        REFUSE_NOTHING,  -3, 3,      x < y ? 1.0 : 0.0,            0.0,                0.0) \
-    BINARY(less_equal, "<=",    REFUSE_NOTHING,  -3, 3,      x <= y ? 1.0 : 0.0,           0.0,                0.0) \
-    BINARY(equal,   "==",       REFUSE_NOTHING,  -3, 3,      x == y ? 1.0 : 0.0,           0.0,                0.0) \
+    BINARY(fmod,    "fmod",     REFUSE_OVERFLOW, 0.3, 3,     fmod(x, y),                   g,                  -g * ((x - fmod(x, y)) / y)) \
+    BINARY(mod,     "%",        REFUSE_ZERO,     0.3, 3,     fmod(x, y) == 0 ? (y < 0 ? -0.0 : 0.0) : fmod(x, y) < 0 ? y > 0 ? fmod(x, y) + y : fmod(x, y) : y < 0 ? fmod(x, y) + y : fmod(x, y), g, -g * floordiv(x, y)) \
     BINARY(atan2,   "atan2",    REFUSE_NOTHING,  0.3, 3,     atan2(x, y),                  g * y / (x * x + y * y), -g * x / (x * x + y * y)) \
     BINARY(hypot,   "hypot",    REFUSE_NOTHING,  0.3, 3,     hypot(x, y),                  g * (x / z),        g * (y / z))
 
@@ -219,6 +225,13 @@ FOR_EACH_CALLED_BINARY(FUNCTION2)
 #undef FUNCTION1
 #undef FUNCTION2
 
+/* Whether the row is an inner one. */
+static inline int op_is_inner(int op) {
+#define IS_THIS(id, ...) || op == OP_##id
+    return op == OP_whole_quotient FOR_EACH_INNER_UNARY(IS_THIS) FOR_EACH_INNER_BINARY(IS_THIS);
+#undef IS_THIS
+}
+
 /* Operands that a node of the row has in the graph: y is a number of a SCALED one's own. */
 static inline uint32_t op_arity(int op) {
     switch (op_info[op].shape) {
@@ -262,8 +275,8 @@ FORCE_INLINE Verdict op_verdict(int op, double x, double y, double z) {
     case REFUSE_OVERFLOW:
     case REFUSE_POLE:
         if (z - z == 0) return ACCEPTED;
-        if (z != z) return x != x ? ACCEPTED : DOMAIN_ERROR;
-        if (x - x != 0) return ACCEPTED;
+        if (z != z) return x != x || y != y ? ACCEPTED : DOMAIN_ERROR;
+        if (x - x != 0 || y - y != 0) return ACCEPTED;
         return op_info[op].refusal == REFUSE_POLE ? DOMAIN_ERROR : OVERFLOW_ERROR;
     case REFUSE_ZERO:
         return y == 0 ? ZERO_DIVISION_ERROR : ACCEPTED;

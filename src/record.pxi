@@ -253,17 +253,18 @@ cdef object record_variadic(int op, list operands, object data=None):
 # -- a whole layer ----------------------------------------------------------------------------------
 
 def operations():
-    """The operation table: for each row its name, symbol, shape and a tested interval."""
+    """The operation table: for each row its name, symbol, shape and a tested interval; whether it is a
+    method of Value, and whether it is an inner row, which no method or operator records."""
     shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary', TERNARY: 'ternary',
               VARIADIC: 'variadic'}
     return [{'name': op_info[op].name.decode(), 'symbol': op_info[op].symbol.decode(),
              'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high),
-             'is_method': bool(op_is_method(<int>op))}
+             'is_method': bool(op_is_method(<int>op)), 'is_inner': bool(op_is_inner(<int>op))}
             for op in range(OP_leaf + 1, OP_COUNT)]
 
 # The operations that layer() can apply to a neuron's sum, by name.
 activations = {row['name']: op for op, row in enumerate(operations(), start=1)
-               if row['shape'] == 'unary'}
+               if row['shape'] == 'unary' and not row['is_inner']}
 activations['linear'] = OP_leaf
 
 cdef str CALL = '__call__', PARAMETERS = 'parameters', W = 'w', B = 'b', ACTIVATION = 'activation'
