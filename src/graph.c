@@ -41,7 +41,7 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
     case FORM_INPUT:
         return SAMPLE;
     case FORM_MAP:
-        return latest(graph, &node->a, op_info[node->op].shape == BINARY ? 2 : 1, CONSTANT);
+        return latest(graph, &node->a, op_arity(node->op), CONSTANT);
     case FORM_ROW: {
         const Matvec *matvec = &graph->matvecs.items[node->c];
         Stage stage = latest(graph, args + matvec->inputs, matvec->n_in, CONSTANT);

@@ -18,7 +18,7 @@ ADDED = {
     'UNARY(cube, "cube", REFUSE_NOTHING, -3, 3, x * x * x) ': (
         "ops.h",
         "UNARY(neg,",
-        "sweep.c plan_backward.c kernels_baseline.c",
+        "sweep.c cells.c kernels_baseline.c",
     ),
     "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
     "NODE_SORT, ": ("graph.h", "NODE_ROW  ", "graph.c"),
