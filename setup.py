@@ -45,7 +45,7 @@ if os.environ.get("MICROGRAD_C_WERROR"):
     compile_args += ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 if os.environ.get("MICROGRAD_C_SANITIZE"):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    compile_args += [*sanitizers, "-O1", "-g", "-fno-omit-frame-pointer"]
+    compile_args += [*sanitizers, "-O2", "-g", "-fno-omit-frame-pointer"]
     link_args += sanitizers
 
 core = Extension(

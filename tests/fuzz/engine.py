@@ -829,17 +829,21 @@ class Case:
     def thread(self, r):
         """Records in another thread, where no_grad() of this one does not hold."""
         x, a = self.pick(r)
-        pause, self.pause = self.pause, None
         made = []
-        worker = threading.Thread(target=lambda: made.append((x * x).tanh()))
-        worker.start()
-        worker.join()
+        self.in_thread(lambda: made.append((x * x).tanh()))
         square = Node(a.data * a.data, (a, a), mirror.mul_rule, "*")
         self.add(
             made.pop(),
             Node(math.tanh(square.data), (square,), mirror.UNARY_RULE["tanh"], "tanh"),
         )
-        self.pause = pause
+
+    def in_thread(self, run):
+        """Without callbacks meanwhile, of which it is open whether they record."""
+        acting, self.acting = self.acting, 2
+        worker = threading.Thread(target=run)
+        worker.start()
+        worker.join()
+        self.acting = acting
 
     def suspended(self, r):
         """A generator that waits inside no_grad() when its thread ends."""
@@ -849,9 +853,7 @@ class Case:
                 yield
 
         generators = [waiting() for _ in range(1 + r % 2)]
-        worker = threading.Thread(target=lambda: [next(generator) for generator in generators])
-        worker.start()
-        worker.join()
+        self.in_thread(lambda: [next(generator) for generator in generators])
         self.generators += generators
 
     def copy(self, r):
