@@ -42,6 +42,8 @@ cdef object tree_of(const Cell *cell, int at):
         return '?', operands[0], tree_of(cell, item.b), tree_of(cell, item.c)
     if op_info[item.op].shape != UNARY:
         operands.append(tree_of(cell, item.b))
+    if op_info[item.op].shape == TERNARY:
+        operands.append(tree_of(cell, item.c))
     return (op_info[item.op].name.decode(), *operands)
 
 cdef object with_adjoint_1(tree):

@@ -103,7 +103,8 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     Ref refs[] = {step->out, step->x, step->y};
     step->flat = (uint8_t)is_flat(step->count, refs, 3);
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
-    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS);
+    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS ||
+                                     step->w.space == IN_ROWS);
 }
 
 /* A step for one node whose operands stand in args. */
