@@ -111,7 +111,9 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
         for k in range(<uint32_t>len(partials)):
             excerpt_set_partial(&excerpt, k, anchor_of(<PyObject *>PyList_GET_ITEM(partials, k)).index)
         results = append_derivatives(&excerpt, found, n_found, &late)
-        any_late = any_late or late
+        if late:    # while whoever holds the heavy ones still does
+            any_late = True
+            settle()
     finally:
         tape.busy -= 1
         excerpt_free(&excerpt)
