@@ -6,7 +6,8 @@ has a derivative by either argument, and what `fn` gets from elsewhere is consta
 nodes are recorded on the caller's Values: the results depend on these, which is what nesting needs.
 
 `fn` is plain code on Values: positional arguments, each a Value, a number, or a (nested) list,
-tuple or dict of them. Arguments that are not differentiated reach it as they are.
+tuple or dict of them. Of arguments that are not differentiated, floats reach it as Values, all else
+(an int, a bool, a string) as it is.
 """
 
 import functools
@@ -66,7 +67,7 @@ def jvp(
     def compute() -> tuple[Structure, Structure]:
         _check_arguments("jvp", primals)
         call = _Call("jvp", fn, primals, range(len(primals)))
-        directions = _match("jvp: tangents", list(tangents), list(primals))
+        directions = _match("jvp: tangents", tangents, primals)
         roots = call.values()
         return call.result, _rebuild(call.result, _core.push_forward(roots, call.flat, directions))
 
@@ -162,7 +163,7 @@ def hvp(
     def compute() -> tuple[Structure, ...]:
         _check_arguments("hvp", primals)
         call = _Call("hvp", fn, primals, range(len(primals)))
-        directions = _match("hvp: vectors", list(vectors), list(primals))
+        directions = _match("hvp: vectors", vectors, primals)
         slopes = gradients(call.value(), call.flat)
         return tuple(call.by_argument(_core.push_forward(slopes, call.flat, directions)))
 
@@ -185,7 +186,7 @@ class _Call:
         self.name = name
         self.flat: list[Value] = []
         self.arguments: list[Structure] = []  # the differentiated ones
-        fresh = list(args)
+        fresh = [_with_values(argument) for argument in args]
         for k in positions:
             nodes = [_fresh(leaf, f"{name}: argument {k}") for leaf in _leaves(args[k])]
             if not nodes:
@@ -252,6 +253,14 @@ def _check_arguments(name: str, primals: Sequence[Structure]) -> None:
         raise ValueError(f"{name}: expected at least one argument in primals")
 
 
+def _with_values(argument: Structure) -> Structure:
+    """An argument that is not differentiated: its floats become Values."""
+    leaves = list(_leaves(argument))
+    if not any(isinstance(leaf, float) for leaf in leaves):
+        return argument
+    return _rebuild(argument, [Value(x) if isinstance(x, float) else x for x in leaves])
+
+
 def _fresh(leaf: Any, where: str) -> Value:
     """A node of its own with a Value's number and derivatives; of a number, a leaf."""
     if isinstance(leaf, Value):
@@ -290,19 +299,19 @@ def _leaves(structure: Structure) -> Iterator[Any]:
 
 
 def _rebuild(structure: Structure, leaves: Iterable[Value]) -> Structure:
-    """The structure with other leaves."""
-    remaining = iter(leaves)
+    """The structure with other leaves, in order; what is left of an iterator can be taken on."""
+    return _fill(structure, iter(leaves))
 
-    def build(part: Structure) -> Structure:
-        if isinstance(part, dict):
-            return {key: build(value) for key, value in part.items()}
-        if isinstance(part, tuple) and hasattr(part, "_make"):  # a named tuple
-            return part._make([build(item) for item in part])
-        if isinstance(part, list | tuple):
-            return (tuple if isinstance(part, tuple) else list)(build(item) for item in part)
-        return next(remaining)
 
-    return build(structure)
+def _fill(structure: Structure, leaves: Iterator[Any]) -> Structure:
+    if isinstance(structure, dict):
+        return {key: _fill(part, leaves) for key, part in structure.items()}
+    if not isinstance(structure, list | tuple):
+        return next(leaves)
+    parts = [_fill(part, leaves) for part in structure]
+    if isinstance(structure, list):
+        return parts
+    return structure._make(parts) if hasattr(structure, "_make") else tuple(parts)
 
 
 def _match(what: str, structure: Structure, model: Structure) -> list[Value]:
