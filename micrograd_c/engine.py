@@ -26,7 +26,7 @@ from ._core import sum as sum
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._core import Context
+    from ._core import Pause
 
 __all__ = [
     "TapeStats",
@@ -51,15 +51,14 @@ class no_grad(ContextDecorator):
     """
 
     def __init__(self) -> None:
-        self._pauses: list[Context] = []  # one for each time that it is entered: of what thread
+        self._pauses: list[Pause] = []  # one for each time that it is entered
 
     def __enter__(self) -> "Self":
         """Nothing is recorded in this thread from here on."""
-        self._pauses.append(pause_recording())
+        pause_recording(self._pauses)
         return self
 
     def __exit__(self, *exc_info: object) -> Literal[False]:
         """Recording is as before; exceptions pass through."""
-        if self._pauses:
-            resume_recording(self._pauses.pop())
+        resume_recording(self._pauses)
         return False

@@ -188,7 +188,7 @@ cdef class Handle:
 
     @property
     def grad(self):
-        """The adjoint: the derivative of the last root by this node; assignable."""
+        """The derivative of the last root by this node, its adjoint; assignable."""
         if is_recording:
             check_read(self, '.grad', True)
         return tape_adjoint(&tape, self.anchor.index)
@@ -237,7 +237,7 @@ cdef class Handle:
 
     @property
     def _backward(self):
-        """Applies this node's chain rule once: adds to its operands' grads. Assignable."""
+        """Applies this node's chain rule once, which adds to its operands' grads; assignable."""
         cdef PyAnnex *annex = annex_of(self)
         return <object>annex.rule if annex != NULL and annex.rule != NULL else self._apply_rule
 
@@ -324,6 +324,7 @@ cdef class Handle:
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
 
     def __bool__(self):
+        """__bool__($self, /)\n--\n\nTrue, whatever the data; a class with a length is asked for that."""
         if is_recording:
             refuse_traced(self, 'the truth value')
         return not HAS_LENGTH(TYPE_OF(<PyObject *>self)) or len(self) != 0      # Python's own rule

@@ -164,16 +164,19 @@ cdef class Arguments:
         cdef Py_ssize_t[2] sizes
         cdef Py_ssize_t[2] strides
         cdef double *copy
+        cdef double value = 0
         sizes[0] = shape[0]
         sizes[1] = n
         copy = self.new_copy(sizes[0] * n)
         for j, row in enumerate(rows):
             in_row = 0
             for number in (row if len(shape) == 2 else (row,)):
-                if hasattr(number, '__len__') and not is_numpy_number(number):
-                    self.refuse_shape(k, (*shape, len(number)))
+                if not as_real(number, &value):
+                    if hasattr(number, '__len__'):
+                        self.refuse_shape(k, (*shape, len(number)))
+                    raise TypeError(f'{self.name(k)}: expected a real number, got {kind(number)}')
                 if in_row < n:
-                    copy[at + in_row] = real(number, self.name(k))
+                    copy[at + in_row] = value
                 in_row += 1
             if in_row != n:
                 raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives '

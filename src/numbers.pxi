@@ -46,12 +46,19 @@ cdef bint is_numpy_number(object value):
     return (getattr(value, 'ndim', None) == 0
             and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
 
+cdef bint as_real(object value, double *number) except -1:
+    """Whether it is a number or a 0-d array of one, and which."""
+    if as_number(value, number):
+        return True
+    if not is_numpy_number(value):
+        return False
+    number[0] = float(value)
+    return True
+
 cdef double real(object value, str what) except? -1:
     cdef double number = 0
-    if as_number(value, &number):
+    if as_real(value, &number):
         return number
-    if is_numpy_number(value):
-        return float(value)
     raise TypeError(f'{what}: expected a real number, got {kind(value)}')
 
 cdef object expect_operand(object operand, str what):
@@ -59,10 +66,8 @@ cdef object expect_operand(object operand, str what):
     cdef double number = 0
     if is_handle(operand):
         return operand
-    if as_number(operand, &number):
+    if as_real(operand, &number):
         return number
-    if is_numpy_number(operand):
-        return float(operand)
     raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
 
 cdef int refuse(int op, double x, double y, Verdict verdict) except -1:

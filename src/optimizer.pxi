@@ -98,12 +98,14 @@ cdef class Optimizer:
         free(self.moments.v_max)
 
     def __setattr__(self, name, value):
+        """__setattr__($self, name, value, /)\n--\n\nAssigns a setting, which decides the next step. AttributeError for what is none."""
         if _PyType_Lookup(TYPE_OF(<PyObject *>self), <PyObject *>name) == NULL:
             raise AttributeError(f'{type(self).__name__} has no setting {name!r}; its settings are '
                                  f'{", ".join(self._settings)}')
         PyObject_GenericSetAttr(<PyObject *>self, <PyObject *>name, <PyObject *>value)
 
     def __delattr__(self, name):
+        """__delattr__($self, name, /)\n--\n\nA setting cannot be deleted: AttributeError."""
         if name not in vars(self):
             raise AttributeError(f'{type(self).__name__}.{name} cannot be deleted')
         del vars(self)[name]
@@ -217,8 +219,10 @@ cdef class Optimizer:
         cdef double *p = self.work
         cdef double *g = self.work + n
         cdef uint32_t i
-        check_change('the step of an optimizer was made')
-        self.check_idle('step')
+        if is_recording:
+            check_change('the step of an optimizer was made')
+        if PyList_GET_SIZE(running_sessions):
+            self.check_idle('step')
         if n == 0:
             raise RuntimeError(f'step: {type(self).__name__}.__init__ has not been called')
         for k in range(n):

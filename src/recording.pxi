@@ -52,22 +52,43 @@ cdef int set_pauses(Context context, uint32_t pauses) except -1:
     context.pauses = pauses
     return 0
 
-def pause_recording():
-    """Makes results of this thread leaves, until resume_recording() is given what this gives."""
-    cdef Context context = here()
-    set_pauses(context, context.pauses + 1)
-    return context
+@cython.final
+cdef class Pause:
+    """One no_grad() that has been entered."""
+    cdef Context context
+    cdef Recording recording    # in which it was entered; None: in none
 
-def resume_recording(Context context):
-    cdef Recording recording = context.recording
-    if context.pauses:
-        set_pauses(context, context.pauses - 1)
+def pause_recording(list pauses):
+    """Makes results of this thread leaves, until resume_recording(pauses)."""
+    cdef Pause pause = Pause()
+    pause.context = here()
+    pause.recording = pause.context.recording
+    pauses.append(pause)
+    set_pauses(pause.context, pause.context.pauses + 1)
+
+def resume_recording(list pauses):
+    """Ends the last pause of this thread, or of another where there is none; of none, does nothing.
+
+    What was paused in a recording has ended with it.
+    """
+    cdef Pause pause = None
+    cdef Context context = here()
+    cdef Recording recording
+    cdef Py_ssize_t k
+    for k in range(len(pauses)):
+        if pause is None or pause.context is not context or (<Pause>pauses[k]).context is context:
+            pause = pauses[k]
+    if pause is None:
         return
-    while recording is not None:    # it was made around a recording
-        if recording.pauses:
+    pauses.remove(pause)
+    context = pause.context
+    recording = context.recording
+    if pause.recording is recording:
+        set_pauses(context, context.pauses - 1)
+    while recording is not None:
+        if recording.outer is pause.recording:
             recording.pauses -= 1
-            return
-        recording = recording.outer     # none: it was made in a recording, and has ended with that
+        recording = recording.outer
 
 cdef bint is_paused() except -1:
     return special != 0 and here().pauses != 0

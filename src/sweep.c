@@ -71,11 +71,12 @@ FORCE_INLINE void gain(Walk *to, uint32_t i, double amount) {
     }
 }
 
-/* take's index operand holds a whole number, checked when it was recorded. */
+/* The element that take's index chooses; NO_NODE: none. The index was looked at when it was recorded,
+ * but not what was assigned to it later, nor a sample's that only stands for all of them. */
 static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t count) {
     double index = tape->value[args[0]];
     if (index < 0) index += count - 1;
-    return index >= 0 && index < count - 1 ? args[1 + (uint32_t)index] : args[0];
+    return index >= 0 && index < count - 1 ? args[1 + (uint32_t)index] : NO_NODE;
 }
 
 double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
@@ -93,8 +94,10 @@ double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_
         for (uint32_t k = 0; k + 1 < count; k += 2) total += value[args[k]] * value[args[k + 1]];
         return total;
     }
-    case VARIADIC_take:
-        return value[taken(tape, args, count)];
+    case VARIADIC_take: {
+        uint32_t chosen = taken(tape, args, count);
+        return chosen == NO_NODE ? NAN : value[chosen];
+    }
     case VARIADIC_custom:
     case VARIADIC_opaque:
         break; /* they are given their value */
@@ -120,7 +123,7 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
-        gain(to, chosen, g);
+        if (chosen != NO_NODE) gain(to, chosen, g);
         break;
     }
     case VARIADIC_custom:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import micrograd_c as mc
-from micrograd_c import Value
+from micrograd_c import Value, _core
 
 
 @pytest.fixture
@@ -267,3 +267,13 @@ def test_results_without_a_sample_in_them(w):
     assert f.value_and_grad([1.0, 2.0]) == 6.0 and w.grad == 3.0
     g = mc.compile(lambda x: w * 3, reduction="sum")
     assert g.value_and_grad([1.0, 2.0]) == 12.0 and w.grad == 6.0
+
+
+def test_nobody_asks_for_an_arguments_name_while_all_is_well():
+    """The name is for messages; looking it up for every number of a list takes longer than all else."""
+
+    def name_of(k):
+        raise AssertionError(k)
+
+    for array in ([1, 2.5, True] * 100, [(1.0, np.float32(2.0))] * 100, [np.array(1.0)] * 3):
+        assert _core.Arguments((array,), name_of).size == len(array)

@@ -191,6 +191,47 @@ def test_a_pause_that_ends_in_a_recording_has_ended():
     assert w.grad == 1.0 and records()
 
 
+def test_a_pause_that_a_recording_has_ended_ends_no_other():
+    left = []
+
+    def careless(x):
+        left.append(paused())
+        next(left[0])
+        return x
+
+    mc.compile(careless)([1.0])
+    assert records()
+    with no_grad():
+        left.pop().close()
+        assert not records()
+    assert records()
+
+
+def test_one_manager_in_two_threads():
+    """A decorator has one for all its calls."""
+    inside, left = [threading.Event() for _ in range(2)], threading.Event()
+
+    @no_grad()
+    def call(k):
+        inside[k].set()
+        wait(inside[1 - k])
+        if k == 1:
+            wait(left)
+        return records()
+
+    seen = {}
+
+    def first():
+        seen[0] = call(0), records()
+        left.set()
+
+    def second():
+        seen[1] = call(1), records()
+
+    in_threads(first, second)
+    assert seen == {0: (False, True), 1: (False, True)}
+
+
 # -- finalisers and collections --------------------------------------------------------------------
 
 

@@ -334,6 +334,18 @@ def test_take_with_a_value_as_index_is_a_node_on_all_of_them():
     assert (grads(*values), index.grad) == ([0.0, 1.0, 0.0], 0.0)
 
 
+def test_an_index_that_is_assigned_later_is_followed_and_out_of_range_nothing_gains():
+    a, b, index = leaves(2.0, 3.0, 1.0)
+    y = take([a, b], index)
+    index.data = 0.0
+    y.backward()
+    assert grads(a, b, index) == [1.0, 0.0, 0.0]
+    for outside in (2.0, -3.0, inf, nan):
+        index.data = outside
+        y.backward()
+        assert grads(a, b, index) == [0.0, 0.0, 0.0]
+
+
 def test_take_of_one_value_twice_and_of_numbers():
     a = Value(3.0)
     out = take([a, a, 2.0], Value(0)) + take([1, a], Value(-1))

@@ -829,6 +829,7 @@ class Case:
     def thread(self, r):
         """Records in another thread, where no_grad() of this one does not hold."""
         x, a = self.pick(r)
+        pause, self.pause = self.pause, None
         made = []
         self.in_thread(lambda: made.append((x * x).tanh()))
         square = Node(a.data * a.data, (a, a), mirror.mul_rule, "*")
@@ -836,6 +837,7 @@ class Case:
             made.pop(),
             Node(math.tanh(square.data), (square,), mirror.UNARY_RULE["tanh"], "tanh"),
         )
+        self.pause = pause
 
     def in_thread(self, run):
         """Without callbacks meanwhile, of which it is open whether they record."""
