@@ -131,6 +131,18 @@ def operand(node, label):
     return found
 
 
+def data(structure):
+    """The same structure with the Values' numbers."""
+    if isinstance(structure, dict):
+        return {key: data(part) for key, part in structure.items()}
+    if isinstance(structure, tuple) and hasattr(structure, "_make"):
+        return structure._make(map(data, structure))
+    if isinstance(structure, list | tuple):
+        return type(structure)(map(data, structure))
+    assert type(structure) is Value
+    return structure.data
+
+
 def closure_node(*operands):
     out = Value(sum(v.data for v in operands), operands, "closure")
 
