@@ -4,6 +4,7 @@
 /* -- the graph's node of a node of the tape --------------------------------------------------------- */
 
 static size_t slot_of(const Excerpt *e, uint32_t tape_node) {
+    if (e->is_dense) return tape_node;
     size_t slot = tape_node * UINT64_C(0x9E3779B97F4A7C15) >> 20 & (e->n_slots - 1);
     while (e->slots[slot] && e->tape_nodes.items[e->slots[slot] - 1] != tape_node)
         slot = (slot + 1) & (e->n_slots - 1);
@@ -27,7 +28,7 @@ static uint32_t need_node(Excerpt *e, uint32_t tape_node) {
     if (found != NONE) return found;
     double value = tape->value[tape_node];
     int is_number = tape->op[tape_node] == OP_leaf && !owner_anchor(tape->owner[tape_node]);
-    uint32_t i = is_number ? build_number(&e->builder, value) : build_input(&e->builder, e->graph.size, value);
+    uint32_t i = is_number ? build_own_number(&e->builder, value) : build_input(&e->builder, e->graph.size, value);
     note_node(e, tape_node, 0);
     return i;
 }
@@ -127,17 +128,30 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
     note_node(e, tape_node, 1);
 }
 
+/* Makes room for the nodes that the excerpt may have, and a way to find them by the tape's. */
+static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t n_more) {
+    size_t most = count + n_more, n_args = 0;
+    for (size_t k = 0; k < count; k++) {
+        uint32_t n;
+        Shape shape = op_info[e->tape->op[reached[k]] & ~OP_CLOSURE].shape;
+        tape_operands(e->tape, reached[k], &n);
+        n_args += n;
+        /* Not reached themselves: what a STOPPED node stops at, a custom node's partials. */
+        if (shape == STOPPED || e->tape->op[reached[k]] == OP_custom) most += n;
+    }
+    e->is_dense = e->tape->size <= 8 * most;
+    if (e->is_dense) e->n_slots = e->tape->size;
+    else for (e->n_slots = 16; e->n_slots < 2 * most; e->n_slots *= 2) continue;
+    e->slots = ARENA_ARRAY(&e->scratch, uint32_t, e->n_slots);
+    e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most);
+    e->tape_nodes.items = ARENA_ARRAY(&e->scratch, uint32_t, most);
+    e->tape_nodes.capacity = (uint32_t)most;
+    build_room(&e->builder, (uint32_t)(most + 2 * n_args));
+}
+
 static ExcerptStatus take(Excerpt *e, const uint32_t *reached, size_t count, const uint32_t *xs, uint32_t n_xs,
                           const uint32_t *others, uint32_t n_others) {
-    size_t most = count + n_xs + n_others, n_args = 0;
-    for (size_t k = 0; k < count; k++) {
-        uint32_t operands;
-        tape_operands(e->tape, reached[k], &operands);
-        n_args += 2 * (size_t)operands + 1;
-    }
-    for (e->n_slots = 16; e->n_slots < 2 * (most + n_args); e->n_slots *= 2) continue;
-    e->slots = ARENA_ARRAY(&e->scratch, uint32_t, e->n_slots);
-    e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most + n_args);
+    make_room(e, reached, count, (size_t)n_xs + n_others);
     NodeSet asked = make_set(&e->scratch, xs, n_xs);
     for (size_t k = count; k-- > 0;) {
         uint32_t i = reached[k];
