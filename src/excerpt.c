@@ -130,14 +130,14 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
 
 /* Makes room for the nodes that the excerpt may have, and a way to find them by the tape's. */
 static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t n_more) {
-    size_t most = count + n_more, n_args = 0;
+    size_t most = count + n_more;
     for (size_t k = 0; k < count; k++) {
         uint32_t n;
-        Shape shape = op_info[e->tape->op[reached[k]] & ~OP_CLOSURE].shape;
-        tape_operands(e->tape, reached[k], &n);
-        n_args += n;
+        int op = e->tape->op[reached[k]] & ~OP_CLOSURE;
         /* Not reached themselves: what a STOPPED node stops at, a custom node's partials. */
-        if (shape == STOPPED || e->tape->op[reached[k]] == OP_custom) most += n;
+        if (op_info[op].shape != STOPPED && op != OP_custom) continue;
+        tape_operands(e->tape, reached[k], &n);
+        most += n;
     }
     e->is_dense = e->tape->size <= 8 * most;
     if (e->is_dense) e->n_slots = e->tape->size;
@@ -146,7 +146,7 @@ static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t 
     e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most);
     e->tape_nodes.items = ARENA_ARRAY(&e->scratch, uint32_t, most);
     e->tape_nodes.capacity = (uint32_t)most;
-    build_room(&e->builder, (uint32_t)(most + 2 * n_args));
+    build_room(&e->builder, (uint32_t)(3 * most)); /* usually enough for the derivatives, too */
 }
 
 static ExcerptStatus take(Excerpt *e, const uint32_t *reached, size_t count, const uint32_t *xs, uint32_t n_xs,
@@ -289,6 +289,12 @@ static uint32_t append_map(Tape *tape, const Node *node, const uint32_t *on_tape
     return tape_append(tape, node->op, op_value(node->op, tape->value[a], y, 0.0), a, b, 0);
 }
 
+/* How many nodes of the tape stand for one of the graph, at most. */
+static uint32_t nodes_on_tape(const Node *node) {
+    if (node->op == NODE_LINEAR) return node->c && node->b > 2 * node->c + 1 ? 3 : 1;
+    return node->op < OP_COUNT && op_info[node->op].shape == SCALED ? 2 : 1;
+}
+
 static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     const Node *node = &e->graph.nodes[i];
     switch (form_of(node)) {
@@ -332,7 +338,7 @@ static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
         uint32_t n;
         if (!needed[i]) continue;
         node_operands(&e->graph, i, &n);
-        n_nodes += 3;
+        n_nodes += nodes_on_tape(&e->graph.nodes[i]);
         n_args += n;
     }
     if (tape_reserve(tape, n_nodes, n_args)) return EXCERPT_NO_MEMORY;
