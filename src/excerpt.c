@@ -329,7 +329,7 @@ static int make_late(Tape *tape, uint32_t from) {
 
 static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
     Tape *tape = e->tape;
-    uint32_t size = e->graph.size, n_nodes = count, n_args = 0;
+    uint32_t size = e->graph.size, n_nodes = 2 * count, n_args = 0;
     uint8_t *needed = ARENA_ARRAY(&e->scratch, uint8_t, size + 1);
     uint8_t *given = ARENA_ARRAY(&e->scratch, uint8_t, size + 1);
     uint32_t *on_tape = ARENA_ARRAY(&e->scratch, uint32_t, size + 1);
@@ -348,15 +348,13 @@ static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
     }
     for (uint32_t k = 0; k < count; k++) {
         uint32_t i = derivatives[k];
-        if (i == NONE) {
-            derivatives[k] = tape_append(tape, OP_leaf, 0.0, 0, 0, 0);
-        } else if (i < e->function.size || owner_anchor(tape->owner[on_tape[i]]) || given[i]) {
-            /* What is somebody else's already gets a node of its own. */
-            derivatives[k] = tape_append(tape, OP_same, tape->value[on_tape[i]], on_tape[i], 0, 0);
-        } else {
-            given[i] = 1;
-            derivatives[k] = on_tape[i];
-        }
+        uint32_t at = i == NONE ? tape_append(tape, OP_leaf, 0.0, 0, 0, 0) : on_tape[i];
+        /* What is somebody else's already gets a node of its own; so does a number in a function that is
+         * being recorded, where a leaf that somebody has is a parameter. */
+        int is_free = i == NONE || (i >= e->function.size && !owner_anchor(tape->owner[at]) && !given[i]);
+        if (i != NONE) given[i] = 1;
+        if (is_free && (e->builder.decides || tape->op[at] != OP_leaf)) derivatives[k] = at;
+        else derivatives[k] = tape_append(tape, OP_same, tape->value[at], at, 0, 0);
     }
     return EXCERPT_DONE;
 }
