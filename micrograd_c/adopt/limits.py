@@ -8,7 +8,7 @@ from .attributes import Hidden, Refusal, refuse
 from .native import NATIVE, OPERATOR
 
 IMPOSSIBLE = ("__new__", "__setattr__", "__delattr__", "__getattribute__", "__del__")
-NEEDED = (*IMPOSSIBLE, "__init__", "__reduce_ex__")  # of Value itself, whatever the class has
+NEEDED = (*IMPOSSIBLE, "__init__", "__reduce_ex__", "__bool__")  # of Value, whatever the class has
 
 
 def refuse_parts(kind, members, mentions):
