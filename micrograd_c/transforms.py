@@ -38,7 +38,7 @@ def grad(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., Struct
 
     @functools.wraps(fn, updated=())
     def gradient(*args: Structure) -> Structure:
-        return _in_recording(lambda: _value_and_gradient("grad", fn, argnums, args)[1])
+        return _despite_no_grad(lambda: _value_and_gradient("grad", fn, argnums, args)[1])
 
     return gradient
 
@@ -50,7 +50,7 @@ def value_and_grad(
 
     @functools.wraps(fn, updated=())
     def both(*args: Structure) -> tuple[Value, Structure]:
-        return _in_recording(lambda: _value_and_gradient("value_and_grad", fn, argnums, args))
+        return _despite_no_grad(lambda: _value_and_gradient("value_and_grad", fn, argnums, args))
 
     return both
 
@@ -71,7 +71,7 @@ def jvp(
         roots = call.values()
         return call.result, _rebuild(call.result, _core.push_forward(roots, call.flat, directions))
 
-    return _in_recording(compute)
+    return _despite_no_grad(compute)
 
 
 def vjp(
@@ -84,11 +84,12 @@ def vjp(
     argument, in its structure. It can be called any number of times. fn may return a structure of
     Values.
     """
-    call = _unpaused(lambda: _Call("vjp", fn, primals, range(len(primals))))
+    call = _core.recorded(lambda: _Call("vjp", fn, primals, range(len(primals))))
     roots = call.values()
+    model = _rebuild(call.result, roots)  # the caller may change the result itself
 
     def pullback(cotangent: Structure) -> tuple[Structure, ...]:
-        weights = _match("vjp: cotangent", cotangent, call.result)
+        weights = _match("vjp: cotangent", cotangent, model)
         return tuple(call.by_argument(_core.pull_back(roots, weights, call.flat)))
 
     return _detached(call.result) if _core.is_in_no_grad() else call.result, pullback
@@ -121,7 +122,7 @@ def jacobian(
             columns = [_core.push_forward(ys, [x], [1.0]) for x in xs]
             return [list(row) for row in zip(*columns, strict=True)]
 
-        return _in_recording(compute)
+        return _despite_no_grad(compute)
 
     return rows
 
@@ -146,7 +147,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
                 [columns[min(i, k)][abs(i - k)] for k in range(len(xs))] for i in range(len(xs))
             ]
 
-        return _in_recording(compute)
+        return _despite_no_grad(compute)
 
     return rows
 
@@ -167,7 +168,7 @@ def hvp(
         slopes = gradients(call.value(), call.flat)
         return tuple(call.by_argument(_core.push_forward(slopes, call.flat, directions)))
 
-    return _in_recording(compute)
+    return _despite_no_grad(compute)
 
 
 # -- one call of a function ------------------------------------------------------------------------
@@ -338,14 +339,10 @@ def _match(what: str, structure: Structure, model: Structure) -> list[Value]:
 # -- no_grad ---------------------------------------------------------------------------------------
 
 
-def _unpaused(compute: Callable[[], _T]) -> _T:
-    """What it gives where nothing around it says no_grad()."""
-    return _core.recorded(compute) if _core.is_in_no_grad() else compute()
-
-
-def _in_recording(compute: Callable[[], _T]) -> _T:
-    """The same, with leaves as results where no_grad() is around it."""
-    return _detached(_core.recorded(compute)) if _core.is_in_no_grad() else compute()
+def _despite_no_grad(compute: Callable[[], _T]) -> _T:
+    """What it gives where it is recorded; with leaves as results if no_grad() is around it."""
+    result = _core.recorded(compute)
+    return _detached(result) if _core.is_in_no_grad() else result
 
 
 def _detached(structure: Structure) -> Structure:
