@@ -31,6 +31,7 @@ from .engine import (
 )
 from .engine import sum as sum
 from .gradcheck import GradcheckError, gradcheck
+from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -46,8 +47,14 @@ __all__ = [
     "custom",
     "dot",
     "engine",
+    "grad",
     "gradcheck",
+    "gradients",
+    "hessian",
+    "hvp",
     "install",
+    "jacobian",
+    "jvp",
     "losses",
     "nn",
     "no_grad",
@@ -56,5 +63,7 @@ __all__ = [
     "tape_stats",
     "topological_sort",
     "uninstall",
+    "value_and_grad",
+    "vjp",
     "where",
 ]

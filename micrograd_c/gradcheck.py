@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Comparing derivatives by the engine with central differences."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from ._types import Operand
 from .engine import Value, no_grad
+from .transforms import grad, hessian
 
 __all__ = ["GradcheckError", "gradcheck"]
 
@@ -22,6 +24,7 @@ def gradcheck(
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
+    order: int = 1,
     raise_exception: bool = True,
 ) -> bool:
     """Whether the engine's gradient of fn agrees with central differences.
@@ -30,28 +33,62 @@ def gradcheck(
     inputs: Values or numbers; only their data is read, and their data and grad stay as they are.
     eps: the step to either side; the numerical derivative is (f(x + eps) - f(x - eps)) / (2 eps).
     atol, rtol: they agree where abs(analytical - numerical) <= atol + rtol * abs(numerical).
+    order: 2 compares the second derivatives, too, with central differences of the first.
     raise_exception: raise GradcheckError at the first disagreement; otherwise return False.
 
-    TypeError if fn returns anything but a Value.
+    TypeError if fn returns anything but a Value; ValueError if order is neither 1 nor 2.
     """
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: expected order 1 or 2, got {order!r}")
     points = [x.data if isinstance(x, Value) else Value(x).data for x in inputs]
+    found = _first_order(fn, points, eps)
+    if order == 2 and points:
+        found = itertools.chain(found, _second_order(fn, points, eps))
+    for what, point, analytical, numerical in found:
+        if not _agree(analytical, numerical, atol, rtol):
+            if raise_exception:
+                raise GradcheckError(
+                    f"{what} at {point!r}:\nanalytical: {analytical!r}\nnumerical:  {numerical!r}"
+                )
+            return False
+    return True
+
+
+# What is compared, the point, the engine's derivative, the central difference.
+_Pairs: TypeAlias = Iterator[tuple[str, float, float, float]]
+
+
+def _first_order(fn: Callable[..., Value], points: list[float], eps: float) -> _Pairs:
     leaves = [Value(point) for point in points]
     _evaluate(fn, leaves).backward(accumulate=False)
     for index, (point, leaf) in enumerate(zip(points, leaves, strict=True)):
         with no_grad():
-            ahead, behind = (
-                _evaluate(fn, [*points[:index], point + step, *points[index + 1 :]]).data
-                for step in (eps, -eps)
+            ahead, behind = (_evaluate(fn, at).data for at in _beside(points, index, eps))
+        yield (
+            f"gradient mismatch for input {index}",
+            point,
+            leaf.grad,
+            (ahead - behind) / (2 * eps),
+        )
+
+
+def _second_order(fn: Callable[..., Value], points: list[float], eps: float) -> _Pairs:
+    every = tuple(range(len(points)))
+    rows = hessian(fn, every)(*points)
+    for index, point in enumerate(points):
+        ahead, behind = (grad(fn, every)(*at) for at in _beside(points, index, eps))
+        for other in every:
+            yield (
+                f"second derivative mismatch for inputs {other} and {index}: input {index}",
+                point,
+                rows[other][index].data,
+                (ahead[other].data - behind[other].data) / (2 * eps),
             )
-        numerical = (ahead - behind) / (2 * eps)
-        if not _agree(leaf.grad, numerical, atol, rtol):
-            if raise_exception:
-                raise GradcheckError(
-                    f"gradient mismatch for input {index} at {point!r}:\n"
-                    f"analytical: {leaf.grad!r}\nnumerical:  {numerical!r}"
-                )
-            return False
-    return True
+
+
+def _beside(points: list[float], index: int, eps: float) -> list[list[float]]:
+    """The points with one of them moved to either side."""
+    return [[*points[:index], points[index] + step, *points[index + 1 :]] for step in (eps, -eps)]
 
 
 def _evaluate(fn: Callable[..., Value], points: Sequence[Operand]) -> Value:

@@ -32,6 +32,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from tape cimport *
+from derivatives cimport *
 from program cimport *
 
 import collections
@@ -126,15 +127,13 @@ cdef extern from *:
 
 cdef extern from "methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
+    ctypedef PyObject *(*RecordBinary)(PyObject *self, PyObject *other, int op)
     RecordUnary record_unary_method
-    ctypedef struct PyMethodDef:
-        const char *ml_name
-        const char *ml_doc
-    ctypedef struct Cells:
-        const char *value
-        const char *gain
-    PyMethodDef unary_methods[]
-    const Cells unary_cells[]
+    RecordBinary record_binary_method
+    void *methods
+    bint op_is_method(int op)
+    bint op_is_inner(int op)
+    void make_methods(const char *(*document)(int op) noexcept)
 
 # -- state ------------------------------------------------------------------------------------------
 
@@ -290,6 +289,14 @@ cdef class Handle:
         """__truediv__($self, value, /)\n--\n\nReturn self/value, a new node."""
         return record_binary(OP_truediv, left, right)
 
+    def __mod__(left, right):
+        """__mod__($self, value, /)\n--\n\nReturn self%value, a new node; the remainder has value's sign."""
+        return record_binary(OP_mod, left, right)
+
+    def __floordiv__(left, right):
+        """__floordiv__($self, value, /)\n--\n\nReturn self//value, a new node."""
+        return record_binary(OP_floordiv, left, right)
+
     def __pow__(left, right, modulo):
         if modulo is not None:
             return NotImplemented
@@ -338,20 +345,6 @@ cdef class Handle:
         Derivative: 1 where x > 0, else slope. slope: a number.
         """
         return record_scaled(OP_leaky_relu, self, real(slope, 'leaky_relu'), False)
-
-    def maximum(self, other):
-        """The larger of this and other, a Value or a number; NaN if either is. A new node.
-
-        Derivative: 1 by the larger, 0 by the other; where they are equal, half by each.
-        """
-        return record_binary(OP_maximum, self, expect_operand(other, 'maximum'))
-
-    def minimum(self, other):
-        """The smaller of this and other, a Value or a number; NaN if either is. A new node.
-
-        Derivative: 1 by the smaller, 0 by the other; where they are equal, half by each.
-        """
-        return record_binary(OP_minimum, self, expect_operand(other, 'minimum'))
 
     # -- the graph --
 
@@ -424,6 +417,7 @@ include "arguments.pxi"
 include "optimizer.pxi"
 include "program.pxi"
 include "training.pxi"
+include "derivatives.pxi"
 include "adopter.pxi"
 
 # -- the graph ------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
     case FORM_INPUT:
         return SAMPLE;
     case FORM_MAP:
-        return latest(graph, &node->a, op_info[node->op].shape == BINARY ? 2 : 1, CONSTANT);
+        return latest(graph, &node->a, op_arity(node->op), CONSTANT);
     case FORM_ROW: {
         const Matvec *matvec = &graph->matvecs.items[node->c];
         Stage stage = latest(graph, args + matvec->inputs, matvec->n_in, CONSTANT);
@@ -49,8 +49,6 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
         return matvec->biases == NONE ? stage : latest(graph, args + matvec->biases + node->a, 1, stage);
     }
     case FORM_LINEAR:
-    case FORM_WHERE:
-    case FORM_CLIP:
     case FORM_TAKE:
     case FORM_CUSTOM:
         return latest(graph, args + node->a, node->b, CONSTANT);
@@ -82,6 +80,11 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
     case BINARY:
         node->a = number[a] - 1;
         node->b = number[b] - 1;
+        break;
+    case TERNARY:
+        node->a = number[tape->args[a]] - 1;
+        node->b = number[tape->args[a + 1]] - 1;
+        node->c = number[tape->args[a + 2]] - 1;
         break;
     case VARIADIC:
         GROW(graph->arena, &graph->args, uint32_t, b);

@@ -36,11 +36,9 @@ typedef enum {
     FORM_CONSTANT,
     FORM_PARAMETER,
     FORM_INPUT,
-    FORM_MAP,    /* one or two operands, a and b: a cell of the operation table */
-    FORM_LINEAR,
+    FORM_MAP,    /* up to three operands, a, b and c: a cell of the operation table */
     FORM_ROW,
-    FORM_WHERE,  /* these have their operands in args, as NODE_LINEAR has */
-    FORM_CLIP,
+    FORM_LINEAR, /* these have their operands in args */
     FORM_TAKE,
     FORM_CUSTOM
 } Form;
@@ -97,12 +95,11 @@ static inline Form form_of(const Node *node) {
     case UNARY:
     case SCALED:
     case STOPPED:
-    case BINARY: return FORM_MAP;
+    case BINARY:
+    case TERNARY: return FORM_MAP;
     case VARIADIC: break;
     }
     switch ((Variadic)node->op) {
-    case VARIADIC_where: return FORM_WHERE;
-    case VARIADIC_clip: return FORM_CLIP;
     case VARIADIC_take: return FORM_TAKE;
     case VARIADIC_custom: return FORM_CUSTOM;
     case VARIADIC_sum:    /* NODE_LINEAR in a graph */
@@ -141,11 +138,9 @@ static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *
         *count = 0;
         return NULL;
     case FORM_MAP:
-        *count = op_info[node->op].shape == BINARY ? 2 : 1;
-        return &node->a;
+        *count = op_arity(node->op);
+        return &node->a; /* b and c are its neighbours */
     case FORM_LINEAR:
-    case FORM_WHERE:
-    case FORM_CLIP:
     case FORM_TAKE:
     case FORM_CUSTOM:
         *count = node->b;
@@ -156,8 +151,7 @@ static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *
 
 /* Whether the node's operands stand in args, from a on, b of them. */
 static inline int has_args(const Node *node) {
-    Form form = form_of(node);
-    return form == FORM_LINEAR || form >= FORM_WHERE;
+    return form_of(node) >= FORM_LINEAR;
 }
 
 /* The stage that node i's operands give it; a leaf's is that of its kind. */

@@ -1,58 +1,118 @@
 # SPDX-License-Identifier: MIT
-# What help(Value.tanh) says: the formula and the derivative, read off the operation table's cells.
+# What help(Value.tanh) says: the formula and the derivative, from the trees of the operation table's cells.
 
-# Names in cells that are no functions of Python's math; the method of that name says so, too.
-cdef dict meanings = {
-    'sigmoid(x)': '1 / (1 + exp(-x))',
-    'softplus(x)': 'log(1 + exp(x))',
-    'normal_cdf(x)': '(1 + erf(x / sqrt(2))) / 2',
-    'inv_sqrt_2pi': '1 / sqrt(2 * pi)',
-    'two_inv_sqrt_pi': '2 / sqrt(pi)',
+# Constants of cells, by what they are.
+cdef dict constants = {
+    0.70710678118654752440: ('inv_sqrt_2', '1 / sqrt(2)'),
+    0.39894228040143267794: ('inv_sqrt_2pi', '1 / sqrt(2 * pi)'),
+    1.12837916709551257390: ('two_inv_sqrt_pi', '2 / sqrt(pi)'),
+    0.69314718055994530942: ('ln_2', 'log(2)'),
+    2.30258509299404568402: ('ln_10', 'log(10)'),
 }
 
-cdef str in_python(str cell):
-    """A cell as Python writes it."""
-    condition, is_choice, rest = cell.partition(' ? ')
-    if is_choice:
-        chosen, _, other = rest.partition(' : ')
-        return f'{in_python(chosen)} if {in_python(condition)} else {in_python(other)}'
-    text = re.sub(r'\bfn_', '', cell).replace('fabs', 'abs')
-    text = re.sub(r'\b[A-Z][A-Z0-9_]+\b', lambda constant: constant[0].lower(), text)
-    text = re.sub(r'\b(\d+)\.0\b', r'\1', text)
-    return re.sub(r'\b([xyz]) \* \1\b', r'\1**2', text)
+# Rows that cells call and Python's math module has not got; the method of that name says so, too.
+cdef dict meanings = {
+    'sigmoid': 'sigmoid(x) is 1 / (1 + exp(-x))',
+    'normal_cdf': 'normal_cdf(x) is (1 + erf(x / sqrt(2))) / 2',
+}
 
-cdef str derivative_in_python(str gain):
-    """A gain for an adjoint of 1."""
-    text = re.sub(r'\bg\b', '1', in_python(re.sub(r'\bg \* ', '', gain)))
-    return text[1:len(text) - 1] if in_one_pair(text) else text
+cdef dict operators = {'add': ('+', 1), 'sub': ('-', 1), 'mul': ('*', 2), 'truediv': ('/', 2)}
+cdef tuple comparisons = ('<', '<=', '==')
 
-cdef bint in_one_pair(str text):
-    """Whether the parenthesis that opens a text is the one that closes it."""
-    cdef int depth = 0
-    for k, letter in enumerate(text):
-        depth += (letter == '(') - (letter == ')')
-        if depth == 0:
-            return letter == ')' and k == len(text) - 1
-    return False
+def cell_tree(int op, int which):
+    """A cell of the operation table as a tree: a number, a name, or (row or '?' or comparison, *trees).
 
-cdef str help_of(str name, str value, str gain):
-    formula, derivative = in_python(value), derivative_in_python(gain)
-    lines = [f'{name}($self, /)\n--\n\n{formula}, where x is this value; a new node.', '',
+    which: -1 for the value, else the operand whose gain it is. None: there is no such cell.
+    """
+    if cell_text(<Op>op, which) == NULL:
+        return None
+    cdef const Cell *cell = cell_of(<Op>op, which)
+    return tree_of(cell, cell.size - 1)
+
+cdef object tree_of(const Cell *cell, int at):
+    cdef const Item *item = &cell.items[at]
+    if item.kind == ITEM_NUMBER:
+        return item.number
+    if item.kind == ITEM_NAME:
+        return 'xywzg'[item.name]
+    operands = [tree_of(cell, item.a)]
+    if item.kind == ITEM_COMPARE:
+        return comparisons[item.compare], operands[0], tree_of(cell, item.b)
+    if item.kind == ITEM_CHOICE:
+        return '?', operands[0], tree_of(cell, item.b), tree_of(cell, item.c)
+    if op_info[item.op].shape != UNARY:
+        operands.append(tree_of(cell, item.b))
+    if op_info[item.op].shape == TERNARY:
+        operands.append(tree_of(cell, item.c))
+    return (op_info[item.op].name.decode(), *operands)
+
+cdef object with_adjoint_1(tree):
+    """A gain's tree where g is 1, that is the derivative."""
+    if tree == 'g':
+        return 1.0
+    if not isinstance(tree, tuple):
+        return tree
+    tree = (tree[0], *[with_adjoint_1(part) for part in tree[1:]])
+    if tree[0] == 'mul' and 1.0 in tree[1:]:
+        return tree[2] if tree[1] == 1.0 else tree[1]
+    if tree[0] == 'truediv' and tree[2] == 1.0:
+        return tree[1]
+    if tree[0] == 'neg' and isinstance(tree[1], float):
+        return -tree[1]
+    return tree
+
+cdef str written(tree, int binding=0):
+    """A tree as Python writes it, in parentheses where what is around it binds closer than it does."""
+    if isinstance(tree, float):
+        text = constants[tree][0] if tree in constants else f'{tree:.17g}'
+        return f'({text})' if tree < 0 and binding > 2 else text
+    if isinstance(tree, str):
+        return tree
+    name, own = tree[0], 0
+    if name in operators:
+        sign, own = operators[name]
+        if name == 'mul' and tree[1] == tree[2] and isinstance(tree[1], str):
+            return f'{tree[1]}**2'
+        text = f'{written(tree[1], own)} {sign} {written(tree[2], own + 1)}'
+    elif name == 'neg':
+        own = 2
+        text = f'-{written(tree[1], 3)}'
+    elif name == '?':
+        condition, chosen, other = tree[1:]
+        text = f'{written(chosen, 1)} if {written(condition)} else {written(other)}'
+        own = 0
+    elif name in comparisons:
+        left, right = tree[1:]
+        if isinstance(left, float) and name != '==':
+            return f'{written(right, 1)} {name.replace("<", ">")} {written(left, 1)}'
+        return f'{written(left, 1)} {name} {written(right, 1)}'
+    elif name == 'pow':
+        own = 4
+        text = f'{written(tree[1], 4)}**{written(tree[2], 4)}'
+    else:
+        return f'{name}({", ".join([written(part) for part in tree[1:]])})'
+    return f'({text})' if own < binding else text
+
+cdef str help_of(int op):
+    cdef str name = op_info[op].name.decode()
+    cdef bint binary = op_info[op].shape == BINARY
+    formula = written(cell_tree(op, -1))
+    by = [written(with_adjoint_1(cell_tree(op, which))) for which in range(2 if binary else 1)]
+    derivative = f'{by[0]} by x; {by[1]} by y' if binary else by[0]
+    signature, operands = ('$self, other, /', 'this value, y is other, a Value or a number') if binary else (
+        '$self, /', 'this value')
+    lines = [f'{name}({signature})\n--\n\n{formula}, where x is {operands}; a new node.', '',
              f'Derivative: {derivative}' + (', where z is the result.' if re.search(r'\bz\b', derivative) else '.')]
-    for helper, meaning in meanings.items():
-        used = helper.partition('(')[0]
-        if re.search(rf'\b{used}\b', f'{formula} {derivative}'):
-            lines.append(f'{helper} is {meaning}.')
+    for helper, meaning in [*[(row, meaning) for row, meaning in meanings.items()],
+                            *[(short, f'{short} is {meaning}') for short, meaning in constants.values()]]:
+        if re.search(rf'\b{helper}\b', f'{formula} {derivative}'):
+            lines.append(f'{meaning}.')
     return '\n'.join(lines)
 
-cdef list unary_documents = []      # that unary_methods points into
+cdef list documents = []      # that methods point into
 
-cdef void write_help():
-    cdef int k = 0
-    while unary_methods[k].ml_name != NULL:
-        unary_documents.append(help_of(unary_methods[k].ml_name.decode(), unary_cells[k].value.decode(),
-                                       unary_cells[k].gain.decode()).encode())
-        unary_methods[k].ml_doc = <bytes>unary_documents[k]
-        k += 1
+cdef const char *document_of(int op) noexcept:
+    documents.append(help_of(op).encode())
+    return <bytes>documents[len(documents) - 1]
 
-write_help()
+make_methods(document_of)

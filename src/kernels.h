@@ -49,7 +49,43 @@ FORCE_INLINE int variant_of(Operand x, Operand y) {
     return x.is_number ? FIRST_IS_NUMBER : y.is_number ? SECOND_IS_NUMBER : VECTORS;
 }
 
+/* An operand as lanes: its row, or its number in all lanes of the k-th scratch row. */
+static const double *lanes_of(const Frame *frame, Ref ref, size_t k) {
+    if (ref.space == IN_ROWS) return row_at(frame, ref);
+    double *row = frame->scratch + k * frame->lanes;
+    if (ref.space == IN_ONCE) fill(row, frame->once[ref.at], frame->lanes);
+    return row; /* what is nowhere is not read */
+}
+
+static void run_map3(const Step *step, Frame *frame) {
+    map3_kernels[step->op](row_at(frame, step->out), lanes_of(frame, step->x, 0), lanes_of(frame, step->y, 1),
+                           lanes_of(frame, step->w, 2), frame->lanes);
+}
+
+/* What an operand of three gains: the scratch row, then as for any gain. */
+static void run_gain3(const Step *step, Frame *frame) {
+    const double *x = lanes_of(frame, step->x, 0), *y = lanes_of(frame, step->y, 1);
+    const double *w = lanes_of(frame, step->w, 2), *g = row_at(frame, step->g);
+    const double *z = step->z.space == IN_ROWS ? row_at(frame, step->z) : g;
+    double *restrict gain = frame->scratch + 3 * frame->lanes;
+    size_t n = frame->lanes;
+    gain3_kernels[step->op][step->which](gain, g, x, y, w, z, n);
+    if (step->out.space == IN_ONCE) {
+        frame->once_adjoint[step->out.at] += row_sum(gain, frame->valid);
+        return;
+    }
+    double *restrict out = row_at(frame, step->out);
+    if (step->add)
+        for (size_t k = 0; k < n; k++) out[k] += gain[k];
+    else
+        for (size_t k = 0; k < n; k++) out[k] = gain[k];
+}
+
 static void run_map(const Step *step, Frame *frame) {
+    if (op_info[step->op].shape == TERNARY) {
+        run_map3(step, frame);
+        return;
+    }
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
     double *out = row_at(frame, step->out);
     size_t n = frame->lanes;
@@ -73,6 +109,10 @@ static void run_map(const Step *step, Frame *frame) {
 }
 
 static void run_gain(const Step *step, Frame *frame) {
+    if (op_info[step->op].shape == TERNARY) {
+        run_gain3(step, frame);
+        return;
+    }
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
     Operand z = operand_at(frame, step->z), g = operand_at(frame, step->g);
     size_t n = frame->lanes, valid = frame->valid;
@@ -194,54 +234,6 @@ static void run_linear(const Step *step, Frame *frame) {
 
 /* -- the rest --------------------------------------------------------------------------------------------- */
 
-/* An operand as lanes: its row, or its number in all lanes of the k-th scratch row. */
-static const double *lanes_of(const Frame *frame, Ref ref, size_t k) {
-    if (ref.space == IN_ROWS) return row_at(frame, ref);
-    double *row = frame->scratch + k * frame->lanes;
-    fill(row, frame->once[ref.at], frame->lanes);
-    return row;
-}
-
-static void run_choice(const Step *step, Frame *frame) {
-    const double *a = lanes_of(frame, step->refs[0], 0), *b = lanes_of(frame, step->refs[1], 1);
-    const double *c = lanes_of(frame, step->refs[2], 2);
-    double *restrict out = row_at(frame, step->out);
-    size_t n = frame->lanes;
-    if (step->kind == STEP_WHERE)
-        for (size_t k = 0; k < n; k++) out[k] = a[k] > 0 ? b[k] : c[k];
-    else
-        for (size_t k = 0; k < n; k++) out[k] = fn_minimum(fn_maximum(a[k], b[k]), c[k]);
-}
-
-/* What the chosen operand gains: the scratch row, then as for any gain. */
-static void run_choice_gain(const Step *step, Frame *frame) {
-    const double *a = lanes_of(frame, step->refs[0], 0), *b = lanes_of(frame, step->refs[1], 1);
-    const double *c = lanes_of(frame, step->refs[2], 2), *g = row_at(frame, step->g);
-    double *restrict gain = frame->scratch + 3 * frame->lanes;
-    size_t n = frame->lanes;
-    if (step->kind == STEP_WHERE_GAIN) {
-        if (step->which == 1)
-            for (size_t k = 0; k < n; k++) gain[k] = a[k] > 0 ? g[k] : 0.0;
-        else
-            for (size_t k = 0; k < n; k++) gain[k] = a[k] > 0 ? 0.0 : g[k];
-    } else if (step->which == 0) {
-        for (size_t k = 0; k < n; k++) gain[k] = a[k] < b[k] || a[k] > c[k] ? 0.0 : g[k];
-    } else if (step->which == 1) {
-        for (size_t k = 0; k < n; k++) gain[k] = a[k] < b[k] && b[k] <= c[k] ? g[k] : 0.0;
-    } else {
-        for (size_t k = 0; k < n; k++) gain[k] = a[k] > c[k] || b[k] > c[k] ? g[k] : 0.0;
-    }
-    if (step->out.space == IN_ONCE) {
-        frame->once_adjoint[step->out.at] += row_sum(gain, frame->valid);
-        return;
-    }
-    double *restrict out = row_at(frame, step->out);
-    if (step->add)
-        for (size_t k = 0; k < n; k++) out[k] += gain[k];
-    else
-        for (size_t k = 0; k < n; k++) out[k] = gain[k];
-}
-
 /* The element that an index chooses, or NONE. */
 FORCE_INLINE uint32_t element_of(double index, uint32_t n_elements) {
     if (index < 0) index += n_elements;
@@ -288,10 +280,6 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_MATVEC: run_matvec(step, frame); break;
         case STEP_MATVEC_X: run_matvec_x(step, frame); break;
         case STEP_MATVEC_W: run_matvec_w(step, frame); break;
-        case STEP_WHERE:
-        case STEP_CLIP: run_choice(step, frame); break;
-        case STEP_WHERE_GAIN:
-        case STEP_CLIP_GAIN: run_choice_gain(step, frame); break;
         case STEP_TAKE: run_take(step, frame); break;
         case STEP_TAKE_GAIN: run_take_gain(step, frame); break;
         case STEP_ZERO: fill(row_at(frame, step->out), 0.0, frame->lanes); break;

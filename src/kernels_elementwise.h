@@ -85,6 +85,47 @@ FOR_EACH_TURNING(FAR)
     CHOOSE_GAIN(id, add)
 FOR_EACH_TURNING(CHOOSE)
 
+/* Of three operands, all of them as lanes. */
+typedef void (*Map3Kernel)(double *restrict out, const double *X, const double *Y, const double *W, size_t n);
+typedef void (*Gain3Kernel)(double *restrict out, const double *G, const double *X, const double *Y,
+                            const double *W, const double *Z, size_t n);
+
+#define MAP3(id, symbol, refuse, lo, hi, value, ...)                                              \
+    static void map_##id(double *restrict out, const double *X, const double *Y, const double *W, \
+                         size_t n) {                                                              \
+        for (size_t k = 0; k < n; k++) {                                                          \
+            const double x = X[k], y = Y[k], w = W[k];                                            \
+            out[k] = (value);                                                                     \
+        }                                                                                         \
+    }
+#define GAIN3(name, gain)                                                                         \
+    static void name(double *restrict out, const double *G, const double *X, const double *Y,     \
+                     const double *W, const double *Z, size_t n) {                                \
+        for (size_t k = 0; k < n; k++) {                                                          \
+            const double g = G[k], x = X[k], y = Y[k], w = W[k], z = Z[k];                        \
+            (void)g, (void)x, (void)y, (void)w, (void)z;                                          \
+            out[k] = (gain);                                                                      \
+        }                                                                                         \
+    }
+#define GAINS3(id, symbol, refuse, lo, hi, value, gain_x, gain_y, gain_w) \
+    GAIN3(gain_##id##_x, gain_x)                                          \
+    GAIN3(gain_##id##_y, gain_y)                                          \
+    GAIN3(gain_##id##_w, gain_w)
+FOR_EACH_TERNARY(MAP3)
+FOR_EACH_TERNARY(GAINS3)
+
+static const Map3Kernel map3_kernels[OP_COUNT] = {
+#define ROW3(id, ...) [OP_##id] = map_##id,
+    FOR_EACH_TERNARY(ROW3)
+#undef ROW3
+};
+
+static const Gain3Kernel gain3_kernels[OP_COUNT][3] = {
+#define ROW3(id, ...) [OP_##id] = {gain_##id##_x, gain_##id##_y, gain_##id##_w},
+    FOR_EACH_TERNARY(ROW3)
+#undef ROW3
+};
+
 static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
 #define ROW2(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vs, map_##id##_sv},
 #define ROW1(id, ...) [OP_##id] = {map_##id##_vv, map_##id##_vv, map_##id##_vv},

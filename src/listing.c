@@ -30,7 +30,7 @@ static int same_shape(const Step *a, const Step *b) {
         a->count != b->count || a->n_refs != b->n_refs || a->n_runs != b->n_runs)
         return 0;
     if (!same_place(a->out, b->out) || !same_place(a->g, b->g) || !same_place(a->x, b->x) ||
-        !same_place(a->y, b->y) || !same_place(a->z, b->z))
+        !same_place(a->y, b->y) || !same_place(a->w, b->w) || !same_place(a->z, b->z))
         return 0;
     for (uint32_t k = 0; k < a->n_runs; k++)
         if (a->runs[k].count != b->runs[k].count || !same_place(a->runs[k].a, b->runs[k].a) ||
@@ -83,8 +83,6 @@ static const char *name_of(StepKind kind) {
     case STEP_MAP: return "";
     case STEP_LINEAR: return "sum";
     case STEP_MATVEC: return "matrix";
-    case STEP_WHERE: return "where";
-    case STEP_CLIP: return "clip";
     case STEP_TAKE: return "take";
     case STEP_GATHER: return "copy";
     case STEP_NUMBER: return "number";
@@ -92,8 +90,6 @@ static const char *name_of(StepKind kind) {
     case STEP_GAIN: return "gain of ";
     case STEP_MATVEC_X: return "transposed matrix";
     case STEP_MATVEC_W: return "outer product";
-    case STEP_WHERE_GAIN: return "gain of where";
-    case STEP_CLIP_GAIN: return "gain of clip";
     case STEP_TAKE_GAIN: return "gain of take";
     case STEP_SCATTER: return "scatter";
     }

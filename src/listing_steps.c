@@ -93,6 +93,7 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
     case STEP_MAP:
         REF(out), put(to, " = %s(", name), REF(x);
         if (step->y.space != NOWHERE) put(to, ", "), REF(y);
+        if (step->w.space != NOWHERE) put(to, ", "), REF(w);
         if (op_info[step->op].shape == SCALED) put(to, ", %g", step->number);
         put(to, ")");
         break;
@@ -124,19 +125,12 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
     case STEP_GAIN:
         if (step->out.space == IN_ONCE) put(to, "'");
         REF(out), put(to, " %s gain of %s's %s operand(", step->out.space == IN_ONCE ? "+=" : sign, name,
-                      step->which ? "second" : "first");
-        REF(g), put(to, "; "), REF(x), put(to, ", "), REF(y), put(to, ", "), REF(z), put(to, ")");
+                      step->which == 0 ? "first" : step->which == 1 ? "second" : "third");
+        REF(g), put(to, "; "), REF(x), put(to, ", "), REF(y), put(to, ", ");
+        if (step->w.space != NOWHERE) REF(w), put(to, ", ");
+        REF(z), put(to, ")");
         break;
-    case STEP_WHERE: REF(out), put(to, " = where("), put_refs(to, step, once, n_once), put(to, ")"); break;
-    case STEP_CLIP: REF(out), put(to, " = clip("), put_refs(to, step, once, n_once), put(to, ")"); break;
     case STEP_TAKE: REF(out), put(to, " = take("), put_refs(to, step, once, n_once), put(to, ")"); break;
-    case STEP_WHERE_GAIN:
-    case STEP_CLIP_GAIN:
-        if (step->out.space == IN_ONCE) put(to, "'");
-        REF(out), put(to, " %s gain of %s's operand %u(", sign,
-                      step->kind == STEP_WHERE_GAIN ? "where" : "clip", step->which);
-        REF(g), put(to, ")");
-        break;
     case STEP_TAKE_GAIN: put(to, "the taken += "), REF(g); break;
     case STEP_GATHER: REF(out), put(to, " = ("), put_refs(to, step, once, n_once), put(to, ")"); break;
     case STEP_SCATTER: put(to, "("), put_refs(to, step, once, n_once), put(to, ") += "), REF(g); break;

@@ -1,37 +1,56 @@
 /* SPDX-License-Identifier: MIT
  *
- * Value's methods for the operations of one operand, one per row of the table. A PyMethodDef holds
- * no data, so each operation needs a C function of its own; all of them lead to one in _core.pyx.
- * The cells of each row stand here as text, too: help.pxi writes the methods' documents from them.
+ * Value's methods for the operations of one and of two operands: those rows of the table whose symbol is
+ * their name. A PyMethodDef holds no data, so each operation needs a C function of its own; all of them
+ * lead to two in _core.pyx.
  */
 #ifndef MICROGRAD_C_METHODS_H
 #define MICROGRAD_C_METHODS_H
 
 #include <Python.h>
+#include <string.h>
 
 #include "ops.h"
 
 typedef PyObject *(*RecordUnary)(PyObject *self, int op);
+typedef PyObject *(*RecordBinary)(PyObject *self, PyObject *other, int op);
 static RecordUnary record_unary_method;
+static RecordBinary record_binary_method;
 
-#define METHOD(id, ...)                                                 \
+#define METHOD1(id, ...)                                                \
     static PyObject *method_##id(PyObject *self, PyObject *no_args) {   \
         (void)no_args;                                                  \
         return record_unary_method(self, OP_##id);                      \
     }
-FOR_EACH_UNARY(METHOD)
-#undef METHOD
+#define METHOD2(id, ...)                                                \
+    static PyObject *method_##id(PyObject *self, PyObject *other) {     \
+        return record_binary_method(self, other, OP_##id);              \
+    }
+FOR_EACH_UNARY(METHOD1)
+FOR_EACH_BINARY(METHOD2)
+#undef METHOD1
+#undef METHOD2
 
-#define DEFINITION(id, ...) {#id, method_##id, METH_NOARGS, NULL},
-static PyMethodDef unary_methods[] = {FOR_EACH_UNARY(DEFINITION){NULL, NULL, 0, NULL}};
-#undef DEFINITION
+static inline int op_is_method(int op) {
+    Shape shape = op_info[op].shape;
+    return (shape == UNARY || shape == BINARY) && strcmp(op_info[op].name, op_info[op].symbol) == 0;
+}
 
-typedef struct {
-    const char *value, *gain;
-} Cells;
+static PyMethodDef methods[OP_COUNT + 1]; /* ended by an empty one */
 
-#define TEXT(id, symbol, refuse, lo, hi, value, gain) {#value, #gain},
-static const Cells unary_cells[] = {FOR_EACH_UNARY(TEXT)}; /* in the order of unary_methods */
-#undef TEXT
+/* document(op) gives the text of a method's __doc__, which has to stay. */
+static inline void make_methods(const char *(*document)(int op)) {
+    static const PyCFunction functions[OP_COUNT] = {
+#define FUNCTION(id, ...) [OP_##id] = method_##id,
+        FOR_EACH_UNARY(FUNCTION) FOR_EACH_BINARY(FUNCTION)
+#undef FUNCTION
+    };
+    PyMethodDef *method = methods;
+    for (int op = 0; op < OP_COUNT; op++) {
+        if (!op_is_method(op)) continue;
+        int flags = op_info[op].shape == UNARY ? METH_NOARGS : METH_O;
+        *method++ = (PyMethodDef){op_info[op].name, functions[op], flags, document(op)};
+    }
+}
 
 #endif

@@ -74,14 +74,16 @@ cdef int refuse(int op, double x, double y, Verdict verdict) except -1:
     cdef str name = op_info[op].name.decode(), symbol = op_info[op].symbol.decode()
     if op_info[op].shape == UNARY:
         call = f'{name}({x!r})'
+    elif op_is_method(op):
+        call = f'{name}({x!r}, {y!r})'
     else:
         call = f'{x!r} {symbol} {y!r}'
     if verdict == ZERO_DIVISION_ERROR:
-        reason = 'division by zero' if op == OP_truediv else 'zero to a negative power'
+        reason = 'division by zero' if op_info[op].refusal == REFUSE_ZERO else 'zero to a negative power'
         raise ZeroDivisionError(f'{call}: {reason}')
     if verdict == OVERFLOW_ERROR:
         raise OverflowError(f'{call}: the result is too large for a float')
-    if op_info[op].shape == UNARY:
+    if op_is_method(op):
         raise ValueError(f'{call}: outside the domain of {name}')
     raise ValueError(f'{call}: the result would be complex')
 

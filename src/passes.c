@@ -85,12 +85,6 @@ static double constant_linear(const Graph *graph, const Node *node) {
     return total;
 }
 
-static double constant_clip(const Graph *graph, const Node *node) {
-    const uint32_t *args = graph->args.items + node->a;
-    double low = number_of(graph, args[1]), high = number_of(graph, args[2]);
-    return fn_minimum(fn_maximum(number_of(graph, args[0]), low), high);
-}
-
 /* Numbers all of them; what only is of stage CONSTANT may be a take whose index is out of range. */
 static int are_numbers(const Graph *graph, uint32_t i) {
     uint32_t count;
@@ -112,19 +106,16 @@ static uint32_t fold(Graph *graph, uint32_t i) {
     case FORM_ROW:
         return i;
     case FORM_MAP:
+        if (node->op == OP_where && is_constant(graph, node->a))
+            return number_of(graph, node->a) > 0 ? node->b : node->c;
         if (!are_numbers(graph, i)) return i;
         node->number = op_value(node->op, number_of(graph, node->a),
-                                op_info[node->op].shape == BINARY ? number_of(graph, node->b) : node->number);
+                                count > 1 ? number_of(graph, node->b) : node->number,
+                                count > 2 ? number_of(graph, node->c) : 0.0);
         break;
     case FORM_LINEAR:
         if (!are_numbers(graph, i)) return i;
         node->number = constant_linear(graph, node);
-        break;
-    case FORM_WHERE:
-        return is_constant(graph, operands[0]) ? operands[number_of(graph, operands[0]) > 0 ? 1 : 2] : i;
-    case FORM_CLIP:
-        if (!are_numbers(graph, i)) return i;
-        node->number = constant_clip(graph, node);
         break;
     case FORM_TAKE: {
         if (!is_constant(graph, operands[0])) return i;
@@ -239,8 +230,6 @@ static int is_unique(const Node *node) {
     case FORM_CONSTANT:
     case FORM_MAP:
     case FORM_LINEAR:
-    case FORM_WHERE:
-    case FORM_CLIP:
     case FORM_TAKE:
         return 0;
     }

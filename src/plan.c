@@ -8,16 +8,18 @@
 
 /* -- the plan ------------------------------------------------------------------------------------------- */
 
-/* The operands that node i's adjoint is passed on to. A NODE_ROW has its matrix product's. */
+/* The operands that node i's adjoint is passed on to, where all of them lie side by side. A NODE_ROW has
+ * its matrix product's. */
 static const uint32_t *gaining_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     const Node *node = &graph->nodes[i];
     const uint32_t *operands = node_operands(graph, i, count);
     switch (form_of(node)) {
-    case FORM_MAP:
-        if (op_info[node->op].shape == STOPPED) *count = 0;
-        return operands;
-    case FORM_WHERE: /* but for what chooses */
-    case FORM_TAKE:
+    case FORM_MAP: /* but for such as choose */
+        while (*count && cell_stops((Op)node->op, (int)*count - 1)) --*count;
+        if (!*count || !cell_stops((Op)node->op, 0)) return operands;
+        --*count;
+        return operands + 1;
+    case FORM_TAKE: /* but for the index */
         *count -= 1;
         return operands + 1;
     case FORM_CUSTOM: /* but for the local derivatives */
@@ -28,7 +30,6 @@ static const uint32_t *gaining_operands(const Graph *graph, uint32_t i, uint32_t
     case FORM_INPUT:
     case FORM_LINEAR:
     case FORM_ROW:
-    case FORM_CLIP:
         return operands;
     }
     abort();

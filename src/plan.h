@@ -29,11 +29,9 @@ typedef struct {
 } Run;
 
 typedef enum {
-    STEP_MAP,         /* out = op(x, y)                                              */
+    STEP_MAP,         /* out = op(x, y, w)                                           */
     STEP_LINEAR,      /* out = sum of runs                                           */
     STEP_MATVEC,      /* out rows = matrix (n_out x n_in) * rows listed in refs + y  */
-    STEP_WHERE,       /* out = refs[0] > 0 ? refs[1] : refs[2]                       */
-    STEP_CLIP,        /* out = refs[0] within refs[1] to refs[2]                     */
     STEP_TAKE,        /* out = refs[1 + refs[0]]                                     */
     STEP_GATHER,      /* out rows = the rows in refs                                 */
     STEP_NUMBER,      /* out = number                                                */
@@ -41,8 +39,6 @@ typedef enum {
     STEP_GAIN,        /* out (+)= chain rule of op for operand `which`, given g      */
     STEP_MATVEC_X,    /* rows in refs (+)= matrix' * g, for the columns listed       */
     STEP_MATVEC_W,    /* adjoints at x += g * rows in refs, those at y += g          */
-    STEP_WHERE_GAIN,  /* out (+)= g where refs[0] > 0 is `which` == 1                */
-    STEP_CLIP_GAIN,   /* out (+)= g where clip chose operand `which`                 */
     STEP_TAKE_GAIN,   /* row in refs chosen by x += g                                */
     STEP_SCATTER      /* rows in refs += g rows                                      */
 } StepKind;
@@ -53,7 +49,7 @@ typedef struct {
     uint8_t add;  /* 0: out is assigned */
     uint8_t flat; /* all members are one stretch of memory */
     uint32_t count; /* members; STEP_MATVEC and its gains: n_out */
-    Ref out, g, x, y, z;
+    Ref out, g, x, y, w, z;
     double number;
     Ref *refs;
     Run *runs;

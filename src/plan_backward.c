@@ -6,31 +6,6 @@
 
 /* -- backward steps ---------------------------------------------------------------------------------- */
 
-/* Which of x, y and z a chain-rule cell reads, from its text: READS_X, READS_Y, READS_Z. */
-static unsigned names_in(const char *cell) {
-    unsigned names = 0;
-    char before = ' ';
-    for (; *cell; before = *cell++) {
-        int inside = (before >= 'a' && before <= 'z') || before == '_' || (before >= '0' && before <= '9');
-        char after = cell[1];
-        int more = (after >= 'a' && after <= 'z') || after == '_' || (after >= '0' && after <= '9') ||
-                   after == '(';
-        if (*cell >= 'x' && *cell <= 'z' && !inside && !more) names |= 1u << (*cell - 'x');
-    }
-    return names;
-}
-
-unsigned gain_reads(uint8_t op, int which) {
-    static const char *const cells[OP_COUNT][2] = {
-#define CELLS2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {#gain_x, #gain_y},
-#define CELLS1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {#gain_x, ""},
-        FOR_EACH_BINARY(CELLS2) FOR_EACH_UNARY(CELLS1) FOR_EACH_SCALED(CELLS1)
-#undef CELLS2
-#undef CELLS1
-    };
-    return names_in(cells[op][which]);
-}
-
 static void zero_row(Planner *p, uint32_t adjoint) {
     Step *step = new_step(p, STEP_ZERO, 1);
     step->out = (Ref){adjoint, IN_ROWS, 1};
@@ -72,22 +47,25 @@ static Step *new_gain(Planner *p, StepKind kind, Ref out, uint32_t count, Stage 
 
 static void plan_map_gains(Planner *p, const Group *group, Stage stage) {
     const Node *node = &p->graph->nodes[group->first];
-    Shape shape = op_info[node->op].shape;
-    for (int which = 0; which < (shape == BINARY ? 2 : 1); which++) {
-        uint32_t operand = which ? node->b : node->a;
-        int stride = which ? group->stride_b : group->stride_a;
-        if (!any_needs(p, operand, group->count, stride)) continue;
-        unsigned reads = gain_reads(node->op, which);
-        Step *step = new_gain(p, STEP_GAIN, adjoint_ref(p, operand, stage, stride), group->count, stage);
+    const uint32_t operands[] = {node->a, node->b, node->c};
+    const int strides[] = {group->stride_a, group->stride_b, 0};
+    uint32_t arity = op_arity(node->op);
+    for (uint32_t which = 0; which < arity; which++) {
+        if (cell_stops((Op)node->op, (int)which)) continue;
+        if (!any_needs(p, operands[which], group->count, strides[which])) continue;
+        unsigned reads = cell_reads((Op)node->op, (int)which);
+        Ref out = adjoint_ref(p, operands[which], stage, strides[which]);
+        Step *step = new_gain(p, STEP_GAIN, out, group->count, stage);
         step->op = node->op;
         step->which = (uint8_t)which;
         step->number = node->number;
         step->g = adjoint_ref(p, group->first, stage, 1);
-        if (reads & READS_X) step->x = value_ref(p, node->a, stage, group->stride_a);
-        if (reads & READS_Y && shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
-        if (reads & READS_Z) step->z = value_ref(p, group->first, stage, 1);
-        Ref refs[] = {step->out, step->g, step->x, step->y, step->z};
-        step->flat = (uint8_t)(is_flat(group->count, refs, 5) &&
+        if (READS(reads, X)) step->x = value_ref(p, node->a, stage, group->stride_a);
+        if (READS(reads, Y) && arity > 1) step->y = value_ref(p, node->b, stage, group->stride_b);
+        if (READS(reads, W)) step->w = value_ref(p, node->c, stage, 0);
+        if (READS(reads, Z)) step->z = value_ref(p, group->first, stage, 1);
+        Ref refs[] = {step->out, step->g, step->x, step->y, step->w, step->z};
+        step->flat = (uint8_t)(is_flat(group->count, refs, 6) &&
                                !(step->out.space == IN_ONCE && step->out.stride));
     }
 }
@@ -137,35 +115,15 @@ static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const
     }
 }
 
-/* The gain of operand k of a node whose operands stand in args. */
-static Step *one_gain(Planner *p, StepKind kind, const Group *group, uint32_t k, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
-    uint32_t operand = p->graph->args.items[node->a + k];
-    Step *step = new_gain(p, kind, adjoint_ref(p, operand, stage, 0), 1, stage);
-    step->g = adjoint_ref(p, group->first, stage, 0);
-    step->flat = 1;
-    return step;
-}
-
-static void plan_choice_gains(Planner *p, StepKind kind, uint32_t from, const Group *group, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
-    const uint32_t *args = p->graph->args.items + node->a;
-    for (uint32_t k = from; k < node->b; k++) {
-        if (!p->needs[args[k]]) continue;
-        Step *step = one_gain(p, kind, group, k, stage);
-        step->which = (uint8_t)k;
-        step->n_refs = node->b;
-        step->refs = refs_of(p, args, node->b, stage);
-    }
-}
-
 static void plan_custom_gains(Planner *p, const Group *group, Stage stage) {
     const Node *node = &p->graph->nodes[group->first];
     const uint32_t *args = p->graph->args.items + node->a;
     uint32_t n_operands = node->b / 2;
     for (uint32_t k = 0; k < n_operands; k++) {
         if (!p->needs[args[k]]) continue;
-        Step *step = one_gain(p, STEP_GAIN, group, k, stage);
+        Step *step = new_gain(p, STEP_GAIN, adjoint_ref(p, args[k], stage, 0), 1, stage);
+        step->g = adjoint_ref(p, group->first, stage, 0);
+        step->flat = 1;
         step->op = OP_mul; /* its first operand's gain is g * y */
         step->y = value_ref(p, args[n_operands + k], stage, 0);
     }
@@ -258,8 +216,6 @@ void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forwa
         case FORM_MAP: plan_map_gains(p, group, stage); break;
         case FORM_LINEAR: plan_linear_gains(p, group, stage, step, &needed); break;
         case FORM_ROW: plan_matvec_gains(p, group, step); break;
-        case FORM_WHERE: plan_choice_gains(p, STEP_WHERE_GAIN, 1, group, stage); break;
-        case FORM_CLIP: plan_choice_gains(p, STEP_CLIP_GAIN, 0, group, stage); break;
         case FORM_TAKE: plan_take_gains(p, group, stage); break;
         case FORM_CUSTOM: plan_custom_gains(p, group, stage); break;
         case FORM_CONSTANT:

@@ -97,12 +97,14 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     step->op = node->op;
     step->number = node->number;
     step->x = value_ref(p, node->a, stage, group->stride_a);
-    if (op_info[node->op].shape == BINARY) step->y = value_ref(p, node->b, stage, group->stride_b);
+    if (op_arity(node->op) > 1) step->y = value_ref(p, node->b, stage, group->stride_b);
+    if (op_arity(node->op) > 2) step->w = value_ref(p, node->c, stage, 0);
     step->out = (Ref){group->row, IN_ROWS, 1};
     Ref refs[] = {step->out, step->x, step->y};
     step->flat = (uint8_t)is_flat(step->count, refs, 3);
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
-    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS);
+    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS ||
+                                     step->w.space == IN_ROWS);
 }
 
 /* A step for one node whose operands stand in args. */
@@ -115,9 +117,9 @@ static Step *plan_one(Planner *p, StepKind kind, const Group *group, Stage stage
     return step;
 }
 
-static void plan_choice(Planner *p, StepKind kind, const Group *group, Stage stage) {
+static void plan_take(Planner *p, const Group *group, Stage stage) {
     const Node *node = &p->graph->nodes[group->first];
-    Step *step = plan_one(p, kind, group, stage);
+    Step *step = plan_one(p, STEP_TAKE, group, stage);
     step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
     step->n_refs = node->b;
 }
@@ -130,9 +132,7 @@ void plan_forward(Planner *p, uint32_t from, Stage stage) {
         case FORM_MAP: plan_map(p, group, stage); break;
         case FORM_LINEAR: make_runs(p, plan_one(p, STEP_LINEAR, group, stage), node, stage); break;
         case FORM_ROW: plan_matvec(p, group); break;
-        case FORM_WHERE: plan_choice(p, STEP_WHERE, group, stage); break;
-        case FORM_CLIP: plan_choice(p, STEP_CLIP, group, stage); break;
-        case FORM_TAKE: plan_choice(p, STEP_TAKE, group, stage); break;
+        case FORM_TAKE: plan_take(p, group, stage); break;
         case FORM_CUSTOM: plan_one(p, STEP_NUMBER, group, stage)->number = node->number; break;
         case FORM_CONSTANT:
         case FORM_PARAMETER:

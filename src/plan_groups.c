@@ -64,14 +64,14 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
             if (node->a == 0) join_rows(p, i, before); /* the first row brings them all */
             continue;
         case FORM_LINEAR:
-        case FORM_WHERE:
-        case FORM_CLIP:
         case FORM_TAKE:
         case FORM_CUSTOM:
             new_group(p, i);
             continue;
         case FORM_MAP:
-            break;
+            if (op_info[node->op].shape != TERNARY) break;
+            new_group(p, i);
+            continue;
         }
         int binary = op_info[node->op].shape == BINARY;
         uint32_t a = node->a, b = binary ? node->b : NONE;

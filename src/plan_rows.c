@@ -9,8 +9,8 @@
 typedef void (*VisitRef)(Planner *p, Ref *ref, uint32_t count, uint32_t time);
 
 static void visit_refs(Planner *p, Step *step, uint32_t time, VisitRef visit) {
-    Ref *own[] = {&step->out, &step->g, &step->x, &step->y, &step->z};
-    for (int k = 0; k < 5; k++) visit(p, own[k], step->count, time);
+    Ref *own[] = {&step->out, &step->g, &step->x, &step->y, &step->w, &step->z};
+    for (int k = 0; k < 6; k++) visit(p, own[k], step->count, time);
     for (uint32_t k = 0; k < step->n_refs; k++) visit(p, &step->refs[k], 1, time);
     for (uint32_t k = 0; k < step->n_runs; k++) {
         visit(p, &step->runs[k].a, step->runs[k].count, time);

@@ -5,6 +5,7 @@
 #ifndef MICROGRAD_C_PLANNER_H
 #define MICROGRAD_C_PLANNER_H
 
+#include "cells.h"
 #include "plan.h"
 
 /* Nodes of one operation whose operands stand side by side. */
@@ -85,10 +86,6 @@ static inline Ref *refs_of(Planner *p, const uint32_t *nodes, uint32_t count, St
     for (uint32_t k = 0; k < count; k++) refs[k] = value_ref(p, nodes[k], stage, 0);
     return refs;
 }
-
-/* What an operation's gain reads besides the adjoint; a set of these. */
-enum { READS_X = 1, READS_Y = 2, READS_Z = 4 };
-unsigned gain_reads(uint8_t op, int which);
 
 /* Puts the nodes of a stage into groups, and the nodes that stand before others in a row. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before);

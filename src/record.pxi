@@ -41,7 +41,7 @@ cdef inline object record_binary(int op, object left, object right):
         b = anchor_of(r).index
         x = tape.value[a]
         y = tape.value[b]
-        z = op_value(op, x, y)
+        z = op_value(op, x, y, 0)
         if op_verdict(op, x, y, z) == ACCEPTED:
             handle = pop_handle()
             return attach(handle, tape_append(&tape, <uint8_t>op, z, a, b, 0))
@@ -75,7 +75,7 @@ cdef object record_binary_number(int op, object left, object right):
         if on_right:
             b = anchor_of(r).index
             y = tape.value[b]
-        z = op_value(op, x, y)
+        z = op_value(op, x, y, 0)
         if op_verdict(op, x, y, z) == ACCEPTED:
             if not on_left:
                 a = tape_append(&tape, OP_leaf, x, 0, 0, 0)
@@ -105,7 +105,7 @@ cdef object record_binary_slowly(int op, object left, object right):
     if r:
         b = anchor_of(<PyObject *>right).index
         y = tape.value[b]
-    z = op_value(op, x, y)
+    z = op_value(op, x, y, 0)
     cdef Verdict verdict = op_verdict(op, x, y, z)
     if verdict != ACCEPTED and not (is_recording and (is_traced(left) or is_traced(right))):
         abandon(handle, annex)
@@ -121,6 +121,10 @@ cdef object record_binary_slowly(int op, object left, object right):
         return stopped(attach_heavy(handle, i, annex), op)
     return attach_heavy(handle, i, annex)
 
+cdef object record_binary_call(object self, object other, int op):
+    """A method of Value with an operand."""
+    return record_binary(op, self, expect_operand(other, op_info[op].name.decode()))
+
 cdef object record_unary(object self, int op):
     cdef PyObject *handle
     cdef uint32_t a, i
@@ -135,7 +139,7 @@ cdef object record_unary(object self, int op):
         return record_unary(self, op)
     a = anchor_of(<PyObject *>self).index
     cdef double x = tape.value[a]
-    cdef double z = op_value(op, x, 0)
+    cdef double z = op_value(op, x, 0, 0)
     cdef Verdict verdict = op_verdict(op, x, 0, z)
     if verdict != ACCEPTED and not is_traced(self):
         abandon(handle, annex)
@@ -160,7 +164,7 @@ cdef object record_scaled(int op, object self, double y, bint literal_int):
         return record_scaled(op, self, y, literal_int)
     cdef uint32_t a = anchor_of(<PyObject *>self).index, b, i
     cdef double x = tape.value[a]
-    cdef double z = op_value(op, x, y)
+    cdef double z = op_value(op, x, y, 0)
     cdef Verdict verdict = op_verdict(op, x, y, z)
     if verdict != ACCEPTED and not is_traced(self):
         abandon(handle, annex)
@@ -236,7 +240,7 @@ cdef object record_variadic(int op, list operands, object data=None):
     for k in range(count):
         tape.args[args + k] = place(<PyObject *>PyList_GET_ITEM(operands, k))
     if data is None:
-        value = tape_variadic_value(&tape, op, tape.args + args, count)
+        value = tape_listed_value(&tape, op, tape.args + args, count)
     if leaf:
         tape.size = size
         return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
@@ -249,16 +253,18 @@ cdef object record_variadic(int op, list operands, object data=None):
 # -- a whole layer ----------------------------------------------------------------------------------
 
 def operations():
-    """The operation table: for each row its name, symbol, shape and a tested interval."""
-    shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary',
+    """The operation table: for each row its name, symbol, shape and a tested interval; whether it is a
+    method of Value, and whether it is an inner row, which no method or operator records."""
+    shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary', TERNARY: 'ternary',
               VARIADIC: 'variadic'}
     return [{'name': op_info[op].name.decode(), 'symbol': op_info[op].symbol.decode(),
-             'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high)}
+             'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high),
+             'is_method': bool(op_is_method(<int>op)), 'is_inner': bool(op_is_inner(<int>op))}
             for op in range(OP_leaf + 1, OP_COUNT)]
 
 # The operations that layer() can apply to a neuron's sum, by name.
 activations = {row['name']: op for op, row in enumerate(operations(), start=1)
-               if row['shape'] == 'unary'}
+               if row['shape'] == 'unary' and not row['is_inner']}
 activations['linear'] = OP_leaf
 
 cdef str CALL = '__call__', PARAMETERS = 'parameters', W = 'w', B = 'b', ACTIVATION = 'activation'
@@ -391,11 +397,11 @@ cdef list layer_at_once(list neurons, x, neuron_call):
             for k in range(n_in):
                 to[2 * k] = anchor_of(<PyObject *>PyList_GET_ITEM(w, k)).index
             to[2 * n_in] = anchor_of(slots.b).index
-            total = tape_variadic_value(&tape, OP_dot, to, n_args)
+            total = tape_listed_value(&tape, OP_dot, to, n_args)
             tape.args_size += n_args
             node = tape_append(&tape, OP_dot, total, args, n_args, 0)
             if op != OP_leaf:
-                node = tape_append(&tape, <uint8_t>op, op_value(op, total, 0), node, 0, 0)
+                node = tape_append(&tape, <uint8_t>op, op_value(op, total, 0, 0), node, 0, 0)
             output = attach(handle, node)
             outputs.append(output)
             if op != OP_leaf:

@@ -12,10 +12,11 @@ STUB = Path(__file__).parent.parent / "micrograd_c" / "_core.pyi"
 
 def with_methods(stub):
     """The stub's text with the table's methods between the marks."""
+    arguments = {"unary": "self", "binary": "self, other: _Operand, /"}
     lines = "".join(
-        f"    def {row['name']}(self) -> Value: ...\n"
+        f"    def {row['name']}({arguments[row['shape']]}) -> Value: ...\n"
         for row in _core.operations()
-        if row["shape"] == "unary"
+        if row["is_method"]
     )
     marks = r"(    # from the operation table\n).*?(    # end of the operation table\n)"
     return re.sub(marks, lambda match: match[1] + lines + match[2], stub, flags=re.DOTALL)

@@ -78,8 +78,9 @@ static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t co
     return index >= 0 && index < count - 1 ? args[1 + (uint32_t)index] : NO_NODE;
 }
 
-double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
+double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count) {
     const double *value = tape->value;
+    if (op_info[op].shape == TERNARY) return op_value(op, value[args[0]], value[args[1]], value[args[2]]);
     switch ((Variadic)op) {
     case VARIADIC_sum: {
         double total = value[args[0]];
@@ -92,10 +93,6 @@ double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint3
         for (uint32_t k = 0; k + 1 < count; k += 2) total += value[args[k]] * value[args[k + 1]];
         return total;
     }
-    case VARIADIC_where:
-        return value[args[value[args[0]] > 0 ? 1 : 2]];
-    case VARIADIC_clip:
-        return fn_minimum(fn_maximum(value[args[0]], value[args[1]]), value[args[2]]);
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         return chosen == NO_NODE ? NAN : value[chosen];
@@ -122,20 +119,6 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
         }
         if (count & 1) gain(to, args[count - 1], g);
         break;
-    case VARIADIC_where: {
-        int first = value[args[0]] > 0;
-        gain(to, args[0], 0.0);
-        gain(to, args[1], first ? g : 0.0);
-        gain(to, args[2], first ? 0.0 : g);
-        break;
-    }
-    case VARIADIC_clip: {
-        double v = value[args[0]], low = value[args[1]], high = value[args[2]];
-        gain(to, args[0], v < low || v > high ? 0.0 : g);
-        gain(to, args[1], v < low && low <= high ? g : 0.0);
-        gain(to, args[2], v > high || low > high ? g : 0.0);
-        break;
-    }
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
@@ -181,9 +164,21 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         gain(to, a, gain_x);                                        \
         return;                                                     \
     }
+#define RULE3(id, symbol, refuse, lo, hi, value_, gain_x, gain_y, gain_w)               \
+    case OP_##id: {                                                                     \
+        const uint32_t *args = tape->args + a;                                          \
+        const double x = tape->value[args[0]], y = tape->value[args[1]];                \
+        const double w = tape->value[args[2]], z = tape->value[i];                      \
+        (void)x, (void)y, (void)w, (void)z;                                             \
+        gain(to, args[0], gain_x);                                                      \
+        gain(to, args[1], gain_y);                                                      \
+        gain(to, args[2], gain_w);                                                      \
+        return;                                                                         \
+    }
         FOR_EACH_BINARY(RULE2)
         FOR_EACH_UNARY(RULE1)
         FOR_EACH_SCALED(RULES)
+        FOR_EACH_TERNARY(RULE3)
 #define NO_RULE(id, ...) case OP_##id: return;
         FOR_EACH_STOPPED(NO_RULE)
 #undef NO_RULE
@@ -196,6 +191,7 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
 #undef RULE2
 #undef RULE1
 #undef RULES
+#undef RULE3
     }
 }
 
@@ -255,13 +251,14 @@ FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
 
 /* -- graphs with closures -------------------------------------------------------------------- */
 
-/* What the root depends on, highest first; the caller frees it. -1: out of memory. */
-static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *count, int *closures) {
+int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_t **list, size_t *count) {
     size_t size = 0, capacity = 64;
-    uint32_t *out = malloc(capacity * sizeof *out);
-    int64_t word = WORD_OF(root);
-    *closures = 0;
-    reach(tape, root);
+    uint32_t *out = malloc(capacity * sizeof *out), highest = 0;
+    for (size_t k = 0; k < n_roots; k++) {
+        reach(tape, roots[k]);
+        if (roots[k] > highest) highest = roots[k];
+    }
+    int64_t word = WORD_OF(highest);
     do {
         uint64_t *members = &tape->reached[0][word];
         while (*members) {
@@ -273,7 +270,6 @@ static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *coun
                 out = larger;
             }
             if (out) out[size++] = i;
-            *closures |= tape->op[i] & OP_CLOSURE;
             if (op_info[tape->op[i] & ~OP_CLOSURE].shape == STOPPED) continue;
             const uint32_t *operand = tape_operands(tape, i, &operands);
             for (uint32_t k = 0; k < operands; k++) reach(tape, operand[k]);
@@ -290,8 +286,9 @@ static int list_reached(Tape *tape, uint32_t root, uint32_t **list, size_t *coun
 static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRule closure) {
     uint32_t *list;
     size_t count;
-    int closures, status = list_reached(tape, root, &list, &count, &closures);
-    if (status) return SWEEP_NO_MEMORY;
+    int closures = 0, status = 0;
+    if (tape_list_reached(tape, &root, 1, &list, &count)) return SWEEP_NO_MEMORY;
+    for (size_t k = 0; k < count; k++) closures |= tape->op[list[k]] & OP_CLOSURE;
     if (closures) {
         double at_root = root_adjoint(tape, root, start);
         for (size_t k = 0; k < count; k++)
@@ -322,15 +319,18 @@ SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closu
 int tape_is_stale(Tape *tape, uint32_t root) {
     uint32_t *list;
     size_t count;
-    int closures, stale = 0;
-    if (list_reached(tape, root, &list, &count, &closures)) return -1;
+    int stale = 0;
+    if (tape_list_reached(tape, &root, 1, &list, &count)) return -1;
     for (size_t k = 0; k < count && !stale; k++) {
-        uint32_t i = list[k], op = tape->op[i], operands;
-        if (op & OP_CLOSURE || op == OP_leaf || op_info[op].shape == VARIADIC) continue;
-        const uint32_t *operand = tape_operands(tape, i, &operands);
-        double y = op_info[op].shape == UNARY ? 0.0 : tape->value[tape->operands[i].b];
-        double value = op_value((int)op, tape->value[operand[0]], y), was = tape->value[i];
-        stale = value != was && (value == value || was == was);
+        uint32_t i = list[k], n;
+        int op = tape->op[i];
+        Shape shape = op_info[op & ~OP_CLOSURE].shape;
+        if (op & OP_CLOSURE || shape == LEAF || shape == VARIADIC) continue;
+        const uint32_t *operands = tape_operands(tape, i, &n);
+        double y = shape == BINARY || shape == SCALED ? tape->value[tape->operands[i].b] : 0.0;
+        double value = shape == TERNARY ? tape_listed_value(tape, op, operands, n)
+                                        : op_value(op, tape->value[operands[0]], y, 0.0);
+        stale = value != tape->value[i] && (value == value || tape->value[i] == tape->value[i]);
     }
     free(list);
     return stale;

@@ -144,7 +144,7 @@ void tape_pop(Tape *tape) {
     while (size > 0 && !owner_anchor(tape->owner[size - 1])) {
         size--;
         if (tape->owner[size]) bury(tape, size);
-        if ((tape->op[size] & ~OP_CLOSURE) >= OP_FIRST_VARIADIC) tape->args_size = tape->operands[size].a;
+        if ((tape->op[size] & ~OP_CLOSURE) >= OP_FIRST_LISTED) tape->args_size = tape->operands[size].a;
     }
     tape->size = size;
     if (WORD_OF(size) < WORDS_FOR(top)) {
@@ -169,6 +169,7 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     case SCALED:
         *count = 2;
         return (const uint32_t *)operands; /* a and b are neighbours */
+    case TERNARY:
     case VARIADIC:
         *count = operands->b;
         return tape->args + operands->a;
@@ -272,6 +273,7 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
     case STOPPED:
         operands.a = new_index(tape, operands.a);
         break;
+    case TERNARY:
     case VARIADIC: {
         uint32_t from = operands.a;
         operands.a = tape->args_size;

@@ -49,7 +49,7 @@ typedef struct Annex {
 typedef uintptr_t Owner;
 
 /* Operands of a node by shape: LEAF none (a: see LITERAL_INT), UNARY and STOPPED a, BINARY a and b,
- * SCALED a, and b the leaf that holds its number, VARIADIC args[a] to args[a + b]. */
+ * SCALED a, and b the leaf that holds its number, TERNARY and VARIADIC args[a] to args[a + b]. */
 typedef struct {
     uint32_t a, b;
 } Operands;
@@ -111,8 +111,8 @@ FORCE_INLINE uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t
     return i;
 }
 
-/* The value of a VARIADIC node, from its operands in args. */
-double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count);
+/* The value of a TERNARY or VARIADIC node, from its operands in args. */
+double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count);
 
 /* -- sweep ----------------------------------------------------------------------------------- */
 
@@ -172,6 +172,10 @@ void tape_trim(Tape *tape, int forced);
 
 /* The operands of node i, a SCALED node's number not among them. Good until the tape changes. */
 const uint32_t *tape_operands(const Tape *tape, uint32_t i, uint32_t *count);
+
+/* What the roots depend on (at least one), highest first; a STOPPED node's operand is left out. The
+ * caller frees *list. -1: out of memory. */
+int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_t **list, size_t *count);
 
 /* Depth-first post-order of what root depends on, operands in written order, root last.
  * The caller frees *order. */

@@ -4,22 +4,39 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "ops.h" nogil:
     ctypedef enum Shape:
-        LEAF, UNARY, SCALED, STOPPED, BINARY, VARIADIC
+        LEAF, UNARY, SCALED, STOPPED, BINARY, TERNARY, VARIADIC
     ctypedef enum Verdict:
         ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR
+    ctypedef enum Refusal:
+        REFUSE_ZERO
     ctypedef struct OpInfo:
         const char *name
         const char *symbol
         Shape shape
+        Refusal refusal
         double low, high
     const OpInfo op_info[]
     enum:
-        OP_leaf, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_maximum, OP_minimum
+        OP_leaf, OP_same, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_mod, OP_floordiv
         OP_neg, OP_abs, OP_pow_number, OP_leaky_relu, OP_detach
         OP_sum, OP_dot, OP_where, OP_clip, OP_take, OP_custom, OP_opaque
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
-    double op_value(int op, double x, double y)
+    ctypedef enum Op:
+        pass
+    double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
+
+cdef extern from "cells.h" nogil:
+    enum:
+        ITEM_NUMBER, ITEM_NAME, ITEM_CALL, ITEM_COMPARE, ITEM_CHOICE
+    ctypedef struct Item:
+        double number
+        uint8_t kind, op, name, compare, a, b, c
+    ctypedef struct Cell:
+        const Item *items
+        uint8_t size
+    const char *cell_text(Op op, int which)
+    const Cell *cell_of(Op op, int which)
 
 cdef extern from "tape.h" nogil:
     const uint32_t NO_NODE
@@ -55,7 +72,7 @@ cdef extern from "tape.h" nogil:
     void tape_init(Tape *tape)
     int tape_reserve(Tape *tape, uint32_t nodes, uint32_t args)
     uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b, Owner owner)
-    double tape_variadic_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)
+    double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)
     double tape_adjoint(const Tape *tape, uint32_t i)
     void tape_set_adjoint(Tape *tape, uint32_t i, double adjoint)
     void tape_apply_rule(Tape *tape, uint32_t i)

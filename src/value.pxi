@@ -190,7 +190,7 @@ value_slots[1] = PyType_Slot(Py_tp_dealloc, <void *>value_dealloc)
 value_slots[2] = PyType_Slot(Py_tp_traverse, <void *>value_traverse)
 value_slots[3] = PyType_Slot(Py_tp_clear, <void *>value_clear)
 value_slots[4] = PyType_Slot(Py_tp_setattro, <void *>value_setattro)
-value_slots[5] = PyType_Slot(Py_tp_methods, <void *>unary_methods)
+value_slots[5] = PyType_Slot(Py_tp_methods, <void *>methods)
 value_slots[6] = PyType_Slot(Py_tp_doc, <void *>VALUE_DOC)
 value_slots[7] = PyType_Slot(Py_tp_getattro, <void *>value_getattro)
 value_slots[8] = PyType_Slot(0, NULL)
@@ -202,6 +202,7 @@ value_spec.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
 value_spec.slots = &value_slots[0]
 
 record_unary_method = <RecordUnary>record_unary
+record_binary_method = <RecordBinary>record_binary_call
 assert Handle.__basicsize__ == sizeof(HandleObject)
 Value = PyType_FromSpecWithBases(&value_spec, (Handle,))
 Py_INCREF(Value)        # for ValueType, for ever

@@ -101,9 +101,6 @@ static int is_counted(const Node *node) {
     switch (form_of(node)) {
     case FORM_LINEAR:
         return node->b > 0 && node->c <= node->b / 2;
-    case FORM_WHERE:
-    case FORM_CLIP:
-        return node->b == 3;
     case FORM_TAKE:
         return node->b >= 2;
     case FORM_CUSTOM:

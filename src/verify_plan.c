@@ -77,35 +77,37 @@ static int is_map(const Step *step) {
 #define TOUCH(field, count, access) touch(r, name->field, step->field, count, access)
 
 static void replay_map(Replay *r, const Step *name, const Step *step) {
-    Ref refs[] = {step->out, step->x, step->y};
+    Ref refs[] = {step->out, step->x, step->y, step->w};
     expect(r, is_map(step), "a map's operation is one of the table's cells");
     if (r->rule) return;
-    int binary = op_info[step->op].shape == BINARY;
+    uint32_t arity = op_arity(step->op);
     TOUCH(x, step->count, READ);
-    if (binary) TOUCH(y, step->count, READ);
-    expect(r, step->x.space == IN_ROWS || (binary && step->y.space == IN_ROWS),
+    if (arity > 1) TOUCH(y, step->count, READ);
+    if (arity > 2) TOUCH(w, step->count, READ);
+    expect(r, step->x.space == IN_ROWS || (arity > 1 && step->y.space == IN_ROWS) ||
+                  (arity > 2 && step->w.space == IN_ROWS),
            "a step on samples has an operand that changes with the sample");
-    expect(r, !step->flat || is_flat(step->count, refs, 3), "members of a flat step stand side by side");
+    expect(r, arity < 3 || step->count == 1, "three operands stand in a step for one node");
+    expect(r, !step->flat || is_flat(step->count, refs, 4), "members of a flat step stand side by side");
     TOUCH(out, step->count, WRITE);
 }
 
 static void replay_gain(Replay *r, const Step *name, const Step *step) {
-    Ref refs[] = {step->out, step->g, step->x, step->y, step->z};
-    expect(r, is_map(step) && op_info[step->op].shape != STOPPED &&
-                  step->which < (op_info[step->op].shape == BINARY ? 2 : 1),
+    Ref refs[] = {step->out, step->g, step->x, step->y, step->w, step->z};
+    expect(r, is_map(step) && step->which < op_arity(step->op) && !cell_stops((Op)step->op, step->which),
            "a gain is one of the table's cells");
     if (r->rule) return;
-    unsigned reads = gain_reads(step->op, step->which);
-    int has_y = (reads & READS_Y) && op_info[step->op].shape == BINARY;
+    unsigned reads = cell_reads((Op)step->op, step->which);
     TOUCH(g, step->count, READ);
-    if (reads & READS_X) TOUCH(x, step->count, READ);
-    if (has_y) TOUCH(y, step->count, READ);
-    if (reads & READS_Z) TOUCH(z, step->count, READ);
-    expect(r, step->g.space == IN_ROWS && (!(reads & READS_Z) || step->z.space == IN_ROWS),
+    if (READS(reads, X)) TOUCH(x, step->count, READ);
+    if (READS(reads, Y) && op_arity(step->op) > 1) TOUCH(y, step->count, READ);
+    if (READS(reads, W)) TOUCH(w, step->count, READ);
+    if (READS(reads, Z)) TOUCH(z, step->count, READ);
+    expect(r, step->g.space == IN_ROWS && (!READS(reads, Z) || step->z.space == IN_ROWS),
            "a gain has its node's adjoint and value from rows");
-    expect(r, step->x.space != IN_ONCE || step->y.space != IN_ONCE,
+    expect(r, step->x.space != IN_ONCE || step->y.space != IN_ONCE || op_arity(step->op) > 2,
            "a step on samples has an operand that changes with the sample");
-    expect(r, !step->flat || is_flat(step->count, refs, 5), "members of a flat step stand side by side");
+    expect(r, !step->flat || is_flat(step->count, refs, 6), "members of a flat step stand side by side");
     expect(r, step->add || step->out.stride || step->count == 1, "what many members gain is added");
     TOUCH(out, step->count, step->add || step->out.space == IN_ONCE ? ADD : WRITE);
 }
@@ -159,21 +161,10 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
     case STEP_MATVEC_W:
         replay_matrix(r, name, step);
         return;
-    case STEP_WHERE:
-    case STEP_CLIP:
     case STEP_TAKE:
-        expect(r, step->kind == STEP_TAKE ? step->n_refs >= 2 : step->n_refs == 3,
-               "a choice has as many operands as it needs");
+        expect(r, step->n_refs >= 2, "a choice has as many operands as it needs");
         touch_refs(r, name, step, 0, READ);
         TOUCH(out, 1, WRITE);
-        return;
-    case STEP_WHERE_GAIN:
-    case STEP_CLIP_GAIN:
-        expect(r, step->n_refs == 3 && step->which < 3, "a choice has as many operands as it needs");
-        touch_refs(r, name, step, 0, READ);
-        TOUCH(g, 1, READ);
-        expect(r, step->g.space == IN_ROWS, "a gain has its node's adjoint and value from rows");
-        TOUCH(out, 1, step->add || step->out.space == IN_ONCE ? ADD : WRITE);
         return;
     case STEP_TAKE_GAIN:
         TOUCH(x, 1, READ);

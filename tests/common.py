@@ -96,6 +96,8 @@ OPERATORS = {
     "*": operator.mul,
     "/": operator.truediv,
     "**": operator.pow,
+    "%": operator.mod,
+    "//": operator.floordiv,
 }
 each_operator = pytest.mark.parametrize("op", OPERATORS.values(), ids=OPERATORS)
 
@@ -108,6 +110,8 @@ def slopes(op, x, y):
         operator.mul: lambda: (y, x),
         operator.truediv: lambda: (1 / y, -x / y**2),
         operator.pow: lambda: (y * x ** (y - 1), x**y * math.log(x)),
+        operator.mod: lambda: (1.0, -(x // y)),
+        operator.floordiv: lambda: (0.0, 0.0),
     }[op]()
 
 
@@ -125,6 +129,18 @@ def grads(*nodes):
 def operand(node, label):
     (found,) = [v for v in node._prev if v.label == label]
     return found
+
+
+def data(structure):
+    """The same structure with the Values' numbers."""
+    if isinstance(structure, dict):
+        return {key: data(part) for key, part in structure.items()}
+    if isinstance(structure, tuple) and hasattr(structure, "_make"):
+        return structure._make(map(data, structure))
+    if isinstance(structure, list | tuple):
+        return type(structure)(map(data, structure))
+    assert type(structure) is Value
+    return structure.data
 
 
 def closure_node(*operands):
@@ -181,14 +197,29 @@ def nodes_without_garbage():
 
 # -- the oracle: each operation said once more, in Python ------------------------------------------
 
-ROWS = {row["name"]: row for row in _core.operations() if row["shape"] != "stopped"}
+ROWS = {
+    row["name"]: row
+    for row in _core.operations()
+    if row["shape"] != "stopped" and not row["is_inner"]
+}
 
 # Those that let no adjoint through, which only compiled functions record.
 STOPPED = [row for row in _core.operations() if row["shape"] == "stopped"]
 
+# Those that are no method and no operator, which derivatives and conditions are made of.
+INNER = [row for row in _core.operations() if row["is_inner"]]
+
 
 def sigmoid(x):
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def normal_cdf(x):
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def sign(x):
+    return x if x == 0 or math.isnan(x) else math.copysign(1.0, x)
 
 
 def softplus(x):
@@ -196,7 +227,7 @@ def softplus(x):
 
 
 def gelu(x):
-    return x * (0.5 * math.erfc(-x / math.sqrt(2)))
+    return x * normal_cdf(x)
 
 
 def power(x, y):
@@ -218,9 +249,17 @@ def minimum(x, y):
 UNARY = {
     "neg": operator.neg,
     "abs": abs,
+    "sign": sign,
+    "floor": lambda x: float(np.floor(x)),
+    "ceil": lambda x: float(np.ceil(x)),
     "exp": math.exp,
+    # Python's math module has these two from 3.11 on.
+    "exp2": getattr(math, "exp2", lambda x: 2.0**x),
+    "cbrt": getattr(math, "cbrt", lambda x: math.copysign(abs(x) ** (1 / 3), x)),
     "expm1": math.expm1,
     "log": math.log,
+    "log2": math.log2,
+    "log10": math.log10,
     "log1p": math.log1p,
     "sqrt": math.sqrt,
     "sin": math.sin,
@@ -232,12 +271,17 @@ UNARY = {
     "sinh": math.sinh,
     "cosh": math.cosh,
     "tanh": math.tanh,
+    "asinh": math.asinh,
+    "acosh": math.acosh,
+    "atanh": math.atanh,
     "sigmoid": sigmoid,
+    "normal_cdf": normal_cdf,
     "relu": lambda x: 0.0 if x <= 0 else x,
     "softplus": softplus,
     "gelu": gelu,
     "silu": lambda x: x * sigmoid(x),
     "erf": math.erf,
+    "erfc": math.erfc,
 }
 
 # name -> (call, value)
@@ -247,8 +291,26 @@ BINARY = {
     "mul": (operator.mul, operator.mul),
     "truediv": (operator.truediv, operator.truediv),
     "pow": (operator.pow, power),
+    "mod": (operator.mod, operator.mod),
+    "floordiv": (operator.floordiv, operator.floordiv),
+    "fmod": (lambda x, y: x.fmod(y), math.fmod),
+    "atan2": (lambda x, y: x.atan2(y), math.atan2),
+    "hypot": (lambda x, y: x.hypot(y), math.hypot),
     "maximum": (lambda x, y: x.maximum(y), maximum),
     "minimum": (lambda x, y: x.minimum(y), minimum),
+}
+
+# Those that take a number on the left, too.
+OPERATOR_ROWS = ["add", "sub", "mul", "truediv", "pow", "mod", "floordiv"]
+
+# Where a derivative jumps, or a value does: at these multiples of the last operand, or of 1.
+STEPS = {"floor", "ceil", "floordiv", "mod", "fmod"}
+FLAT = {"sign", "floor", "ceil", "floordiv"}  # the derivative is 0
+
+# name -> (call, value)
+TERNARY = {
+    "where": (where, lambda condition, a, b: a if condition > 0 else b),
+    "clip": (clip, lambda v, low, high: min(max(v, low), high)),
 }
 
 # name -> (call, value); the second argument is a plain number.
@@ -280,8 +342,6 @@ VARIADIC = {
         lambda a, b, c, d, e: a * c + b * d + e,
         5,
     ),
-    "where": (where, lambda condition, a, b: a if condition > 0 else b, 3),
-    "clip": (clip, lambda v, low, high: min(max(v, low), high), 3),
     "take": (lambda a, b, c: take([a, b, c], Value(1)), lambda a, b, c: b, 3),
     "custom": (lambda a, b: custom(a.data * b.data, [a, b], [b.data, a.data]), operator.mul, 2),
     "opaque": (closure_product, operator.mul, 2),

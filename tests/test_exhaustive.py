@@ -18,14 +18,15 @@ ADDED = {
     'UNARY(cube, "cube", REFUSE_NOTHING, -3, 3, x * x * x) ': (
         "ops.h",
         "UNARY(neg,",
-        "sweep.c plan_backward.c kernels_baseline.c",
+        "sweep.c cells.c kernels_baseline.c",
     ),
-    "TERNARY, ": ("ops.h", "BINARY, VARIADIC } Shape;", "tape.c graph.c"),
+    "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
     "NODE_SORT, ": ("graph.h", "NODE_ROW  ", "graph.c"),
     "FORM_SORT, ": (
         "graph.h",
         "FORM_ROW,\n",
-        "graph.c passes.c plan.c plan_forward.c plan_backward.c plan_groups.c verify.c",
+        "graph.c passes.c plan.c plan_forward.c plan_backward.c plan_groups.c verify.c "
+        "differentiate.c excerpt.c",
     ),
     "STEP_SORT, ": (
         "plan.h",

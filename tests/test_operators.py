@@ -11,6 +11,7 @@ from common import (
     NO_NUMBERS,
     OPERATORS,
     TOO_LARGE,
+    UNARY,
     each_number,
     each_operator,
     nodes_without_garbage,
@@ -76,6 +77,8 @@ IN_PLACE = {
     "*=": operator.imul,
     "/=": operator.itruediv,
     "**=": operator.ipow,
+    "%=": operator.imod,
+    "//=": operator.ifloordiv,
 }
 
 
@@ -140,7 +143,7 @@ def test_an_unsupported_operand_gives_pythons_own_type_error(op, thing):
 
 @pytest.mark.parametrize(
     "op",
-    [operator.floordiv, operator.mod, operator.matmul, operator.lshift, operator.and_, divmod],
+    [operator.matmul, operator.lshift, operator.and_, divmod],
     ids=lambda op: op.__name__,
 )
 def test_an_operator_that_is_not_there_gives_pythons_own_type_error(op):
@@ -167,6 +170,7 @@ def test_an_operand_of_another_class_gets_its_turn(op):
             return "other", value
 
         __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = answer
+        __rmod__ = __rfloordiv__ = answer
 
     v = Value(1.0)
     kind, value = op(v, Other())
@@ -185,37 +189,20 @@ def test_an_int_too_large_for_a_float_overflows_as_it_does_with_floats(op):
     assert tape_stats().nodes == before
 
 
-METHODS = [
-    "exp",
-    "log",
-    "log1p",
-    "expm1",
-    "sqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-]
-METHODS += [
-    "cosh",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "gelu",
-    "silu",
-    "erf",
-    "abs",
-]
+METHODS = [name for name in UNARY if name not in ("neg", "normal_cdf")] + ["leaky_relu"]
+
+
+def test_the_contracts_methods_of_one_operand_are_there():
+    contract = (
+        "exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan asin acos atan sinh cosh tanh "
+        "asinh acosh atanh sigmoid relu leaky_relu softplus gelu silu erf erfc abs sign floor ceil"
+    )
+    assert sorted(METHODS) == sorted(contract.split())
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_of_the_contract_returns_a_new_node(name):
-    v = Value(0.5)
+    v = Value(1.5 if name == "acosh" else 0.5)
     result = getattr(v, name)()
     assert type(result) is Value and result is not v
     assert (result._op, result._prev) == (name, {v})
@@ -232,8 +219,10 @@ def test_leaky_relu_takes_its_slope_in_any_way(slope):
 
 
 @each_number
-def test_maximum_and_minimum_take_any_number(number, as_float):
+def test_methods_of_two_take_any_number(number, as_float):
     v = Value(1.25)
+    assert v.atan2(number).data == math.atan2(1.25, as_float)
+    assert v.hypot(number).data == math.hypot(1.25, as_float)
     assert v.maximum(number).data == max(1.25, as_float)
     assert v.minimum(number).data == min(1.25, as_float)
 
@@ -242,7 +231,7 @@ def test_maximum_and_minimum_take_any_number(number, as_float):
 def test_a_bad_argument_is_a_type_error_that_names_the_method(thing):
     v = Value(1.0)
     before = nodes_without_garbage()
-    for name in ("maximum", "minimum", "leaky_relu"):
+    for name in ("maximum", "minimum", "atan2", "hypot", "leaky_relu"):
         with pytest.raises(TypeError, match=rf"{name}.*\b{type(thing).__name__}\b"):
             getattr(v, name)(thing)
         assert tape_stats().nodes == before

@@ -82,7 +82,7 @@ def test_value_says_where_it_is_from():
     Value = micrograd_c.Value
     assert (Value.__module__, Value.__qualname__) == ("micrograd_c.engine", "Value")
     assert Value.__doc__.startswith("A number")
-    methods = [row["name"] for row in _core.operations() if row["shape"] == "unary"]
+    methods = [row["name"] for row in _core.operations() if row["is_method"]]
     assert all(getattr(Value, name).__doc__ for name in methods)
 
 

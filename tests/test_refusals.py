@@ -5,7 +5,7 @@ import itertools
 import math
 
 import pytest
-from common import BINARY, ROWS, UNARY, any_float, closure_product, same, unary
+from common import BINARY, OPERATOR_ROWS, ROWS, UNARY, any_float, closure_product, same, unary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,7 +64,7 @@ def ways_to_call(name, x, y):
     v, w = Value(x), Value(y)
     yield lambda: call(v, w)
     yield lambda: call(v, y)
-    if name not in ("maximum", "minimum"):
+    if name in OPERATOR_ROWS:
         yield lambda: call(x, w)
 
 
@@ -75,7 +75,7 @@ def test_an_operator_refuses_what_pythons_floats_refuse(name):
             assert_same_outcome(name, way, BINARY[name][1], x, y)
 
 
-@pytest.mark.parametrize("name", ["truediv", "pow"])
+@pytest.mark.parametrize("name", ["truediv", "pow", "mod", "floordiv", "fmod"])
 @settings(max_examples=200, deadline=None)
 @given(any_float, any_float)
 def test_an_operator_refuses_what_pythons_floats_refuse_anywhere(name, x, y):
@@ -92,6 +92,13 @@ REFUSALS = [
     (lambda: 1 / Value(0.0), ZeroDivisionError, ["/", "1.0", "0.0"]),
     (lambda: Value(0.0) / Value(-0.0), ZeroDivisionError, ["/", "0.0", "-0.0"]),
     (lambda: Value(nan) / 0, ZeroDivisionError, ["/", "nan", "0.0"]),
+    (lambda: Value(1.0) % 0, ZeroDivisionError, ["%", "1.0", "0.0"]),
+    (lambda: 7 // Value(0.0), ZeroDivisionError, ["//", "7.0", "0.0"]),
+    (lambda: Value(1.0).fmod(0), ValueError, ["fmod", "1.0", "0.0"]),
+    (lambda: Value(0.5).acosh(), ValueError, ["acosh", "0.5"]),
+    (lambda: Value(1.0).atanh(), ValueError, ["atanh", "1.0"]),
+    (lambda: Value(0.0).log2(), ValueError, ["log2", "0.0"]),
+    (lambda: Value(2000.0).exp2(), OverflowError, ["exp2", "2000.0"]),
     (lambda: Value(0.0).log(), ValueError, ["log", "0.0"]),
     (lambda: Value(-1.5).log(), ValueError, ["log", "-1.5"]),
     (lambda: Value(-1.0).log1p(), ValueError, ["log1p", "-1.0"]),

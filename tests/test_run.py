@@ -138,14 +138,14 @@ def test_the_scripts_own_traceback(cli):
 
 
 def test_traceback_of_a_script_whose_value_is_replaced(cli, write):
-    text = (SCRIPTS / "closures.py").read_text() + "\n\na.square().hypot(None)\n"
+    text = (SCRIPTS / "closures.py").read_text() + "\n\na.square().hypotenuse(None)\n"
     name = write(text)
     run = cli("run", "--replace-value", name)
     assert run.returncode == 1
     files = [line for line in run.stderr.splitlines() if line.startswith("  File ")]
-    where = text.splitlines().index("a.square().hypot(None)") + 1
-    assert f"line {where}, in <module>" in files[0] and "hypot" in files[1] and len(files) == 2
-    assert "    a.square().hypot(None)\n" in run.stderr
+    where = text.splitlines().index("a.square().hypotenuse(None)") + 1
+    assert f"line {where}, in <module>" in files[0] and "hypotenuse" in files[1] and len(files) == 2
+    assert "    a.square().hypotenuse(None)\n" in run.stderr
 
 
 def test_an_excepthook_of_the_scripts_own(cli, write):

@@ -16,7 +16,7 @@ from micrograd_c import _core
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
-PARTS = ["graph.c", "passes*.c", "plan*.c", "verify*.c", "tape.c", "sweep.c"]
+PARTS = ["graph.c", "cells.c", "passes*.c", "plan*.c", "verify*.c", "tape.c", "sweep.c"]
 
 # What verifier.c spoils -> where it is found, and the rule that it breaks.
 BROKEN = {
@@ -24,10 +24,11 @@ BROKEN = {
     "no_operation": ("node 5", "a graph has operations that can be planned"),
     "operand_above": ("node 5", "operands stand before their node"),
     "itself_as_operand": ("node 13", "operands stand before their node"),
-    "argument_above": ("node 8", "operands stand before their node"),
-    "arguments_outside": ("node 10", "operands stand within args"),
-    "arguments_far_outside": ("node 10", "operands stand within args"),
-    "where_of_two": ("node 8", "an operation has as many operands as it needs"),
+    "third_operand_above": ("node 8", "operands stand before their node"),
+    "argument_above": ("node 9", "operands stand before their node"),
+    "arguments_outside": ("node 9", "operands stand within args"),
+    "arguments_far_outside": ("node 9", "operands stand within args"),
+    "take_of_nothing": ("node 9", "an operation has as many operands as it needs"),
     "more_factors_than_operands": ("node 12", "an operation has as many operands as it needs"),
     "stage_too_late": ("node 5", "a stage is the latest of the operands'"),
     "stage_too_early": ("node 14", "a stage is the latest of the operands'"),
@@ -80,7 +81,8 @@ BROKEN_PLANS = {
     "no_room_for_pointers": "a matrix product has room for its pointers",
     "column_of_matrix_outside": "a matrix product's columns are within it",
     "copies_by_sample": "once rows are copied once a batch, each",
-    "choice_of_two": "a choice has as many operands as it needs",
+    "three_of_many": "three operands stand in a step for one node",
+    "choice_of_nothing": "a choice has as many operands as it needs",
     "no_kind": "a step is of a kind that there is",
     "column_outside": "columns are those that there are",
     "no_room_for_members": "a step on once rows has room for its members",

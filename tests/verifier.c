@@ -24,6 +24,12 @@ static void add_node(uint8_t op, uint32_t a, uint32_t b) {
     graph.size++;
 }
 
+static void add_ternary(uint8_t op, uint32_t x, uint32_t y, uint32_t w) {
+    graph.nodes[graph.size] = (Node){.op = op, .a = x, .b = y, .c = w};
+    graph.nodes[graph.size].stage = (uint8_t)graph_stage(&graph, graph.size);
+    graph.size++;
+}
+
 /* A node whose operands stand in args; c: pairs of factors, of a NODE_LINEAR. */
 static void add_variadic(uint8_t op, uint32_t c, uint32_t count, const uint32_t *operands) {
     GROW(&arena, &graph.args, uint32_t, count);
@@ -51,9 +57,9 @@ static void make_graph(void) {
     add_node(OP_mul, P, Q);
     add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){P, X, Q, Y, PRODUCT});
     add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){Q, X, P, Y, Q});
-    add_variadic(OP_where, 0, 3, (uint32_t[]){X, ROW_0, P});
+    add_ternary(OP_where, X, ROW_0, P);
     add_variadic(OP_take, 0, 3, (uint32_t[]){Y, ROW_1, Q});
-    add_variadic(OP_clip, 0, 3, (uint32_t[]){WHERE, NUMBER, TAKE});
+    add_ternary(OP_clip, WHERE, NUMBER, TAKE);
     add_variadic(OP_custom, 0, 2, (uint32_t[]){P, NUMBER});
     add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){CLIP, X, CLIP, Q, CUSTOM});
     add_node(OP_tanh, ROW_0, 0);
@@ -77,10 +83,11 @@ static Matvec *matvec(void) { return graph.matvecs.items; }
     BROKEN(no_operation, graph.nodes[PRODUCT].op = 250)                    \
     BROKEN(operand_above, graph.nodes[PRODUCT].b = ROOT)                   \
     BROKEN(itself_as_operand, graph.nodes[TANH_0].a = TANH_0)              \
-    BROKEN(argument_above, args_of(WHERE)[1] = WHERE)                      \
-    BROKEN(arguments_outside, graph.nodes[CLIP].a = graph.args.size - 2)   \
-    BROKEN(arguments_far_outside, graph.nodes[CLIP].a = NONE)              \
-    BROKEN(where_of_two, graph.nodes[WHERE].b = 2)                         \
+    BROKEN(third_operand_above, graph.nodes[WHERE].c = WHERE)              \
+    BROKEN(argument_above, args_of(TAKE)[1] = TAKE)                        \
+    BROKEN(arguments_outside, graph.nodes[TAKE].a = graph.args.size - 2)   \
+    BROKEN(arguments_far_outside, graph.nodes[TAKE].a = NONE)              \
+    BROKEN(take_of_nothing, graph.nodes[TAKE].b = 1)                       \
     BROKEN(more_factors_than_operands, graph.nodes[LINEAR].c = 3)          \
     BROKEN(stage_too_late, graph.nodes[PRODUCT].stage = SAMPLE)            \
     BROKEN(stage_too_early, graph.nodes[TANH_1].stage = ONCE)              \
@@ -126,11 +133,11 @@ static Step *step_of(const StepList *list, StepKind kind, uint8_t op) {
 /* A plan that is broken from the beginning. */
 #define FOR_EACH_BROKEN_PLAN(BROKEN)                                              \
     BROKEN(sound_plan, (void)0)                                                   \
-    BROKEN(row_outside, FORWARD(STEP_WHERE, 0)->out.at = plan.n_rows)             \
-    BROKEN(once_row_outside, FORWARD(STEP_WHERE, 0)->refs[2].at = plan.n_once)    \
+    BROKEN(row_outside, FORWARD(STEP_MAP, OP_where)->out.at = plan.n_rows)        \
+    BROKEN(once_row_outside, FORWARD(STEP_MAP, OP_where)->w.at = plan.n_once)     \
     BROKEN(once_row_by_another_name, plan.once.items[0].x.space = IN_ONCE)        \
     BROKEN(once_row_unset, plan.once.size = 0)                                    \
-    BROKEN(once_row_written, FORWARD(STEP_CLIP, 0)->out.space = IN_ONCE)          \
+    BROKEN(once_row_written, FORWARD(STEP_MAP, OP_clip)->out.space = IN_ONCE)     \
     BROKEN(parameter_unset, plan.parameter_row[0] = NONE)                         \
     BROKEN(no_operand, FORWARD(STEP_MAP, OP_tanh)->x = NO_PLACE)                  \
     BROKEN(map_of_a_sum, FORWARD(STEP_MAP, OP_tanh)->op = OP_sum)                 \
@@ -149,17 +156,18 @@ static Step *step_of(const StepList *list, StepKind kind, uint8_t op) {
     BROKEN(matrix_input_once, FORWARD(STEP_MATVEC, 0)->refs[0] = ((Ref){0, IN_ONCE, 0})) \
     BROKEN(no_room_for_pointers, plan.most_pointers = 1)                          \
     BROKEN(column_of_matrix_outside, BACKWARD(STEP_MATVEC_X, 0)->columns[0] = 2)  \
-    BROKEN(copies_by_sample, FORWARD(STEP_CLIP, 0)->kind = STEP_GATHER)           \
-    BROKEN(choice_of_two, FORWARD(STEP_CLIP, 0)->n_refs = 2)                      \
-    BROKEN(no_kind, FORWARD(STEP_CLIP, 0)->kind = 99)                             \
+    BROKEN(three_of_many, FORWARD(STEP_MAP, OP_where)->count = 2)                 \
+    BROKEN(copies_by_sample, FORWARD(STEP_TAKE, 0)->kind = STEP_GATHER)           \
+    BROKEN(choice_of_nothing, FORWARD(STEP_TAKE, 0)->n_refs = 1)                  \
+    BROKEN(no_kind, FORWARD(STEP_TAKE, 0)->kind = 99)                             \
     BROKEN(column_outside, plan.columns[0] = 2)                                   \
     BROKEN(no_room_for_members, plan.most_members = 0)
 
 /* A plan that becomes broken when rows begin to share memory. */
 #define FOR_EACH_BROKEN_SHARING(BROKEN)                                           \
     BROKEN(sound_sharing, (void)0)                                                \
-    BROKEN(overwritten_too_early, FORWARD(STEP_TAKE, 0)->out = FORWARD(STEP_WHERE, 0)->out) \
-    BROKEN(another_row_is_read, FORWARD(STEP_CLIP, 0)->refs[0] = FORWARD(STEP_CLIP, 0)->refs[2]) \
+    BROKEN(overwritten_too_early, FORWARD(STEP_TAKE, 0)->out = FORWARD(STEP_MAP, OP_where)->out) \
+    BROKEN(another_row_is_read, FORWARD(STEP_MAP, OP_clip)->x = FORWARD(STEP_MAP, OP_clip)->w) \
     BROKEN(another_column, plan.column_rows[0] = plan.column_rows[1])             \
     BROKEN(another_root, plan.roots[0].at = FORWARD(STEP_MAP, OP_mul)->out.at)    \
     BROKEN(another_stride, FORWARD(STEP_MAP, OP_tanh)->x.stride = 0)              \

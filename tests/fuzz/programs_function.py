@@ -25,8 +25,16 @@ FIT = {
     "log": lambda x: x * x + 0.1,
     "log1p": lambda x: x * x,
     "sqrt": lambda x: x * x + 0.01,
+    "exp2": lambda x: x.tanh() * 2,
+    "log2": lambda x: x * x + 0.1,
+    "log10": lambda x: x * x + 0.1,
+    "cbrt": lambda x: x * x + 0.01,
+    "acosh": lambda x: x * x + 1.1,
+    "atanh": lambda x: x.tanh() * 0.9,
 }
-UNARY = [row["name"] for row in _core.operations() if row["shape"] == "unary"]
+UNARY = [
+    row["name"] for row in _core.operations() if row["shape"] == "unary" and not row["is_inner"]
+]
 MISUSE = {
     "data": lambda x: x * x.data,
     "item": lambda x: x * x.item(),

@@ -41,7 +41,7 @@ class Value:
         out._backward = _backward
         return out
 
-    def hypot(self, other):
+    def hypotenuse(self, other):
         return (self.square() + other.square()).root()
 
     def root(self):
@@ -111,7 +111,7 @@ def product(values):
 Value.softsign = softsign
 
 a, b, c = Value(3.0), Value(4.0), Value(-0.5)
-result = product([a.hypot(b), c.softsign(), a @ b]) + c.gelu() + c.leaky_relu() * a
+result = product([a.hypotenuse(b), c.softsign(), a @ b]) + c.gelu() + c.leaky_relu() * a
 result.backward()
 for name, v in dict(a=a, b=b, c=c, result=result).items():
     print(name, f'{v.data:.9f} {v.grad:.9f}')

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "build.h"
+
+static Node *new_node(Builder *b, Node node, double value) {
+    build_room(b, 1);
+    Node *made = &b->graph->nodes[b->graph->size];
+    b->values[b->graph->size++] = value;
+    *made = node;
+    return made;
+}
+
+void build_room(Builder *b, uint32_t nodes) {
+    Graph *graph = b->graph;
+    if (b->capacity - graph->size >= nodes) return;
+    uint32_t capacity = (graph->size + nodes) * 2;
+    Node *grown = ARENA_ARRAY(graph->arena, Node, capacity);
+    double *values = ARENA_ARRAY(graph->arena, double, capacity);
+    if (graph->size) {
+        memcpy(grown, graph->nodes, graph->size * sizeof(Node));
+        memcpy(values, b->values, graph->size * sizeof(double));
+    }
+    graph->nodes = grown;
+    b->values = values;
+    b->capacity = capacity;
+}
+
+uint32_t build_number(Builder *b, double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    uint32_t *known = &b->numbers[bits * UINT64_C(0x9E3779B97F4A7C15) >> 59];
+    if (!*known || memcmp(&b->values[*known - 1], &number, sizeof number) != 0)
+        *known = build_own_number(b, number) + 1;
+    return *known - 1;
+}
+
+uint32_t build_own_number(Builder *b, double number) {
+    new_node(b, (Node){.op = NODE_CONSTANT, .number = number, .stage = CONSTANT}, number);
+    return b->graph->size - 1;
+}
+
+uint32_t build_input(Builder *b, uint32_t a, double value) {
+    new_node(b, (Node){.op = NODE_INPUT, .a = a, .stage = SAMPLE}, value);
+    return b->graph->size - 1;
+}
+
+static int is_number(const Builder *b, uint32_t i) { return b->graph->nodes[i].op == NODE_CONSTANT; }
+
+/* Bits, not values: 0.0 is not -0.0. */
+static int is(const Builder *b, uint32_t i, double number) {
+    return is_number(b, i) && memcmp(&b->values[i], &number, sizeof number) == 0;
+}
+
+/* Which node there is already for an operation on these; NONE: there is none. */
+static uint32_t known(Builder *b, Op op, uint32_t x, uint32_t y, uint32_t w) {
+    const Node *nodes = b->graph->nodes;
+    switch (op) {
+    case OP_add:
+        if (is(b, y, -0.0)) return x;
+        if (is(b, x, -0.0)) return y;
+        return NONE;
+    case OP_sub:
+        return is(b, y, 0.0) ? x : NONE;
+    case OP_mul:
+        if (is(b, y, 1.0)) return x;
+        if (is(b, x, 1.0)) return y;
+        return NONE;
+    case OP_truediv:
+        return is(b, y, 1.0) ? x : NONE;
+    case OP_neg:
+        return nodes[x].op == OP_neg ? nodes[x].a : NONE;
+    case OP_where:
+        return b->decides || is_number(b, x) ? (b->values[x] > 0 ? y : w) : NONE;
+    default: /* all others are computed */
+        return NONE;
+    }
+}
+
+uint32_t build_map(Builder *b, Op op, uint32_t x, uint32_t y, uint32_t w, double number) {
+    uint32_t arity = op_arity(op), found = known(b, op, x, y, w);
+    if (found != NONE) return found;
+    if (op == OP_mul && is(b, y, -1.0)) return build_map(b, OP_neg, x, NONE, NONE, 0);
+    if (op == OP_mul && is(b, x, -1.0)) return build_map(b, OP_neg, y, NONE, NONE, 0);
+    double value = op_value(op, b->values[x], arity > 1 ? b->values[y] : number, arity > 2 ? b->values[w] : 0.0);
+    if (is_number(b, x) && (arity < 2 || is_number(b, y)) && (arity < 3 || is_number(b, w)))
+        return build_number(b, value);
+    Node *node = new_node(b, (Node){.op = (uint8_t)op, .a = x, .b = y, .c = w, .number = number}, value);
+    node->stage = (uint8_t)graph_stage(b->graph, b->graph->size - 1);
+    return b->graph->size - 1;
+}
+
+uint32_t build_linear(Builder *b, const uint32_t *terms, uint32_t n_pairs, uint32_t n_addends) {
+    Graph *graph = b->graph;
+    uint32_t count = 2 * n_pairs + n_addends;
+    if (count == 1) return terms[0];
+    if (n_pairs == 1 && n_addends == 0) return build_map(b, OP_mul, terms[0], terms[1], NONE, 0);
+    if (n_pairs == 0 && n_addends == 2) return build_map(b, OP_add, terms[0], terms[1], NONE, 0);
+    double value = n_addends ? b->values[terms[2 * n_pairs]] : 0.0;
+    for (uint32_t k = 0; k < n_pairs; k++) value += b->values[terms[2 * k]] * b->values[terms[2 * k + 1]];
+    for (uint32_t k = 1; k < n_addends; k++) value += b->values[terms[2 * n_pairs + k]];
+    GROW(graph->arena, &graph->args, uint32_t, count);
+    memcpy(graph->args.items + graph->args.size, terms, count * sizeof *terms);
+    Node *node = new_node(b, (Node){.op = NODE_LINEAR, .a = graph->args.size, .b = count, .c = n_pairs}, value);
+    graph->args.size += count;
+    node->stage = (uint8_t)graph_stage(graph, graph->size - 1);
+    return graph->size - 1;
+}
+
+/* -- cells ----------------------------------------------------------------------------------------- */
+
+/* A choice that the numbers make is made before its branches are built. */
+static uint32_t build_choice(Builder *b, const Cell *cell, const Item *choice, const uint32_t names[NAME_COUNT]) {
+    static const Op comparisons[] = {OP_less, OP_less_equal, OP_equal};
+    const Item *compare = &cell->items[choice->a];
+    uint32_t left = build_item(b, cell, compare->a, names), right = build_item(b, cell, compare->b, names);
+    Op op = comparisons[compare->compare];
+    if (b->decides || (is_number(b, left) && is_number(b, right))) {
+        int holds = op_value(op, b->values[left], b->values[right], 0.0) > 0;
+        return build_item(b, cell, holds ? choice->b : choice->c, names);
+    }
+    uint32_t condition = build_map(b, op, left, right, NONE, 0);
+    uint32_t chosen = build_item(b, cell, choice->b, names), other = build_item(b, cell, choice->c, names);
+    return chosen == other ? chosen : build_map(b, OP_where, condition, chosen, other, 0);
+}
+
+uint32_t build_item(Builder *b, const Cell *cell, uint8_t at, const uint32_t names[NAME_COUNT]) {
+    const Item *item = &cell->items[at];
+    switch ((ItemKind)item->kind) {
+    case ITEM_NUMBER:
+        return build_number(b, item->number);
+    case ITEM_NAME:
+        return names[item->name];
+    case ITEM_CALL: {
+        uint32_t arity = op_arity(item->op), operands[3] = {NONE, NONE, NONE};
+        const uint8_t items[] = {item->a, item->b, item->c};
+        for (uint32_t k = 0; k < arity; k++) operands[k] = build_item(b, cell, items[k], names);
+        return build_map(b, (Op)item->op, operands[0], operands[1], operands[2], 0);
+    }
+    case ITEM_CHOICE:
+        return build_choice(b, cell, item, names);
+    case ITEM_COMPARE:
+        break; /* part of a choice */
+    }
+    abort();
+}
