@@ -291,7 +291,8 @@ cdef class Outputs:
         if isinstance(index, slice):
             return self.tolist()[index]
         if isinstance(index, tuple) and len(index) == 2 and self.ndim == 2:
-            return self[index[0]][index[1]]
+            rows, column = index
+            return [row[column] for row in self[rows]] if isinstance(rows, slice) else self[rows][column]
         cdef Py_ssize_t k = operator.index(index), c
         if k < 0:
             k += self.sizes[0]
