@@ -182,10 +182,11 @@ cdef class Arguments:
                     if hasattr(number, '__len__'):
                         self.refuse_shape(k, (*shape, len(number)))
                     raise TypeError(f'{self.name(k)}: expected a real number, got {kind(number)}')
-                if in_row < n:
-                    copy[at + in_row] = value
+                if in_row == n:     # not counted to the end: it may have none
+                    raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives more numbers')
+                copy[at + in_row] = value
                 in_row += 1
-            if in_row != n:
+            if in_row < n:
                 raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives '
                                  f'{in_row} numbers')
             at += n

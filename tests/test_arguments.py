@@ -3,6 +3,7 @@
 
 import array
 import ctypes
+import itertools
 import multiprocessing
 
 import numpy as np
@@ -128,8 +129,9 @@ BAD = {
     "a row that goes on": (
         [Row(2, [1.0, 2.0]), Row(2, [1.0, 2.0, 3.0])],
         ValueError,
-        "'x': row 1.* 2.*3 numbers",
+        "'x': row 1.* 2.*more numbers",
     ),
+    "a row without end": ([Row(2, itertools.repeat(1.0))], ValueError, "'x': row 0.* 2.*more"),
     "a ctypes number": (ctypes.c_double(3.0), ValueError, r"'x'.*got \(\)"),
     "3-d ctypes": ((((ctypes.c_double * 2) * 2) * 2)(), ValueError, r"'x'.*got \(2, 2, 2\)"),
     "ctypes structures": ((Pair * 2)(), TypeError, "'x'.*format"),
