@@ -271,6 +271,7 @@ cdef class Optimizer:
         cdef double *moments[3]
         check_change('load_state_dict() was called')
         self.check_idle('load_state_dict')
+        new.values = self.values
         try:
             state = dict(state_dict['state'])
             group, = state_dict['param_groups']
@@ -279,8 +280,8 @@ cdef class Optimizer:
         except (TypeError, KeyError, ValueError):
             raise ValueError("load_state_dict: expected {'state': {...}, 'param_groups': [one dict with 'params']}, "
                              'as state_dict() gives it') from None
-        if len(places) != len(self.values):
-            raise ValueError(f'load_state_dict: expected the state of {len(self.values)} parameters, '
+        if len(places) != len(new.values):
+            raise ValueError(f'load_state_dict: expected the state of {len(new.values)} parameters, '
                              f'got that of {len(places)}')
         if set(settings) != set(self._settings):
             raise ValueError(f'load_state_dict: expected the settings {", ".join(self._settings)} of '
@@ -288,11 +289,14 @@ cdef class Optimizer:
         for name in self._settings:
             set_setting(&rule, name, settings[name])
         check_rule(&rule)
-        new.values = self.values
         new.rule.kind = rule.kind
         new.make_moments(&rule)
         moments[0], moments[1], moments[2] = new.moments.m, new.moments.v, new.moments.v_max
         new.moments.steps = self.load_moments(state, places, moments, new)
+        # Reading numbers may run Python code, in this thread and in others; from here on none runs.
+        self.check_idle('load_state_dict')
+        if self.values is not new.values:
+            raise RuntimeError('load_state_dict: the optimizer was given other parameters meanwhile')
         self.moments, new.moments = new.moments, self.moments     # new frees what was
         self.rule = rule
 

@@ -4,6 +4,7 @@
 import copy
 import math
 import pickle
+from fractions import Fraction
 
 import pytest
 
@@ -346,6 +347,23 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(spoil):
     with pytest.raises((ValueError, TypeError)):
         optimizer.load_state_dict(spoil(other.state_dict()))
     assert steps(optimizer, 2, 2) == steps(twin, 2, 2)
+
+
+def test_a_number_of_a_state_that_changes_the_optimiser():
+    class Number(Fraction):
+        def __float__(self):
+            optimizer.__init__(others, lr=0.5)
+            return 1.0
+
+    others = parameters(100)
+    optimizer = optim.Adam(parameters())
+    steps(optimizer, 1)
+    state = with_entry(optimizer.state_dict(), Number(1), "state", 2, "exp_avg")
+    with pytest.raises(RuntimeError, match="other parameters meanwhile"):
+        optimizer.load_state_dict(state)
+    assert optimizer.params == others and optimizer.lr == 0.5
+    assert optimizer.state_dict()["state"] == {}
+    optimizer.step()
 
 
 def test_the_state_of_another_rule_is_refused():
