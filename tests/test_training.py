@@ -273,6 +273,19 @@ def test_callback_sees_every_step_and_may_change_the_run(data):
     assert optimizer.lr == 0.05 / 64
 
 
+@pytest.mark.parametrize(
+    ("answer", "steps"),
+    [(True, 1), (np.True_, 1), (False, 4), (np.False_, 4), (None, 4), (1, 4), ("yes", 4)],
+    ids=repr,
+)
+def test_training_ends_where_a_callback_returns_true(answer, steps):
+    w = Value(1.0)
+    f = mc.compile(lambda x: (w - x) ** 2)
+    optimizer = optim.SGD([w], lr=0.1)
+    losses = f.fit([0.0], optimizer=optimizer, steps=4, callback=lambda step, loss: answer)
+    assert len(losses) == steps
+
+
 def test_data_that_a_callback_assigns_is_trained_from_there():
     w = Value(1.0)
     f = mc.compile(lambda x: (w - x) ** 2)
