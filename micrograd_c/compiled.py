@@ -158,6 +158,8 @@ class CompiledFunction:
         RuntimeError. TraceError if fn reads a number that training changes.
         """
         steps = _whole_number("steps", steps, least=0)
+        if steps > sys.maxsize:
+            raise ValueError(f"fit: expected at most {sys.maxsize} steps, got {steps}")
         if batch_size is not None:
             batch_size = _whole_number("batch_size", batch_size, least=1)
         if not isinstance(optimizer, Optimizer):
@@ -175,7 +177,7 @@ class CompiledFunction:
             arguments,
             optimizer,
             self._reduction == "mean",
-            batch_size or 0,
+            min(batch_size or 0, arguments.size),
             bool(shuffle),
             seed,
             self._threads,
@@ -216,7 +218,7 @@ class CompiledFunction:
         """The name of argument k, for messages."""
         try:
             names = list(inspect.signature(self._fn).parameters)
-        except (TypeError, ValueError):
+        except Exception:  # a callable may answer with any
             names = []
         return names[k] if k < len(names) else str(k)
 

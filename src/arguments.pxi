@@ -294,11 +294,11 @@ cdef class Outputs:
         if isinstance(index, tuple) and len(index) == 2 and self.ndim == 2:
             rows, column = index
             return [row[column] for row in self[rows]] if isinstance(rows, slice) else self[rows][column]
-        cdef Py_ssize_t k = operator.index(index), c
-        if k < 0:
-            k += self.sizes[0]
-        if not 0 <= k < self.sizes[0]:
+        cdef Py_ssize_t k, c
+        place = operator.index(index)
+        if not -self.sizes[0] <= place < self.sizes[0]:
             raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
+        k = place if place >= 0 else place + self.sizes[0]
         if self.ndim == 1:
             return self.numbers[k]
         return [self.numbers[k * self.sizes[1] + c] for c in range(self.sizes[1])]

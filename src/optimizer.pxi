@@ -277,6 +277,7 @@ cdef class Optimizer:
             group, = state_dict['param_groups']
             settings = dict(group)
             places = list(settings.pop('params'))
+            set(places)     # they are keys of state
         except (TypeError, KeyError, ValueError):
             raise ValueError("load_state_dict: expected {'state': {...}, 'param_groups': [one dict with 'params']}, "
                              'as state_dict() gives it') from None
@@ -309,7 +310,12 @@ cdef class Optimizer:
             raise ValueError('load_state_dict: expected a state for each parameter or for none')
         for k in range(len(places) if state else 0):
             entries = state[places[k]]
-            steps.add(operator.index(entries['step']) if 'step' in entries else 1)
+            if not isinstance(entries, dict):
+                raise TypeError(f'load_state_dict: expected a dict of each parameter, got {kind(entries)}')
+            step = entries.get('step', 1)
+            if not hasattr(type(step), '__index__'):
+                raise TypeError(f'load_state_dict: step: expected a whole number, got {kind(step)}')
+            steps.add(operator.index(step))
             for name, number in entries.items():
                 if name == 'step':
                     continue
@@ -325,8 +331,9 @@ cdef class Optimizer:
                         raise MemoryError
                     new.moments.m, new.moments.v, new.moments.v_max = moments[0], moments[1], moments[2]
                 moments[j][k] = setting_number(f'load_state_dict: {name}', number)
-        if len(steps) > 1 or min(steps, default=0) < 0:
-            raise ValueError(f'load_state_dict: expected one number of steps for all parameters, got {sorted(steps)}')
+        if len(steps) > 1 or not 0 <= min(steps, default=0) < 2**64:
+            raise ValueError(f'load_state_dict: expected one number of steps for all parameters, from 0 to 2**64 - 1; '
+                             f'got {sorted(steps)}')
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):

@@ -299,6 +299,29 @@ def test_sizes_that_no_memory_holds_are_refused():
             _core.Outputs(size, n)
 
 
+@pytest.mark.parametrize("index", [3, -4, 10**30, -(10**30)])
+def test_a_place_that_no_result_has(index):
+    for out in (mc.compile(lambda x: x)([1.0] * 3), mc.compile(lambda x: [x, x])([1.0] * 3)):
+        assert out[2] == out[-1]
+        with pytest.raises(IndexError, match=f"{index} is out of range for 3"):
+            out[index]
+
+
+def test_a_function_that_does_not_tell_its_signature():
+    class Secretive:
+        @property
+        def __signature__(self):
+            raise RuntimeError("secret")
+
+        def __call__(self, x):
+            return x
+
+    f = mc.compile(Secretive())
+    assert f([1.0]).tolist() == [1.0]
+    with pytest.raises(TypeError, match="argument '0'"):
+        f("abc")
+
+
 def test_columns_of_results():
     out = mc.compile(lambda x: [x, x * 10])([1.0, 2.0, 3.0])
     array = np.asarray(out)
