@@ -19,6 +19,7 @@ from ._core import (
     Session,
     TraceError,
     Value,
+    is_bool,
     record,
 )
 from .progress import progress_bar
@@ -148,7 +149,8 @@ class CompiledFunction:
         shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
         progress: shows a bar, tqdm's where that is installed.
         callback(step, loss) is called after every step, and may change data and the optimizer's
-        settings, call this function, and train; if it returns True, training ends.
+        settings, call this function, and train; if it returns True, Python's or NumPy's, training
+        ends.
 
         Ctrl-C ends it with the parameters of the last whole step. Between two calls of callback the
         parameters are the core's: what other threads and signal handlers assign to them is lost. A
@@ -156,6 +158,8 @@ class CompiledFunction:
         RuntimeError. TraceError if fn reads a number that training changes.
         """
         steps = _whole_number("steps", steps, least=0)
+        if steps > sys.maxsize:
+            raise ValueError(f"fit: expected at most {sys.maxsize} steps, got {steps}")
         if batch_size is not None:
             batch_size = _whole_number("batch_size", batch_size, least=1)
         if not isinstance(optimizer, Optimizer):
@@ -173,7 +177,7 @@ class CompiledFunction:
             arguments,
             optimizer,
             self._reduction == "mean",
-            batch_size or 0,
+            min(batch_size or 0, arguments.size),
             bool(shuffle),
             seed,
             self._threads,
@@ -214,7 +218,7 @@ class CompiledFunction:
         """The name of argument k, for messages."""
         try:
             names = list(inspect.signature(self._fn).parameters)
-        except (TypeError, ValueError):
+        except Exception:  # a callable may answer with any
             names = []
         return names[k] if k < len(names) else str(k)
 
@@ -276,5 +280,7 @@ def _run(
             session.train(1 if callback else show.share(steps - session.done))
             loss = session.loss(session.done - 1)
             show(session.done, loss)
-            if callback is not None and callback(session.done - 1, loss) is True:
-                break
+            if callback is not None:
+                enough = callback(session.done - 1, loss)
+                if is_bool(enough) and enough:
+                    break

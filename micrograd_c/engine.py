@@ -4,8 +4,11 @@
 What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
+import functools
+import inspect
+from collections.abc import Callable, Generator
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._core import (
     TapeStats,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     from ._core import Pause
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
 __all__ = [
     "TapeStats",
     "Value",
@@ -46,12 +51,44 @@ __all__ = [
 class no_grad(ContextDecorator):
     """Inside it, results are leaves: nothing is recorded in this thread.
 
-    A context manager, `with no_grad():`, and a decorator, `@no_grad()`. In a function that is being
-    compiled, results are nodes that follow the numbers and stop the gradient.
+    A context manager, `with no_grad():`, and a decorator, `@no_grad()`: of functions, and of
+    generators, of which it is what their own code does. TypeError for an async function: between
+    its steps others run in the same thread. In a function that is being compiled, results are nodes
+    that follow the numbers and stop the gradient.
     """
 
     def __init__(self) -> None:
         self._pauses: list[Pause] = []  # one for each time that it is entered
+
+    def __call__(self, func: _Function) -> _Function:
+        if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                "no_grad: an async function cannot be decorated, since others run while it waits; "
+                "write `with no_grad():` inside it, around code without await and yield"
+            )
+        if not inspect.isgeneratorfunction(func):
+            return super().__call__(func)
+
+        @functools.wraps(func)
+        def paused(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            generator = func(*args, **kwargs)
+            step, given = generator.send, None
+            while True:
+                try:
+                    with self:
+                        result = step(given)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    step, given = generator.send, (yield result)
+                except GeneratorExit:
+                    with self:
+                        generator.close()
+                    raise
+                except BaseException as error:
+                    step, given = generator.throw, error
+
+        return paused  # type: ignore[return-value]
 
     def __enter__(self) -> "Self":
         """Nothing is recorded in this thread from here on."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, SupportsIndex, TypeGuard
 
 from ._types import Operand, Operands
-from .engine import Value, dot, take
+from .engine import Value, dot, take, where
 from .engine import sum as sum_values
 
 __all__ = [
@@ -24,6 +24,9 @@ __all__ = [
     "mse_loss",
     "softmax",
 ]
+
+# One cannot say which of their elements belongs to which number.
+UNORDERED = (set, frozenset, dict)
 
 
 def mse_loss(predictions: Operand | Operands, targets: Operand | Operands) -> Value:
@@ -98,11 +101,16 @@ def cross_entropy(logits: Operands, target: SupportsIndex | Value | Operands) ->
         expect_length("cross_entropy", "probabilities", len(zs), len(probabilities))
         total = log_of_sum_of_exps(zs)
         return -dot(probabilities, [z - total for z in zs])
-    index = target if isinstance(target, Value) else class_index(target)
-    if not isinstance(index, Value) and not 0 <= index < len(zs):
-        raise IndexError(
-            f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
-        )
+    index: int | Value
+    if isinstance(target, Value):
+        # take would count -1 from the end: what is below 0 is moved out of its range.
+        index = where(-target, target - len(zs), target)
+    else:
+        index = class_index(target)
+        if not 0 <= index < len(zs):
+            raise IndexError(
+                f"cross_entropy: expected a class from 0 to {len(zs) - 1} as target, got {target!r}"
+            )
     return log_of_sum_of_exps(zs) - take(zs, index)
 
 
@@ -158,8 +166,9 @@ def mean_of_pairs(
 
 
 def is_sequence(what: Any) -> TypeGuard[Collection[Any]]:
-    """Whether it is iterated over; a Value and NumPy's 0-d arrays are numbers."""
-    return hasattr(what, "__iter__") and not isinstance(what, Value | str) and bool(shape_of(what))
+    """Whether it has elements, each in its place; a Value and NumPy's 0-d arrays are numbers."""
+    no_sequence = isinstance(what, (Value, str, *UNORDERED))
+    return hasattr(what, "__iter__") and not no_sequence and bool(shape_of(what))
 
 
 def shape_of(what: Any) -> Any:
@@ -168,7 +177,7 @@ def shape_of(what: Any) -> Any:
 
 def as_operand(name: str, number: Any) -> Any:
     """The number, or TypeError: a batch, say, where one sample is expected."""
-    if isinstance(number, str) or is_sequence(number):
+    if isinstance(number, (str, *UNORDERED)) or is_sequence(number):
         raise TypeError(f"{name}: expected numbers of one sample, got {type(number).__name__}")
     return number
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Neuron, Layer and MLP, as in the lesson, with a layer's neurons recorded in one call."""
 
+import copyreg
+import itertools
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,14 +16,18 @@ __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 
 class Module:
-    """What has parameters: every Value, Module, or container of them among its attributes."""
+    """What has parameters: every Value, Module, or container of them among its attributes.
+
+    Containers are lists, tuples, deques, dicts and NumPy arrays of objects.
+    """
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order.
 
-        A parameter that stands in several places comes once.
+        A parameter that stands in several places comes once. TypeError for one in a set, which has
+        no fixed order.
         """
-        yield from _named(self, "", set())
+        yield from _named(self, "", {})
 
     def parameters(self) -> list[Value]:
         """The Values that training changes, as a list."""
@@ -46,29 +53,49 @@ class Module:
             parameter.data = checked[name]
 
 
-def _named(part: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Value]]:
-    """The parameters in a part of a module; seen: ids, since modules may refer to each other."""
+def _slots(part: Module) -> list[str]:
+    """The names of its class's slots, as Python has stored them."""
+    return copyreg._slotnames(type(part))  # type: ignore[attr-defined,no-any-return]
+
+
+def _named(part: Any, name: str, seen: dict[int, Any]) -> Iterator[tuple[str, Value]]:
+    """The parameters in a part of a module; seen: parts by id, since modules may refer to each
+    other."""
     if isinstance(part, Value):
         if id(part) not in seen:
-            seen.add(id(part))
+            seen[id(part)] = part
             yield name, part
         return
+    items: Iterable[tuple[Any, Any]]
     if isinstance(part, Module):
-        slots = [name for cls in type(part).__mro__ for name in vars(cls).get("__slots__", ())]
-        items: Iterable[tuple[Any, Any]] = [
-            *((name, getattr(part, name)) for name in slots),
-            *vars(part).items(),
-        ]
+        slots = [(slot, getattr(part, slot)) for slot in _slots(part) if hasattr(part, slot)]
+        items = [*slots, *vars(part).items()]
     elif isinstance(part, dict):
         items = part.items()
-    elif isinstance(part, list | tuple):
+    elif isinstance(part, list | tuple | deque):
         items = enumerate(part)
+    elif isinstance(part, set | frozenset):
+        items = zip(itertools.repeat("an element"), part, strict=False)
+    elif getattr(getattr(part, "dtype", None), "kind", None) == "O":  # a NumPy array of objects
+        places = itertools.product(*map(range, part.shape or (1,)))
+        items = zip([".".join(map(str, place)) for place in places], part.flat, strict=True)
     else:
         return
     if id(part) not in seen:
-        seen.add(id(part))
+        seen[id(part)] = part
         for key, item in list(items):
-            yield from _named(item, f"{name}.{key}" if name else str(key), seen)
+            for found in _named(item, f"{name}.{key}" if name else str(key), seen):
+                if isinstance(part, set | frozenset):
+                    raise TypeError(
+                        f"parameters: {name} is a {type(part).__name__}, which has no fixed order; "
+                        "use a list"
+                    )
+                yield found
+
+
+def _check_size(name: str, what: str, size: int) -> None:
+    if size < 0:
+        raise ValueError(f"{name}: expected at least 0 {what}, got {size}")
 
 
 class Neuron(Module):
@@ -89,6 +116,7 @@ class Neuron(Module):
             raise ValueError(
                 f"Neuron: expected an activation among {', '.join(activations)}; got {activation!r}"
             )
+        _check_size("Neuron", "inputs", n_in)
         self.activation = activation
         self.w = [Value(random.uniform(-1, 1)) for _ in range(n_in)]
         self.b = Value(0.0)
@@ -101,7 +129,9 @@ class Neuron(Module):
         return act if self.activation == "linear" else getattr(act, self.activation)()
 
     def parameters(self) -> list[Value]:
-        return super().parameters() if vars(self) else [*self.w, self.b]
+        if vars(self) or type(self) is not Neuron:  # a subclass's, or what somebody has added
+            return super().parameters()
+        return [*self.w, self.b]
 
     def __repr__(self) -> str:
         return f"Neuron({len(self.w)}, {self.activation!r})"
@@ -119,6 +149,7 @@ class Layer(Module):
     neurons: list[Neuron]
 
     def __init__(self, n_in: int, n_out: int, activation: str = "tanh") -> None:
+        _check_size("Layer", "neurons", n_out)
         self.neurons = [Neuron(n_in, activation) for _ in range(n_out)]
 
     def __call__(self, x: Operands) -> ValueOrList:
@@ -126,7 +157,7 @@ class Layer(Module):
         return layer(self.neurons, x, _call_neuron)
 
     def parameters(self) -> list[Value]:
-        if len(vars(self)) > 1:  # a subclass's, or what somebody has added
+        if len(vars(self)) > 1 or _slots(self):
             return super().parameters()
         return parameters_of(self.neurons, _neuron_parameters, _plain_neurons)
 
@@ -164,7 +195,7 @@ class MLP(Module):
         return outputs
 
     def parameters(self) -> list[Value]:
-        if len(vars(self)) > 1:
+        if len(vars(self)) > 1 or _slots(self):
             return super().parameters()
         parameters: list[Value] = []
         for layer_ in self.layers:

@@ -21,6 +21,7 @@ append.
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
+from cpython.bool cimport PyBool_Check
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact

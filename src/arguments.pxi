@@ -182,10 +182,11 @@ cdef class Arguments:
                     if hasattr(number, '__len__'):
                         self.refuse_shape(k, (*shape, len(number)))
                     raise TypeError(f'{self.name(k)}: expected a real number, got {kind(number)}')
-                if in_row < n:
-                    copy[at + in_row] = value
+                if in_row == n:     # not counted to the end: it may have none
+                    raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives more numbers')
+                copy[at + in_row] = value
                 in_row += 1
-            if in_row != n:
+            if in_row < n:
                 raise ValueError(f'{self.name(k)}: row {j} has a length of {n}, and gives '
                                  f'{in_row} numbers')
             at += n
@@ -293,11 +294,11 @@ cdef class Outputs:
         if isinstance(index, tuple) and len(index) == 2 and self.ndim == 2:
             rows, column = index
             return [row[column] for row in self[rows]] if isinstance(rows, slice) else self[rows][column]
-        cdef Py_ssize_t k = operator.index(index), c
-        if k < 0:
-            k += self.sizes[0]
-        if not 0 <= k < self.sizes[0]:
+        cdef Py_ssize_t k, c
+        place = operator.index(index)
+        if not -self.sizes[0] <= place < self.sizes[0]:
             raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
+        k = place if place >= 0 else place + self.sizes[0]
         if self.ndim == 1:
             return self.numbers[k]
         return [self.numbers[k * self.sizes[1] + c] for c in range(self.sizes[1])]

@@ -6,7 +6,7 @@ def sum(values, start=None):
 
     start: what to add first, as in Python's own sum.
     """
-    cdef list operands = list(operand_list(values, 'sum'))
+    cdef list operands = operand_list(list(values), 'sum')     # of a set, too
     if start is not None:
         operands = operand_list([start], 'sum') + operands
     return record_variadic(OP_sum, operands) if operands else new_leaf(0.0)
@@ -28,8 +28,10 @@ def dot(ws, xs, bias=None):
     return record_variadic(OP_dot, operands) if operands else new_leaf(0.0)
 
 def where(condition, a, b):
-    """a if condition, else b. condition: a bool, or a Value, taken as true when > 0."""
+    """a if condition, else b. condition: a bool, or a Value, taken as true when > 0; else TypeError."""
     if not is_handle(condition):
+        if not is_bool(condition):      # an int may be ~True, which is -2 and true
+            raise TypeError(f'where: expected a bool or a Value as condition, got {kind(condition)}')
         condition = 1.0 if condition else 0.0
     return record_variadic(OP_where, operand_list((condition, a, b), 'where'))
 
@@ -48,6 +50,7 @@ def take(values, index):
     IndexError out of range. An adjoint goes to the element that was taken.
     """
     if not is_handle(index):
+        expect_order(values, 'take')
         return values[index]
     cdef list operands = operand_list(values, 'take')
     if is_traced(index):    # the replay looks at every sample's

@@ -46,6 +46,10 @@ cdef bint is_numpy_number(object value):
     return (getattr(value, 'ndim', None) == 0
             and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
 
+def is_bool(value):
+    """Whether it is True or False, Python's or NumPy's."""
+    return PyBool_Check(value) or (is_numpy_number(value) and value.dtype.kind == 'b')
+
 cdef bint as_real(object value, double *number) except -1:
     """Whether it is a number or a 0-d array of one, and which."""
     if as_number(value, number):

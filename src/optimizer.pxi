@@ -271,16 +271,18 @@ cdef class Optimizer:
         cdef double *moments[3]
         check_change('load_state_dict() was called')
         self.check_idle('load_state_dict')
+        new.values = self.values
         try:
             state = dict(state_dict['state'])
             group, = state_dict['param_groups']
             settings = dict(group)
             places = list(settings.pop('params'))
+            set(places)     # they are keys of state
         except (TypeError, KeyError, ValueError):
             raise ValueError("load_state_dict: expected {'state': {...}, 'param_groups': [one dict with 'params']}, "
                              'as state_dict() gives it') from None
-        if len(places) != len(self.values):
-            raise ValueError(f'load_state_dict: expected the state of {len(self.values)} parameters, '
+        if len(places) != len(new.values):
+            raise ValueError(f'load_state_dict: expected the state of {len(new.values)} parameters, '
                              f'got that of {len(places)}')
         if set(settings) != set(self._settings):
             raise ValueError(f'load_state_dict: expected the settings {", ".join(self._settings)} of '
@@ -288,11 +290,14 @@ cdef class Optimizer:
         for name in self._settings:
             set_setting(&rule, name, settings[name])
         check_rule(&rule)
-        new.values = self.values
         new.rule.kind = rule.kind
         new.make_moments(&rule)
         moments[0], moments[1], moments[2] = new.moments.m, new.moments.v, new.moments.v_max
         new.moments.steps = self.load_moments(state, places, moments, new)
+        # Reading numbers may run Python code, in this thread and in others; from here on none runs.
+        self.check_idle('load_state_dict')
+        if self.values is not new.values:
+            raise RuntimeError('load_state_dict: the optimizer was given other parameters meanwhile')
         self.moments, new.moments = new.moments, self.moments     # new frees what was
         self.rule = rule
 
@@ -305,7 +310,12 @@ cdef class Optimizer:
             raise ValueError('load_state_dict: expected a state for each parameter or for none')
         for k in range(len(places) if state else 0):
             entries = state[places[k]]
-            steps.add(operator.index(entries['step']) if 'step' in entries else 1)
+            if not isinstance(entries, dict):
+                raise TypeError(f'load_state_dict: expected a dict of each parameter, got {kind(entries)}')
+            step = entries.get('step', 1)
+            if not hasattr(type(step), '__index__'):
+                raise TypeError(f'load_state_dict: step: expected a whole number, got {kind(step)}')
+            steps.add(operator.index(step))
             for name, number in entries.items():
                 if name == 'step':
                     continue
@@ -321,8 +331,9 @@ cdef class Optimizer:
                         raise MemoryError
                     new.moments.m, new.moments.v, new.moments.v_max = moments[0], moments[1], moments[2]
                 moments[j][k] = setting_number(f'load_state_dict: {name}', number)
-        if len(steps) > 1 or min(steps, default=0) < 0:
-            raise ValueError(f'load_state_dict: expected one number of steps for all parameters, got {sorted(steps)}')
+        if len(steps) > 1 or not 0 <= min(steps, default=0) < 2**64:
+            raise ValueError(f'load_state_dict: expected one number of steps for all parameters, from 0 to 2**64 - 1; '
+                             f'got {sorted(steps)}')
         return steps.pop() if steps else 0
 
     def __reduce_ex__(self, protocol):

@@ -194,6 +194,11 @@ cdef object written_number(uint32_t leaf):
 
 # -- any number of operands -------------------------------------------------------------------------
 
+cdef int expect_order(object values, str what) except -1:
+    if isinstance(values, (set, frozenset, dict)):
+        raise TypeError(f'{what}: expected a sequence, got {kind(values)}, whose elements have no places')
+    return 0
+
 cdef list operand_list(object values, str what):
     """The values as a list of Values and floats; itself, if it is one."""
     cdef list operands
@@ -204,6 +209,7 @@ cdef list operand_list(object values, str what):
                 break
         else:
             return values
+    expect_order(values, what)
     operands = list(values)
     for k in range(len(operands)):
         value = operands[k]

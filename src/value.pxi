@@ -84,16 +84,19 @@ cdef object value_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf
     return self
 
 cdef PyObject *value_getattro(PyObject *self, PyObject *name) noexcept:
-    """Also finds the attributes that stand in the annex."""
+    """Also finds the attributes that stand in the annex, behind the class's data descriptors."""
     cdef PyAnnex *annex
     cdef PyObject *found
+    cdef PyObject *descriptor
     if anchor_of(self).flags & ANNEXED:
         annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
         if annex.attributes != NULL:
             found = PyDict_GetItemWithError(annex.attributes, name)
             if found != NULL:
-                Py_INCREF(<object>found)
-                return found
+                descriptor = _PyType_Lookup(TYPE_OF(self), name)
+                if descriptor == NULL or DESCRIPTOR_SET(descriptor) == NULL:
+                    Py_INCREF(<object>found)
+                    return found
     return PyObject_GenericGetAttr(self, name)
 
 cdef dict dict_of(Handle self):

@@ -3,6 +3,7 @@
 
 import array
 import ctypes
+import itertools
 import multiprocessing
 
 import numpy as np
@@ -128,8 +129,9 @@ BAD = {
     "a row that goes on": (
         [Row(2, [1.0, 2.0]), Row(2, [1.0, 2.0, 3.0])],
         ValueError,
-        "'x': row 1.* 2.*3 numbers",
+        "'x': row 1.* 2.*more numbers",
     ),
+    "a row without end": ([Row(2, itertools.repeat(1.0))], ValueError, "'x': row 0.* 2.*more"),
     "a ctypes number": (ctypes.c_double(3.0), ValueError, r"'x'.*got \(\)"),
     "3-d ctypes": ((((ctypes.c_double * 2) * 2) * 2)(), ValueError, r"'x'.*got \(2, 2, 2\)"),
     "ctypes structures": ((Pair * 2)(), TypeError, "'x'.*format"),
@@ -295,6 +297,29 @@ def test_sizes_that_no_memory_holds_are_refused():
     for size, n in ((2**61, 8), (2**62, -1), (-1, 2)):
         with pytest.raises(MemoryError):
             _core.Outputs(size, n)
+
+
+@pytest.mark.parametrize("index", [3, -4, 10**30, -(10**30)])
+def test_a_place_that_no_result_has(index):
+    for out in (mc.compile(lambda x: x)([1.0] * 3), mc.compile(lambda x: [x, x])([1.0] * 3)):
+        assert out[2] == out[-1]
+        with pytest.raises(IndexError, match=f"{index} is out of range for 3"):
+            out[index]
+
+
+def test_a_function_that_does_not_tell_its_signature():
+    class Secretive:
+        @property
+        def __signature__(self):
+            raise RuntimeError("secret")
+
+        def __call__(self, x):
+            return x
+
+    f = mc.compile(Secretive())
+    assert f([1.0]).tolist() == [1.0]
+    with pytest.raises(TypeError, match="argument '0'"):
+        f("abc")
 
 
 def test_columns_of_results():

@@ -53,6 +53,16 @@ def test_an_attribute_hides_a_method_of_its_node_only():
     assert v.tanh().data == math.tanh(1.0)
 
 
+def test_an_attribute_hides_no_field_of_its_node(monkeypatch):
+    v = Value(1.0)
+    vars(v).update(data=5.0, grad=7.0, _op="mine", doubled="mine", other=2)
+    assert (v.data, (v + 1).data, v.grad, v._op, v.other) == (1.0, 2.0, 0.0, "", 2)
+    monkeypatch.setattr(Value, "doubled", property(lambda self: self.data * 2), raising=False)
+    assert v.doubled == 2.0
+    monkeypatch.undo()
+    assert v.doubled == "mine"
+
+
 @pytest.mark.parametrize("label", ["x", "ö" * 100, "", 3, None, ("a", 1), ["list"]], ids=repr)
 def test_a_label_is_what_was_given(label):
     assigned = Value(1.0)

@@ -2,8 +2,13 @@
 """Compiled functions that meet: in threads, callbacks, finalisers, and in each other."""
 
 import gc
+import os
+import signal
+import sys
 import threading
+import time
 import weakref
+from fractions import Fraction
 
 import pytest
 from common import PATIENCE, in_threads, records, wait
@@ -137,6 +142,51 @@ def test_no_step_is_lost_where_threads_train_the_same_parameters():
 def paused():
     with no_grad():
         yield
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_fit_that_begins_while_a_state_is_read():
+    w = Value(1.0)
+    f = mc.compile(lambda x: (w * x - 2.0) ** 2)
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+    state = optim.SGD([Value(0.0)]).state_dict()  # without a momentum buffer
+    reading, raised = threading.Event(), []
+
+    def is_training():
+        try:
+            optimizer.load_state_dict(optimizer.state_dict())
+        except RuntimeError:
+            return True
+        return False
+
+    class Slow(Fraction):
+        def __float__(self):
+            reading.set()
+            while not is_training():
+                time.sleep(0.001)
+            return 0.5
+
+    def load():
+        try:
+            optimizer.load_state_dict(state)
+        except RuntimeError as error:
+            raised.append(str(error))
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    state["param_groups"][0]["lr"] = Slow(1, 2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    loader = threading.Thread(target=load, daemon=True)
+    try:
+        loader.start()
+        wait(reading)
+        with pytest.raises(KeyboardInterrupt):
+            f.fit([1.0], optimizer=optimizer, steps=10**9)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    loader.join(PATIENCE)
+    assert raised == ["load_state_dict: a fit with this optimizer is running"]
+    assert (optimizer.lr, optimizer.momentum) == (0.1, 0.9)
 
 
 def test_a_pause_ends_with_its_thread():

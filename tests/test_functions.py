@@ -236,7 +236,7 @@ def test_a_custom_node_on_a_closure_node():
 
 @pytest.mark.parametrize(
     ("condition", "first"),
-    [(True, True), (False, False), (np.bool_(True), True), (np.bool_(False), False)]
+    [(True, True), (False, False), (np.bool_(True), True), (np.array(False), False)]
     + [(Value(x), x > 0) for x in (1.0, 5e-324, inf, 0.0, -0.0, -1.0, -inf, nan)],
     ids=repr,
 )

@@ -123,6 +123,35 @@ def test_compiled_as_eager(logits):
     assert [w.grad for w in weights] == pytest.approx(expected, rel=1e-9, abs=1e-10 * scale)
 
 
+@pytest.mark.parametrize("target", [-1, -2, -3, 2, 100])
+def test_an_index_that_no_class_has_is_refused_however_it_comes(target):
+    w = Value(1.0)
+    f = compile(lambda label: losses.cross_entropy([w, 2.0], label))
+    given = compile(lambda x: losses.cross_entropy([w * x, 2.0], Value(target)))
+    for call in (
+        lambda: losses.cross_entropy([w, 2.0], target),
+        lambda: losses.cross_entropy([w, 2.0], Value(target)),
+        lambda: f([1, target]),
+        lambda: f.value_and_grad([0, target]),
+        lambda: given([1.0]),
+    ):
+        with pytest.raises(IndexError):
+            call()
+
+
+def test_a_value_as_target():
+    scores = [Value(1.0), Value(2.0)]
+    for target in (0, 1):
+        by_value, index = losses.cross_entropy(scores, Value(target)), Value(target)
+        assert by_value.data == losses.cross_entropy(scores, target).data
+        losses.cross_entropy(scores, index).backward()
+        got = [v.grad for v in scores]
+        losses.cross_entropy(scores, target).backward()
+        assert got == [v.grad for v in scores] and index.grad == 0.0
+    with pytest.raises(TypeError, match="whole number"):
+        losses.cross_entropy(scores, Value(0.5))
+
+
 @pytest.mark.parametrize("name", PAIRWISE)
 def test_pairs_compiled_as_eager(name):
     loss = getattr(losses, name)
@@ -185,6 +214,12 @@ TWO = [0.5, 0.25]
         ("l1_loss", ([0.5, 1.0], [TWO, TWO]), TypeError, "l1_loss: expected numbers of one"),
         ("cross_entropy", (TWO, [1.0]), ValueError, "expected 2 probabilities, got 1"),
         ("cross_entropy", ([], 0), ValueError, "expected at least one logit, got none"),
+        ("cross_entropy", ({1.0, 2.0}, 0), TypeError, "a sequence of logits, got set"),
+        ("cross_entropy", (TWO, {0: 0.5, 1: 0.5}), TypeError, "of probabilities .* got dict"),
+        ("softmax", ({1.0: 2.0},), TypeError, "a sequence of logits, got dict"),
+        ("mse_loss", ({1: 2}, {3: 4}), TypeError, "mse_loss: expected numbers of one .* got dict"),
+        ("l1_loss", (TWO, {1.0, 2.0}), TypeError, "two sequences or two numbers, got list, set"),
+        ("hinge_loss", (1.0, frozenset([1.0])), TypeError, "numbers of one .* got frozenset"),
     ],
 )
 def test_bad_input(name, arguments, error, message):

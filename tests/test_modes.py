@@ -226,6 +226,64 @@ def test_no_grad_is_a_decorator():
     assert (evaluate.__name__, evaluate.__doc__) == ("evaluate", "What it does.")
 
 
+def test_no_grad_decorates_generators_while_their_own_code_runs():
+    x = Value(3.0)
+    closed = []
+
+    @no_grad()
+    def numbers(count):
+        """What it does."""
+        try:
+            for k in range(count):
+                try:
+                    given = yield x * k
+                except KeyError:
+                    given = "caught"
+                if given is not None:
+                    yield (x + 1, given)
+        finally:
+            closed.append((x * 2)._op)
+        return x * count
+
+    def outer():
+        return (yield from numbers(1))
+
+    assert [v._op for v in numbers(3)] == [""] * 3
+    steps = numbers(9)
+    for result in steps:
+        assert result._op == "" and (x * 2)._op == "*"
+    steps = numbers(9)
+    assert next(steps).data == 0.0 and (x * 2)._op == "*"
+    result, given = steps.send("sent")
+    assert (result._op, given) == ("", "sent") and (x * 2)._op == "*"
+    next(steps)
+    assert steps.throw(KeyError("mine"))[1] == "caught" and (x * 2)._op == "*"
+    with pytest.raises(ZeroDivisionError):
+        steps.throw(ZeroDivisionError)
+    steps = numbers(9)
+    next(steps)
+    steps.close()
+    assert closed == [""] * 4 and (x * 2)._op == "*"
+    steps = outer()
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value._op == "" and (x * 2)._op == "*"
+    assert (numbers.__name__, numbers.__doc__) == ("numbers", "What it does.")
+
+
+def test_no_grad_refuses_to_decorate_async_functions():
+    async def function():
+        pass
+
+    async def generator():
+        yield
+
+    for decorated in (function, generator):
+        with pytest.raises(TypeError, match=r"write `with no_grad\(\):` inside"):
+            no_grad()(decorated)
+
+
 def test_no_grad_is_a_decorator_that_ends_with_an_exception():
     x = Value(3.0)
 

@@ -3,6 +3,7 @@
 
 import random
 import weakref
+from collections import deque
 
 import numpy as np
 import pytest
@@ -127,6 +128,21 @@ def test_a_wrong_input_type_is_a_type_error(module, x):
     assert tape_stats().nodes == nodes
 
 
+@pytest.mark.parametrize("module", [nn.Neuron(2), nn.Layer(2, 2), nn.Layer(2, 1), nn.MLP(2, [1])])
+@pytest.mark.parametrize("x", [{1.0, 3.0}, frozenset([1.0, 3.0]), {1.0: 2.0, 3.0: 4.0}])
+def test_an_input_whose_numbers_have_no_places_is_a_type_error(module, x):
+    with pytest.raises(TypeError, match=f"sequence, got {type(x).__name__}"):
+        module(x)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Neuron(-1), lambda: nn.Layer(2, -1), lambda: nn.MLP(2, [3, -1])]
+)
+def test_a_size_below_zero_is_an_error(make):
+    with pytest.raises(ValueError, match=r"at least 0.*got -1"):
+        make()
+
+
 def test_an_unknown_activation_is_an_error_that_names_the_known_ones():
     with pytest.raises(ValueError, match=r"tanh.*swish"):
         nn.MLP(2, [1], activation="swish")
@@ -216,6 +232,73 @@ def test_a_module_of_ones_own_finds_its_parameters():
     assert model.scale.grad != 0
     model.zero_grad()
     assert model.scale.grad == 0
+
+
+class OneSlot(nn.Module):
+    __slots__ = "scale"
+
+    def __init__(self):
+        self.scale = Value(1.0)
+
+
+class PrivateSlots(OneSlot):
+    __slots__ = ("__hidden", "cache", "last")
+
+    def __init__(self):
+        super().__init__()
+        self.__hidden = Value(2.0)
+        self.last = [Value(3.0)]
+        self.other = Value(4.0)
+
+
+def test_parameters_in_slots():
+    assert list(OneSlot().state_dict()) == ["scale"]
+    assert PrivateSlots().state_dict() == {
+        "_PrivateSlots__hidden": 2.0,
+        "last.0": 3.0,
+        "scale": 1.0,
+        "other": 4.0,
+    }
+
+
+@pytest.mark.parametrize("base", [nn.Neuron, nn.Layer, nn.MLP])
+def test_parameters_in_slots_of_a_subclass(base):
+    class Scaled(base):
+        __slots__ = ("scale",)
+
+    module = Scaled(*{nn.Neuron: (1,), nn.Layer: (1, 1), nn.MLP: (1, [1])}[base])
+    module.scale = Value(5.0)
+    parameters = module.parameters()
+    assert parameters == [p for _, p in module.named_parameters()]
+    assert len(parameters) == 3 and module.scale in parameters
+
+
+def test_parameters_in_containers():
+    class Model(nn.Module):
+        pass
+
+    model = Model()
+    model.table = np.array([[Value(1.0), Value(2.0)], [nn.Neuron(0), None]])
+    model.single = np.array(Value(3.0), dtype=object)
+    model.numbers, model.names = np.zeros(3), {"a", "b"}
+    model.queue = deque([Value(4.0)])
+    assert model.state_dict() == {
+        "table.0.0": 1.0,
+        "table.0.1": 2.0,
+        "table.1.0.b": 0.0,
+        "single.0": 3.0,
+        "queue.0": 4.0,
+    }
+
+
+@pytest.mark.parametrize("make", [set, frozenset])
+def test_a_parameter_in_a_set_is_refused(make):
+    class Model(nn.Module):
+        def __init__(self):
+            self.parts = {"known": make([nn.Neuron(1)])}
+
+    with pytest.raises(TypeError, match=f"parts.known is a {make.__name__}.*list"):
+        Model().parameters()
 
 
 def test_a_shared_parameter_counts_once():

@@ -4,6 +4,7 @@
 import copy
 import math
 import pickle
+from fractions import Fraction
 
 import pytest
 
@@ -333,6 +334,12 @@ BAD_STATES = {
     "steps below zero": lambda s: with_entry(
         s, {k: {**v, "step": -1} for k, v in s["state"].items()}, "state"
     ),
+    "steps too many to count": lambda s: with_entry(
+        s, {k: {**v, "step": 2**70} for k, v in s["state"].items()}, "state"
+    ),
+    "steps that are no whole number": lambda s: with_entry(s, 4.0, "state", 2, "step"),
+    "entries in a list": lambda s: with_entry(s, [("step", 4)], "state", 2),
+    "places that are none": lambda s: with_entry(s, [[0], [1], [2]], *GROUP, "params"),
     "entries that are none": lambda s: with_entry(s, 3, "state", 2),
 }
 
@@ -343,9 +350,26 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(spoil):
     other = optim.Adam(parameters(), lr=0.2)
     for each, count in ((optimizer, 2), (twin, 2), (other, 4)):
         steps(each, count)
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError), match=r"load_state_dict|expected"):
         optimizer.load_state_dict(spoil(other.state_dict()))
     assert steps(optimizer, 2, 2) == steps(twin, 2, 2)
+
+
+def test_a_number_of_a_state_that_changes_the_optimiser():
+    class Number(Fraction):
+        def __float__(self):
+            optimizer.__init__(others, lr=0.5)
+            return 1.0
+
+    others = parameters(100)
+    optimizer = optim.Adam(parameters())
+    steps(optimizer, 1)
+    state = with_entry(optimizer.state_dict(), Number(1), "state", 2, "exp_avg")
+    with pytest.raises(RuntimeError, match="other parameters meanwhile"):
+        optimizer.load_state_dict(state)
+    assert optimizer.params == others and optimizer.lr == 0.5
+    assert optimizer.state_dict()["state"] == {}
+    optimizer.step()
 
 
 def test_the_state_of_another_rule_is_refused():

@@ -273,6 +273,19 @@ def test_callback_sees_every_step_and_may_change_the_run(data):
     assert optimizer.lr == 0.05 / 64
 
 
+@pytest.mark.parametrize(
+    ("answer", "steps"),
+    [(True, 1), (np.True_, 1), (False, 4), (np.False_, 4), (None, 4), (1, 4), ("yes", 4)],
+    ids=repr,
+)
+def test_training_ends_where_a_callback_returns_true(answer, steps):
+    w = Value(1.0)
+    f = mc.compile(lambda x: (w - x) ** 2)
+    optimizer = optim.SGD([w], lr=0.1)
+    losses = f.fit([0.0], optimizer=optimizer, steps=4, callback=lambda step, loss: answer)
+    assert len(losses) == steps
+
+
 def test_data_that_a_callback_assigns_is_trained_from_there():
     w = Value(1.0)
     f = mc.compile(lambda x: (w - x) ** 2)
@@ -348,6 +361,7 @@ def test_a_sample_that_fit_refuses_is_named_by_its_place_in_the_data(bad, order)
     [
         ({"steps": -1}, ValueError, "steps"),
         ({"steps": 1.5}, TypeError, "steps"),
+        ({"steps": 2**64}, ValueError, "at most .* steps, got 18446744073709551616"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"optimizer": None}, TypeError, "optimizer"),
         ({"callback": 3}, TypeError, "callback"),
@@ -361,6 +375,13 @@ def test_bad_arguments_of_fit(arguments, error, words):
     with pytest.raises(error, match=words):
         f.fit([1.0], **{**good, **arguments})
     assert w.data == 1.0
+
+
+def test_a_batch_size_above_all_samples_is_all_of_them():
+    w = Value(1.0)
+    f = mc.compile(lambda x: (w - x) ** 2)
+    optimizer = optim.SGD([w], lr=0.0)
+    assert f.fit([0.0, 1.0], optimizer=optimizer, steps=2, batch_size=2**70) == [0.5, 0.5]
 
 
 def test_progress_is_a_line_where_tqdm_is_missing(capsys, monkeypatch, data):
