@@ -114,7 +114,7 @@ cdef class Optimizer:
 
     def _set_up(self, params, dict settings):
         """Takes the parameters and the settings, and starts afresh."""
-        cdef list values = parameter_list(params)
+        cdef list values = parameter_list(params), before
         cdef Rule rule
         cdef double *work
         memset(&rule, 0, sizeof(rule))
@@ -126,12 +126,17 @@ cdef class Optimizer:
         work = <double *>calloc(2 * <size_t>len(values), sizeof(double))
         if work == NULL:
             raise MemoryError
+        before = self.values    # until all is in place: what ends with it may make a step
         free(self.work)
         self.work = work
         self.forget()
-        self.values = values
-        self.make_moments(&rule)
         self.rule = rule
+        self.values = values
+        try:
+            self.make_moments(&rule)
+        except:
+            self.values = []
+            raise
 
     cdef void forget(self) noexcept:
         free(self.moments.m)
