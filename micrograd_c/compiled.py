@@ -22,6 +22,8 @@ from ._core import (
     record,
 )
 from .progress import progress_bar
+from .results import describe, read_result
+from .transforms import rebuild
 
 __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
@@ -54,12 +56,14 @@ def compile(
 ) -> Any:
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
-    fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
-    list of Values where only outputs are asked for. What fn reads besides, such as a model's
+    fn: plain Value code; each argument is a Value or a list of Values. The result is a Value; or,
+    where only outputs are asked for, a list of Values, a list of lists of them, or a tuple or dict
+    of all these; a number among them is a constant. What fn reads besides, such as a model's
     weights, are its parameters. fn runs once for each structure of its arguments; afterwards its
-    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError. A
-    number of another Value that it reads, such as w.data, is watched: when it has changed, fn runs
-    again. detach() and no_grad() stop the gradient, as in a plain call.
+    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError; a
+    comparison of them gives a Condition, for where(). A number of another Value that it reads, such
+    as w.data, is watched: when it has changed, fn runs again. detach() and no_grad() stop the
+    gradient, as in a plain call.
 
     reduction: 'mean' or 'sum', the loss of a batch from its samples'.
     threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
@@ -104,22 +108,24 @@ class CompiledFunction:
         self._last: Recorded | None = None  # the program used last
 
     def __call__(self, *arrays: Any) -> Any:
-        """The outputs for a batch: float64, of shape (B,), or (B, n) for a list of n.
+        """The results for a batch, float64: of shape (B,) for a Value that fn returns, (B, n) for a
+        list of n, (B, m, n) for a list of m lists of n; for a tuple or a dict, one of these.
 
         arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
         shape (B,) for a Value, (B, n) for a list of n Values.
 
-        A NumPy array where an argument is one; else a buffer, which numpy.asarray() takes without a
-        copy, and which has len(), indexing and tolist().
+        NumPy arrays where an argument is one; else buffers, which numpy.asarray() takes without a
+        copy, and which have len(), indexing and tolist().
         """
         if any(_holds_values(array) for array in arrays):
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
         arguments = Arguments(arrays, self._name_of)
-        outputs = self._program(arguments).evaluate(arguments, self._threads)
+        program = self._program(arguments)
+        outputs: list[Any] = program.evaluate(arguments, self._threads)
         numpy = sys.modules.get("numpy")
         if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
-            return numpy.asarray(outputs)
-        return outputs
+            outputs = [numpy.asarray(output) for output in outputs]
+        return outputs[0] if program.layout is None else rebuild(program.layout, outputs)
 
     def value_and_grad(self, *arrays: Any) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
@@ -202,7 +208,7 @@ class CompiledFunction:
                 f"program for {shapes}",
                 f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
                 f" optimisation, {stats.parameters} parameters",
-                program.listing(not program.is_list).rstrip(),
+                program.listing(_is_value(program)).rstrip(),
             ]
         return "\n".join(lines)
 
@@ -225,11 +231,12 @@ class CompiledFunction:
         """
         program = self._programs.get(arguments.structure)
         if program is None or not program.still_holds():
-            program = record(self._fn, arguments, self._skip)
+            program = record(self._fn, read_result, arguments, self._skip)
             self._programs[arguments.structure] = program
         self._last = program
-        if loss_for and program.is_list:
-            raise TypeError(f"{loss_for}: expected a function that returns a Value, got a list")
+        if loss_for and not _is_value(program):
+            got = describe(program.layout, program.shapes)
+            raise TypeError(f"{loss_for}: expected a function that returns a Value, got {got}")
         return program
 
     def __reduce__(self) -> Any:
@@ -241,6 +248,11 @@ class CompiledFunction:
             return name  # a decorated function is pickled as functions are: by its name
         state = {**vars(self), "_programs": {}, "_last": None}
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
+
+def _is_value(program: Recorded) -> bool:
+    """Whether the function returns a Value, and no structure of them."""
+    return program.layout is None and program.shapes[0] == ()
 
 
 def _holds_values(array: Any) -> bool:

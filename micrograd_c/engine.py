@@ -8,12 +8,16 @@ from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Literal
 
 from ._core import (
+    Condition,
     TapeStats,
     Value,
     accumulate_grads,
     clip,
     custom,
     dot,
+    logical_and,
+    logical_not,
+    logical_or,
     pause_recording,
     resume_recording,
     take,
@@ -29,12 +33,16 @@ if TYPE_CHECKING:
     from ._core import Pause
 
 __all__ = [
+    "Condition",
     "TapeStats",
     "Value",
     "accumulate_grads",
     "clip",
     "custom",
     "dot",
+    "logical_and",
+    "logical_not",
+    "logical_or",
     "no_grad",
     "take",
     "tape_stats",

@@ -69,7 +69,7 @@ def jvp(
         call = _Call("jvp", fn, primals, range(len(primals)))
         directions = _match("jvp: tangents", tangents, primals)
         roots = call.values()
-        return call.result, _rebuild(call.result, _core.push_forward(roots, call.flat, directions))
+        return call.result, rebuild(call.result, _core.push_forward(roots, call.flat, directions))
 
     return _in_recording(compute)
 
@@ -191,7 +191,7 @@ class _Call:
             nodes = [_fresh(leaf, f"{name}: argument {k}") for leaf in _leaves(args[k])]
             if not nodes:
                 raise ValueError(f"{name}: argument {k} has no numbers to differentiate by")
-            fresh[k] = _rebuild(args[k], nodes)
+            fresh[k] = rebuild(args[k], nodes)
             self.arguments.append(args[k])
             self.flat += nodes
         self.result: Structure = fn(*fresh)
@@ -217,7 +217,7 @@ class _Call:
     def by_argument(self, flat: Iterable[Value]) -> list[Structure]:
         """Of each differentiated argument, its part, in its structure."""
         parts = iter(flat)
-        return [_rebuild(argument, parts) for argument in self.arguments]
+        return [rebuild(argument, parts) for argument in self.arguments]
 
 
 def _value_and_gradient(
@@ -258,7 +258,7 @@ def _with_values(argument: Structure) -> Structure:
     leaves = list(_leaves(argument))
     if not any(isinstance(leaf, float) for leaf in leaves):
         return argument
-    return _rebuild(argument, [Value(x) if isinstance(x, float) else x for x in leaves])
+    return rebuild(argument, [Value(x) if isinstance(x, float) else x for x in leaves])
 
 
 def _fresh(leaf: Any, where: str) -> Value:
@@ -298,7 +298,7 @@ def _leaves(structure: Structure) -> Iterator[Any]:
         yield from _leaves(part)
 
 
-def _rebuild(structure: Structure, leaves: Iterable[Value]) -> Structure:
+def rebuild(structure: Structure, leaves: Iterable[Value]) -> Structure:
     """The structure with other leaves, in order; what is left of an iterator can be taken on."""
     return _fill(structure, iter(leaves))
 
@@ -349,4 +349,4 @@ def _in_recording(compute: Callable[[], _T]) -> _T:
 
 
 def _detached(structure: Structure) -> Structure:
-    return _rebuild(structure, [value.detach() for value in _leaves(structure)])
+    return rebuild(structure, [value.detach() for value in _leaves(structure)])

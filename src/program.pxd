@@ -72,6 +72,9 @@ cdef extern from "program.h" nogil:
     ctypedef enum RunStatus:
         RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
     ctypedef int (*Poll)() noexcept
+    ctypedef struct Target:
+        double *data
+        size_t stride
     ctypedef struct Batch:
         const Column *columns
         const uint32_t *samples
@@ -80,7 +83,7 @@ cdef extern from "program.h" nogil:
         const Kernels *kernels
         Poll poll
         double loss
-        double *outputs
+        const Target *targets
         size_t bad_sample
         double bad_index
         uint32_t bad_count

@@ -94,8 +94,8 @@ cdef class Recorded:
     cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
     cdef list guards            # (Value, is it the grad, the number that the function has read)
-    cdef readonly bint is_list      # the function returns a list
-    cdef readonly uint32_t n_outputs
+    cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
+    cdef readonly object layout     # of the structure that they stand in
 
     def __cinit__(self):
         self.graph.arena = &self.raw
@@ -201,12 +201,18 @@ cdef class Recorded:
                              p[program.plan.n_once] if p != NULL else 0.0)
 
     def evaluate(self, Arguments arguments, int threads):
+        """The results for a batch: a list of Outputs."""
         self.note_reads()
-        cdef Outputs outputs = Outputs(arguments.size, self.n_outputs if self.is_list else -1)
+        cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
         cdef Batch batch = new_batch(arguments, threads)
         cdef Program *program = self.take(False)
         cdef RunStatus status
-        batch.outputs = outputs.numbers
+        cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
+        if targets == NULL:
+            self.give_back(program, False)
+            raise MemoryError
+        place_outputs(outputs, targets)
+        batch.targets = targets
         self.load(program)
         try:
             if program.plan.work * <double>arguments.size > LONG_WORK:
@@ -216,6 +222,7 @@ cdef class Recorded:
                 status = program_evaluate(program, &batch)
             check_run(status, &batch)
         finally:
+            free(targets)
             self.give_back(program, False)
         return outputs
 
@@ -237,6 +244,17 @@ cdef class Recorded:
         finally:
             self.give_back(program, True)
         return batch.loss
+
+cdef void place_outputs(list outputs, Target *targets) noexcept:
+    """Where each root's numbers go: the roots are the results' numbers, one after the other."""
+    cdef size_t root = 0, k, stride
+    cdef Outputs part
+    for part in outputs:
+        stride = <size_t>part.strides[0] // sizeof(double)
+        for k in range(stride):
+            targets[root].data = part.numbers + k
+            targets[root].stride = stride
+            root += 1
 
 cdef Batch new_batch(Arguments arguments, int threads):
     cdef Batch batch
@@ -272,9 +290,29 @@ cdef unsigned skip_set(names) except? 0xFFFF:
         skip |= 1 << known.index(name)
     return skip
 
-def record(fn, Arguments arguments, skip=()):
+cdef int hide_own_leaves(Recording recording, list results) except -1:
+    """Leaves that the function has made, and that nobody has but these results, are no parameters: a leaf
+    that somebody holds would be one."""
+    cdef dict count = {}, instead = {}
+    cdef PyObject *value
+    cdef Py_ssize_t k
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        count[<uintptr_t>value] = count.get(<uintptr_t>value, 0) + 1
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        if <uintptr_t>value in instead:
+            results[k] = instead[<uintptr_t>value]
+        elif (Py_REFCNT(value) == <Py_ssize_t>count[<uintptr_t>value] and anchor_of(value).index > recording.mark
+                and tape.op[anchor_of(value).index] == OP_leaf):
+            instead[<uintptr_t>value] = record_unary(<object>value, OP_same)
+            results[k] = instead[<uintptr_t>value]
+    return 0
+
+def record(fn, read_result, Arguments arguments, skip=()):
     """Calls fn on new inputs and freezes the graph of its result: a Recorded.
 
+    read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
     skip: names of optimiser passes to leave out.
     """
     cdef unsigned skipped = skip_set(skip)
@@ -293,16 +331,10 @@ def record(fn, Arguments arguments, skip=()):
             leaves += value if isinstance(value, list) else [value]
         recording.begin(leaves)
         try:
-            result = fn(*inputs)
-            recorded.is_list = isinstance(result, (list, tuple))
-            results = list(result) if recorded.is_list else [result]
+            recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
+            hide_own_leaves(recording, results)
         finally:
             recording.end()
-        for value in results:
-            if not is_handle(value):
-                raise TypeError(f'compile: expected the function to return a Value or a list of Values, '
-                                f'got {"a list with " if recorded.is_list else ""}{type(value).__name__}')
-        recorded.n_outputs = <uint32_t>len(results)
         recorded.guards = recording.lasting_guards()
         roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
         if roots == NULL:
