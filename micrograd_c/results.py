@@ -82,7 +82,7 @@ def _check_alike(items: list[Any], place: str) -> None:
     for k, item in enumerate(items):
         if isinstance(item, list) != isinstance(items[0], list):
             raise TypeError(
-                f"compile: expected the function to return lists of Values alone or of lists alone, "
+                f"compile: expected the function to return lists of Values or lists of lists, "
                 f"got {_kind(items[0])}{_as(f'{place}[0]')} and {_kind(item)}{_as(f'{place}[{k}]')}"
             )
 

@@ -46,6 +46,7 @@ import sys
 import threading
 
 cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
     PyObject *_PyObject_GC_New(PyTypeObject *type)
     void PyObject_GC_Del(void *object)
     void PyObject_GC_Track(PyObject *object)

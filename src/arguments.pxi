@@ -13,6 +13,15 @@ cdef list integer_rows(view, bint is_little, bint is_signed):
         return numbers
     return [numbers[row * view.shape[1]:(row + 1) * view.shape[1]] for row in range(view.shape[0])]
 
+cdef double *room_for(Py_ssize_t rows, Py_ssize_t n) except NULL:
+    """Room for rows of n numbers, and for one number more, so that there always is some."""
+    cdef double *room = NULL
+    if rows >= 0 and n >= 0 and (n == 0 or rows < PY_SSIZE_T_MAX // <Py_ssize_t>sizeof(double) // n):
+        room = <double *>malloc(<size_t>(rows * n + 1) * sizeof(double))
+    if room == NULL:
+        raise MemoryError
+    return room
+
 @cython.final
 cdef class Arguments:
     """The arguments of one call, as columns of numbers.
@@ -119,7 +128,7 @@ cdef class Arguments:
         """Copies floats whose bytes are in the other order."""
         cdef Py_ssize_t n = shape[1] if ndim == 2 else 1, row, c, b, size = 4 if is_float32 else 8
         cdef Py_ssize_t[2] copied
-        cdef char *to = <char *>self.new_copy(shape[0] * n)
+        cdef char *to = <char *>self.new_copy(shape[0], n)
         cdef const char *number
         copied[0], copied[1] = n * size, size
         for row in range(shape[0]):
@@ -129,10 +138,8 @@ cdef class Arguments:
                     to[row * copied[0] + c * size + b] = number[size - 1 - b]
         return self.add_columns(k, to, ndim, shape, copied, is_float32)
 
-    cdef double *new_copy(self, Py_ssize_t count) except NULL:
-        cdef double *copy = <double *>malloc(<size_t>(count + 1) * sizeof(double))
-        if copy == NULL:
-            raise MemoryError
+    cdef double *new_copy(self, Py_ssize_t rows, Py_ssize_t n) except NULL:
+        cdef double *copy = room_for(rows, n)
         self.copies[self.n_copies] = copy
         self.n_copies += 1
         return copy
@@ -163,7 +170,7 @@ cdef class Arguments:
         cdef double value = 0
         sizes[0] = shape[0]
         sizes[1] = n
-        copy = self.new_copy(sizes[0] * n)
+        copy = self.new_copy(sizes[0], n)
         for j, row in enumerate(rows):
             in_row = 0
             for number in (row if len(shape) == 2 else (row,)):
@@ -196,6 +203,8 @@ cdef class Arguments:
                              f'{self.size} samples; got {tuple([shape[c] for c in range(ndim)])}')
         if ndim == 2:
             n = shape[1]
+        if n >= 0xFFFFFFFF - <Py_ssize_t>self.n_columns:
+            raise ValueError(f'{self.name(k)}: {n} columns are more than a function can take')
         self.structure += (n if ndim == 2 else -1,)
         columns = <Column *>realloc(self.columns, <size_t>(self.n_columns + n + 1) * sizeof(Column))
         if columns == NULL:

@@ -25,6 +25,15 @@ void build_room(Builder *b, uint32_t nodes) {
 }
 
 uint32_t build_number(Builder *b, double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    uint32_t *known = &b->numbers[bits * UINT64_C(0x9E3779B97F4A7C15) >> 59];
+    if (!*known || memcmp(&b->values[*known - 1], &number, sizeof number) != 0)
+        *known = build_own_number(b, number) + 1;
+    return *known - 1;
+}
+
+uint32_t build_own_number(Builder *b, double number) {
     new_node(b, (Node){.op = NODE_CONSTANT, .number = number, .stage = CONSTANT}, number);
     return b->graph->size - 1;
 }

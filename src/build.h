@@ -14,16 +14,19 @@
 
 typedef struct {
     Graph *graph;
-    double *values;    /* of all nodes */
-    uint32_t capacity; /* of nodes and values */
-    int decides;       /* choices are made by the numbers */
+    double *values;       /* of all nodes */
+    uint32_t capacity;    /* of nodes and values */
+    int decides;          /* choices are made by the numbers */
+    uint32_t numbers[32]; /* one more than the node that a number was last given, by its bits */
 } Builder;
 
 /* Makes room for so many nodes more; graph->nodes moves. */
 void build_room(Builder *b, uint32_t nodes);
 
-/* A leaf: of NODE_CONSTANT, or of NODE_INPUT, which is number a of those that stand for something else. */
+/* A leaf: of NODE_CONSTANT, old or new; of NODE_CONSTANT, new; of NODE_INPUT, new, which is number a of
+ * those that stand for something else. */
 uint32_t build_number(Builder *b, double number);
+uint32_t build_own_number(Builder *b, double number);
 uint32_t build_input(Builder *b, uint32_t a, double value);
 
 /* A row of the table on up to three nodes; number: a SCALED row's. */

@@ -30,6 +30,10 @@ static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
 /* The sum of a node's terms, in the order in which they came; NONE: there are none. */
 static uint32_t sum_terms(Work *work, uint32_t of) {
     uint32_t n_pairs = 0, n_addends = 0;
+    if (work->last[of] && !work->terms.items[work->last[of] - 1].next) {
+        const Term only = work->terms.items[work->last[of] - 1];
+        return only.q == NONE ? only.p : build_map(work->b, OP_mul, only.p, only.q, NONE, 0);
+    }
     for (uint32_t t = work->last[of]; t; t = work->terms.items[t - 1].next)
         ++*(work->terms.items[t - 1].q == NONE ? &n_addends : &n_pairs);
     if (n_pairs + n_addends == 0) return NONE;

@@ -4,6 +4,7 @@
 /* -- the graph's node of a node of the tape --------------------------------------------------------- */
 
 static size_t slot_of(const Excerpt *e, uint32_t tape_node) {
+    if (e->is_dense) return tape_node;
     size_t slot = tape_node * UINT64_C(0x9E3779B97F4A7C15) >> 20 & (e->n_slots - 1);
     while (e->slots[slot] && e->tape_nodes.items[e->slots[slot] - 1] != tape_node)
         slot = (slot + 1) & (e->n_slots - 1);
@@ -27,7 +28,7 @@ static uint32_t need_node(Excerpt *e, uint32_t tape_node) {
     if (found != NONE) return found;
     double value = tape->value[tape_node];
     int is_number = tape->op[tape_node] == OP_leaf && !owner_anchor(tape->owner[tape_node]);
-    uint32_t i = is_number ? build_number(&e->builder, value) : build_input(&e->builder, e->graph.size, value);
+    uint32_t i = is_number ? build_own_number(&e->builder, value) : build_input(&e->builder, e->graph.size, value);
     note_node(e, tape_node, 0);
     return i;
 }
@@ -127,17 +128,30 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
     note_node(e, tape_node, 1);
 }
 
+/* Makes room for the nodes that the excerpt may have, and a way to find them by the tape's. */
+static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t n_more) {
+    size_t most = count + n_more;
+    for (size_t k = 0; k < count; k++) {
+        uint32_t n;
+        int op = e->tape->op[reached[k]] & ~OP_CLOSURE;
+        /* Not reached themselves: what a STOPPED node stops at, a custom node's partials. */
+        if (op_info[op].shape != STOPPED && op != OP_custom) continue;
+        tape_operands(e->tape, reached[k], &n);
+        most += n;
+    }
+    e->is_dense = e->tape->size <= 8 * most;
+    if (e->is_dense) e->n_slots = e->tape->size;
+    else for (e->n_slots = 16; e->n_slots < 2 * most; e->n_slots *= 2) continue;
+    e->slots = ARENA_ARRAY(&e->scratch, uint32_t, e->n_slots);
+    e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most);
+    e->tape_nodes.items = ARENA_ARRAY(&e->scratch, uint32_t, most);
+    e->tape_nodes.capacity = (uint32_t)most;
+    build_room(&e->builder, (uint32_t)(3 * most)); /* usually enough for the derivatives, too */
+}
+
 static ExcerptStatus take(Excerpt *e, const uint32_t *reached, size_t count, const uint32_t *xs, uint32_t n_xs,
                           const uint32_t *others, uint32_t n_others) {
-    size_t most = count + n_xs + n_others, n_args = 0;
-    for (size_t k = 0; k < count; k++) {
-        uint32_t operands;
-        tape_operands(e->tape, reached[k], &operands);
-        n_args += 2 * (size_t)operands + 1;
-    }
-    for (e->n_slots = 16; e->n_slots < 2 * (most + n_args); e->n_slots *= 2) continue;
-    e->slots = ARENA_ARRAY(&e->scratch, uint32_t, e->n_slots);
-    e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most + n_args);
+    make_room(e, reached, count, (size_t)n_xs + n_others);
     NodeSet asked = make_set(&e->scratch, xs, n_xs);
     for (size_t k = count; k-- > 0;) {
         uint32_t i = reached[k];
@@ -275,6 +289,12 @@ static uint32_t append_map(Tape *tape, const Node *node, const uint32_t *on_tape
     return tape_append(tape, node->op, op_value(node->op, tape->value[a], y, 0.0), a, b, 0);
 }
 
+/* How many nodes of the tape stand for one of the graph, at most. */
+static uint32_t nodes_on_tape(const Node *node) {
+    if (node->op == NODE_LINEAR) return node->c && node->b > 2 * node->c + 1 ? 3 : 1;
+    return node->op < OP_COUNT && op_info[node->op].shape == SCALED ? 2 : 1;
+}
+
 static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     const Node *node = &e->graph.nodes[i];
     switch (form_of(node)) {
@@ -309,7 +329,7 @@ static int make_late(Tape *tape, uint32_t from) {
 
 static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
     Tape *tape = e->tape;
-    uint32_t size = e->graph.size, n_nodes = count, n_args = 0;
+    uint32_t size = e->graph.size, n_nodes = 2 * count, n_args = 0;
     uint8_t *needed = ARENA_ARRAY(&e->scratch, uint8_t, size + 1);
     uint8_t *given = ARENA_ARRAY(&e->scratch, uint8_t, size + 1);
     uint32_t *on_tape = ARENA_ARRAY(&e->scratch, uint32_t, size + 1);
@@ -318,7 +338,7 @@ static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
         uint32_t n;
         if (!needed[i]) continue;
         node_operands(&e->graph, i, &n);
-        n_nodes += 3;
+        n_nodes += nodes_on_tape(&e->graph.nodes[i]);
         n_args += n;
     }
     if (tape_reserve(tape, n_nodes, n_args)) return EXCERPT_NO_MEMORY;
@@ -328,15 +348,13 @@ static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
     }
     for (uint32_t k = 0; k < count; k++) {
         uint32_t i = derivatives[k];
-        if (i == NONE) {
-            derivatives[k] = tape_append(tape, OP_leaf, 0.0, 0, 0, 0);
-        } else if (i < e->function.size || owner_anchor(tape->owner[on_tape[i]]) || given[i]) {
-            /* What is somebody else's already gets a node of its own. */
-            derivatives[k] = tape_append(tape, OP_same, tape->value[on_tape[i]], on_tape[i], 0, 0);
-        } else {
-            given[i] = 1;
-            derivatives[k] = on_tape[i];
-        }
+        uint32_t at = i == NONE ? tape_append(tape, OP_leaf, 0.0, 0, 0, 0) : on_tape[i];
+        /* What is somebody else's already gets a node of its own; so does a number in a function that is
+         * being recorded, where a leaf that somebody has is a parameter. */
+        int is_free = i == NONE || (i >= e->function.size && !owner_anchor(tape->owner[at]) && !given[i]);
+        if (i != NONE) given[i] = 1;
+        if (is_free && (e->builder.decides || tape->op[at] != OP_leaf)) derivatives[k] = at;
+        else derivatives[k] = tape_append(tape, OP_same, tape->value[at], at, 0, 0);
     }
     return EXCERPT_DONE;
 }

@@ -16,8 +16,10 @@ typedef struct {
     Function function;
     uint8_t *leads;
     GROWING(uint32_t) tape_nodes; /* of each of the function's nodes; later of each of the graph's, or NONE */
-    uint32_t *slots;              /* of a hash table: one more than a node of the graph */
+    uint32_t *slots;              /* one more than the graph's node: of each node of the tape if most of it
+                                   * is reached, else of a hash table */
     size_t n_slots;
+    int is_dense;
     uint32_t closure;             /* the tape's node that cannot be differentiated; NONE */
 } Excerpt;
 

@@ -19,19 +19,21 @@ cdef class Outputs:
     cdef int ndim
 
     def __cinit__(self, Py_ssize_t size, tuple of_sample):
-        cdef Py_ssize_t n = 1
+        cdef Py_ssize_t n
         cdef int d
         self.shape = (size, *of_sample)
         self.ndim = <int>len(self.shape)
-        if not 1 <= self.ndim <= 3:
+        if self.ndim > 3:
             raise ValueError(f'Outputs: expected up to 3 dimensions, got {self.ndim}')
+        n = 1
+        for count in of_sample:
+            n = count * (<object>n)     # OverflowError, where a Py_ssize_t would wrap
+        self.numbers = room_for(size, n)
+        n = 1
         for d in reversed(range(self.ndim)):
             self.sizes[d] = self.shape[d]
             self.strides[d] = n * <Py_ssize_t>sizeof(double)
             n *= self.sizes[d]
-        self.numbers = <double *>malloc(<size_t>(n + 1) * sizeof(double))
-        if self.numbers == NULL:
-            raise MemoryError
 
     def __dealloc__(self):
         free(self.numbers)

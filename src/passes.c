@@ -11,32 +11,51 @@
 
 /* -- walking and forwarding --------------------------------------------------------------------- */
 
-static uint32_t *forward_none(Graph *graph) {
-    uint32_t *forward = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
-    for (uint32_t i = 0; i < graph->size; i++) forward[i] = i;
+/* Which node to use instead of each, and whether a node's stage has changed on the way. */
+typedef struct {
+    uint32_t *to;
+    int stages_changed;
+} Forward;
+
+static Forward forward_none(Graph *graph) {
+    Forward forward = {ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1), 0};
+    for (uint32_t i = 0; i < graph->size; i++) forward.to[i] = i;
     return forward;
 }
 
-/* Operands that are forwarded to may be of an earlier stage: so may the node be, then. */
-static void follow_operands(Graph *graph, uint32_t i, const uint32_t *forward) {
-    uint32_t count, *operands = node_operands(graph, i, &count);
-    for (uint32_t k = 0; k < count; k++) operands[k] = forward[operands[k]];
+static void renew_stage(Graph *graph, uint32_t i, Forward *forward) {
+    uint8_t before = graph->nodes[i].stage;
     set_stage(graph, i);
+    if (graph->nodes[i].stage != before) forward->stages_changed = 1;
 }
 
-static void follow_roots(Graph *graph, const uint32_t *forward) {
-    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward[graph->roots[k]];
+/* Operands that are forwarded to may be of an earlier stage: so may the node be, then, and all above. */
+FORCE_INLINE void follow_operands(Graph *graph, uint32_t i, Forward *forward) {
+    const uint32_t *to = forward->to;
+    uint32_t count, *operands = node_operands(graph, i, &count);
+    int changed = forward->stages_changed;
+    for (uint32_t k = 0; k < count; k++) {
+        if (to[operands[k]] == operands[k]) continue;
+        operands[k] = to[operands[k]];
+        changed = 1;
+    }
+    if (changed) renew_stage(graph, i, forward);
+}
+
+static void follow_roots(Graph *graph, const Forward *forward) {
+    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward->to[graph->roots[k]];
 }
 
 /* Applies simplify to every node; it returns the node to use instead, or the node itself. */
 static void rewrite(Graph *graph, uint32_t (*simplify)(Graph *graph, uint32_t i)) {
-    uint32_t *forward = forward_none(graph);
+    Forward forward = forward_none(graph);
     for (uint32_t i = 0; i < graph->size; i++) {
-        follow_operands(graph, i, forward);
-        forward[i] = simplify(graph, i);
-        if (forward[i] == i) set_stage(graph, i); /* else nobody asks any more */
+        follow_operands(graph, i, &forward);
+        uint8_t before = graph->nodes[i].op;
+        forward.to[i] = simplify(graph, i);
+        if (graph->nodes[i].op != before) renew_stage(graph, i, &forward);
     }
-    follow_roots(graph, forward);
+    follow_roots(graph, &forward);
 }
 
 static int is_number(const Graph *graph, uint32_t i, double number) {
@@ -239,19 +258,19 @@ static int same_node(const Graph *graph, uint32_t i, uint32_t j) {
 void apply_subexpressions(Graph *graph) {
     size_t size = table_size(graph->size);
     uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size); /* one more than the node */
-    uint32_t *forward = forward_none(graph);
+    Forward forward = forward_none(graph);
     for (uint32_t i = 0; i < graph->size; i++) {
         Node *node = &graph->nodes[i];
-        follow_operands(graph, i, forward);
+        follow_operands(graph, i, &forward);
         if (is_unique(node)) continue;
         if ((node->op == OP_add || node->op == OP_mul) && node->a > node->b)
             become_binary(node, node->op, node->b, node->a);
         size_t slot = hash_node(graph, i) & (size - 1);
         while (table[slot] && !same_node(graph, i, table[slot] - 1)) slot = (slot + 1) & (size - 1);
-        if (table[slot]) forward[i] = table[slot] - 1;
+        if (table[slot]) forward.to[i] = table[slot] - 1;
         else table[slot] = i + 1;
     }
-    follow_roots(graph, forward);
+    follow_roots(graph, &forward);
 }
 
 /* -- dead code ------------------------------------------------------------------------------------ */
@@ -278,26 +297,26 @@ uint32_t *count_uses(Graph *graph) {
 
 void apply_dead_code(Graph *graph) {
     uint32_t *uses = count_uses(graph), size = 0;
-    uint32_t *forward = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
+    uint32_t *to = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++) {
         if (!uses[i] && graph->nodes[i].op != NODE_ROW) continue;
-        forward[i] = size;
+        to[i] = size;
         graph->nodes[size] = graph->nodes[i];
         uint32_t count, *operands = node_operands(graph, size++, &count);
-        for (uint32_t k = 0; k < count; k++) operands[k] = forward[operands[k]];
+        for (uint32_t k = 0; k < count; k++) operands[k] = to[operands[k]];
     }
     for (uint32_t m = 0; m < graph->matvecs.size; m++) {
         const Matvec *matvec = &graph->matvecs.items[m];
         uint32_t *args = graph->args.items;
         for (uint32_t k = 0; k < matvec->n_in; k++)
-            args[matvec->inputs + k] = forward[args[matvec->inputs + k]];
+            args[matvec->inputs + k] = to[args[matvec->inputs + k]];
         for (uint32_t k = 0; k < matvec->n_in * matvec->n_out; k++)
-            args[matvec->weights + k] = forward[args[matvec->weights + k]];
+            args[matvec->weights + k] = to[args[matvec->weights + k]];
         for (uint32_t k = 0; matvec->biases != NONE && k < matvec->n_out; k++)
-            args[matvec->biases + k] = forward[args[matvec->biases + k]];
+            args[matvec->biases + k] = to[args[matvec->biases + k]];
     }
     graph->size = size;
-    follow_roots(graph, forward);
+    follow_roots(graph, &(Forward){to, 0});
 }
 
 /* -- the table of passes ---------------------------------------------------------------------------- */

@@ -180,9 +180,11 @@ cdef class Recording:
         return 0
 
     cdef list lasting_guards(self):
-        """Without those of leaves that the function has made and dropped: nobody can change them."""
+        """Without those of leaves that the function has made and dropped: nobody can change them. What was
+        there before can be reached again, if only through the graph that keeps it."""
         cdef list guards = [guard for guard in self.guards.values()
-                            if Py_REFCNT(PyTuple_GET_ITEM(guard, 0)) > 1]
+                            if Py_REFCNT(PyTuple_GET_ITEM(guard, 0)) > 1
+                            or anchor_of(<PyObject *>PyTuple_GET_ITEM(guard, 0)).index < self.mark]
         self.guards = None
         return guards
 

@@ -59,7 +59,6 @@ cdef class Session:
             raise RuntimeError(f'fit: {type(optimizer).__name__}.__init__ has not been called')
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer
         self.values = optimizer.values
-        self.turn = threading.Lock()
         self.program = recorded.take(True)
         self.memory = <double *>calloc(5 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
@@ -215,27 +214,28 @@ cdef class Session:
         """One that is training what this one trains; None: nobody is."""
         cdef Session other
         for other in running_sessions:
-            if other.optimizer is self.optimizer or not other.ids().isdisjoint(self.ids()):
+            if other.optimizer is self.optimizer or not other.identities.isdisjoint(self.identities):
                 return other
         return None
 
-    cdef set ids(self):
-        if self.identities is None:
-            self.identities = set([id(value) for value in self.values])
-        return self.identities
-
     cdef int enter(self) except -1:
+        """Waits until nobody trains the same, and stands in the list from then on.
+
+        What allocates comes first: between the last look and the list, no other thread may run.
+        """
         cdef Session other
         self.context = here()
-        while True:
-            other = self.rival()
-            if other is None:
-                break
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        if self.identities is None:
+            self.identities = set([id(value) for value in self.values])
+        other = self.rival()
+        while other is not None:
             if other.context is self.context:
                 raise RuntimeError('fit: a fit that is running trains these parameters')
             with other.turn:
                 pass
-        self.turn.acquire()     # nobody else's: no Python code runs until it stands in the list
+            other = self.rival()
         running_sessions.append(self)
         return 0
 

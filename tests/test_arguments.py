@@ -270,10 +270,28 @@ def test_results_without_a_sample_in_them(w):
 
 
 def test_nobody_asks_for_an_arguments_name_while_all_is_well():
-    """The name is for messages; looking it up for every number of a list takes longer than all else."""
+    """It is for messages; looking it up for every number of a list takes longer than all else."""
 
     def name_of(k):
         raise AssertionError(k)
 
-    for array in ([1, 2.5, True] * 100, [(1.0, np.float32(2.0))] * 100, [np.array(1.0)] * 3):
-        assert _core.Arguments((array,), name_of).size == len(array)
+    for rows in ([1, 2.5, True] * 100, [(1.0, np.float32(2.0))] * 100, [np.array(1.0)] * 3):
+        assert _core.Arguments((rows,), name_of).size == len(rows)
+
+
+def test_sizes_that_no_memory_holds_are_refused():
+    class Long:
+        def __len__(self):
+            return 2**61
+
+        def __iter__(self):
+            return iter([1.0] * 10_000)
+
+    f = mc.compile(lambda x: x[0])
+    with pytest.raises(MemoryError):
+        f([Long()])
+    with pytest.raises(ValueError, match="768614336404564650 columns"):
+        f(np.broadcast_to(np.float64(1.0), (1, 768614336404564650)))
+    for size, of_sample in ((2**61, (8,)), (2**62, ()), (-1, (2,))):
+        with pytest.raises(MemoryError):
+            _core.Outputs(size, of_sample)

@@ -48,6 +48,15 @@ KINKS = [
     ("0 ** 1.5", lambda x: x**1.5, [0.0], [0.0]),
     ("sqrt at 0", lambda x: x.sqrt(), [inf], [0.0]),
     ("asin at 1", lambda x: x.asin(), [inf], [1.0]),
+    ("sign at 0", lambda x: x.sign(), [0.0], [0.0]),
+    ("floor at a whole number", lambda x: x.floor(), [0.0], [2.0]),
+    ("remainder at a multiple", lambda x, y: x % y, [1.0, -2.0], [6.0, 3.0]),
+    ("remainder just below", lambda x, y: x % y, [1.0, -9.0], [1.0, 0.1]),
+    ("remainder of signs", lambda x, y: x % y, [1.0, 3.0], [-7.0, 3.0]),
+    ("fmod of signs", lambda x, y: x.fmod(y), [1.0, 2.0], [-7.0, 3.0]),
+    ("quotient", lambda x, y: x // y, [0.0, 0.0], [7.0, 3.0]),
+    ("hypot at 0", lambda x, y: x.hypot(y), [nan, nan], [0.0, 0.0]),
+    ("atan2 behind", lambda x, y: x.atan2(y), [-0.5, 0.0], [0.0, -2.0]),
     ("acos at -1", lambda x: x.acos(), [-inf], [-1.0]),
     ("-2 ** Value(2)", lambda x, y: x**y, [-4.0, nan], [-2.0, 2.0]),
 ]
@@ -108,6 +117,29 @@ EXTREMES = [
     ("silu", -1000.0, 0.0, 0.0),
     ("silu", -700.0, -700 * math.exp(-700.0), -699 * math.exp(-700.0)),
     ("erf", 40.0, 1.0, 0.0),
+    ("erfc", 20.0, math.erfc(20.0), -2 / math.sqrt(math.pi) * math.exp(-400.0)),
+    ("erfc", -inf, 2.0, 0.0),
+    (
+        "normal_cdf",
+        -20.0,
+        math.erfc(20 / math.sqrt(2)) / 2,
+        math.exp(-200) / math.sqrt(2 * math.pi),
+    ),
+    ("normal_cdf", inf, 1.0, 0.0),
+    ("exp2", -1100.0, 0.0, 0.0),
+    ("log2", inf, inf, 0.0),
+    ("log10", 1e-300, -300.0, 1e300 / math.log(10)),
+    ("cbrt", -8.0, -2.0, 1 / 12),
+    ("cbrt", 0.0, 0.0, inf),
+    ("asinh", 1e200, math.asinh(1e200), 0.0),
+    ("asinh", 1e-20, 1e-20, 1.0),
+    ("acosh", 1.0, 0.0, inf),
+    ("atanh", 1e-20, 1e-20, 1.0),
+    ("sign", -inf, -1.0, 0.0),
+    ("sign", -5e-324, -1.0, 0.0),
+    ("floor", inf, inf, 0.0),
+    ("floor", -0.5, -1.0, 0.0),
+    ("ceil", 1e300, 1e300, 0.0),
     ("erf", -inf, -1.0, 0.0),
     ("erf", 1e-20, 2e-20 / math.sqrt(math.pi), 2 / math.sqrt(math.pi)),
     ("log1p", 1e-20, 1e-20, 1.0),
@@ -204,6 +236,11 @@ GRID = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0, 1e-12, -1e-12, 1e-300, 30.0,
 GRID += [-700.0, 1e10, -1e10, 1e154, 1e300, inf, -inf, nan]
 TORCH_FUNCTIONAL = {"relu", "softplus", "gelu", "silu"}
 
+# What PyTorch says of NaN here is not what a number that propagates says.
+ORDINARY = [-3.0, -1.5, -1.0, -0.25, 0.25, 0.5, 1.5, 3.0, 30.0]
+ON_ORDINARY_NUMBERS = {"sign", "floor", "ceil", "normal_cdf", "mod", "floordiv", "fmod"}
+ON_ORDINARY_NUMBERS |= {"atan2", "hypot", "asinh", "acosh", "atanh", "erfc", "exp2"}
+
 
 def theirs_and_ours(torch, ours, theirs, numbers):
     """((value, gradients) by the engine, the same by PyTorch), or None where the engine refuses."""
@@ -233,16 +270,23 @@ def test_a_method_agrees_with_pytorch(torch, name):
     def theirs(x):
         if name == "softplus":
             return torch.nn.functional.softplus(x, threshold=1000)
+        if name == "normal_cdf":
+            return torch.special.ndtr(x)
         return getattr(torch.nn.functional if name in TORCH_FUNCTIONAL else torch, name)(x)
 
-    for x in GRID:
+    if name == "cbrt":
+        pytest.skip("PyTorch has none")
+    for x in ORDINARY if name in ON_ORDINARY_NUMBERS else GRID:
         assert_agrees(torch, lambda v: unary(name, v), theirs, x)
 
 
 @pytest.mark.parametrize("name", BINARY)
 def test_an_operator_agrees_with_pytorch(torch, name):
-    theirs = getattr(torch, {"truediv": "div"}.get(name, name))
-    for x, y in itertools.product(GRID, repeat=2):
+    theirs = getattr(torch, {"truediv": "div", "mod": "remainder"}.get(name, name), None)
+    if name == "floordiv":  # whose other name, floor_divide, has no derivative there
+        theirs = lambda x, y: torch.div(x, y, rounding_mode="floor")  # noqa: E731
+    grid = ORDINARY if name in ON_ORDINARY_NUMBERS else GRID
+    for x, y in itertools.product(grid, repeat=2):
         assert_agrees(torch, BINARY[name][0], theirs, x, y)
 
 

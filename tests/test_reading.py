@@ -276,3 +276,16 @@ def test_what_is_stopped_cannot_be_assigned_or_read_of_an_input(w):
     with pytest.raises(TraceError), no_grad():
         mc.compile(lambda x: w if x.detach() > 0 else x)([1.0])
     assert (w * 2)._op == "*"
+
+
+def test_a_number_that_only_a_graph_keeps_is_watched_too():
+    y = Value(3.0) * Value(2.0, label="other")
+
+    def hidden():
+        (leaf,) = [v for v in y._prev if v.label != "other"]
+        return leaf
+
+    f = mc.compile(lambda x: x * hidden().data)
+    assert f([1.0]).tolist() == [3.0]
+    hidden().data = 7.0
+    assert f([1.0]).tolist() == [7.0]

@@ -453,6 +453,18 @@ def test_no_grad_in_a_compiled_function_stops_the_gradient_of_a_derivative():
     assert w.grad == 6.0 + 12.0
 
 
+def test_a_derivative_that_is_a_number_is_no_parameter():
+    w = Value(2.0)
+
+    def slopes(p):
+        number = grad(lambda q: 3.0 * q[0] + q[1] / 4)(p)
+        return [*number, *grad(lambda q: q[0] * w)(p), *hessian(lambda q: q[0] * w)(p)[1]]
+
+    f = mc.compile(slopes)
+    assert np.asarray(f(BATCH)).tolist() == [[3.0, 0.25, 2.0, 0.0, 0.0, 0.0]] * 3
+    assert f.stats().parameters == 1
+
+
 def test_a_compiled_hessian_has_the_functions_name():
     f = mc.compile(lambda p: hessian(curve)(p)[1])
     assert np.asarray(f(BATCH)).shape == (3, 2)
