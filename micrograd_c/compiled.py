@@ -21,6 +21,7 @@ from ._core import (
     Value,
     record,
 )
+from .objectives import Objective, Residuals
 from .progress import progress_bar
 from .results import describe, read_result
 from .transforms import rebuild
@@ -186,6 +187,38 @@ class CompiledFunction:
         )
         _run(session, steps, progress, callback)
         return session.all_losses()
+
+    def objective(self, *arrays: Any, params: Iterable[Value] | None = None) -> Objective:
+        """The reduced loss of a batch as a function of a vector of parameters: for SciPy.
+
+        params: which parameters, in the vector's order; None: all that the function reads. An
+        Objective with x0, fun(theta), jac(theta), fun_and_jac(theta), hess(theta), hessp(theta, v)
+        and assign(theta), on NumPy arrays. ImportError without NumPy; TypeError if fn returns
+        anything but a Value; ValueError if it has no parameters, or reads a Value that was computed
+        outside of it; TraceError if it reads a parameter's number.
+        """
+        arguments = Arguments(arrays, self._name_of)
+        return Objective(self, self._alike, arguments, params)
+
+    def residuals(
+        self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
+    ) -> Residuals:
+        """All results of a batch as a function of a vector of parameters: for SciPy, too.
+
+        fn returns a Value, a list of Values, or a list of lists of them. A Residuals with x0,
+        fun(theta), jac(theta) and assign(theta), on NumPy arrays.
+
+        params: as in objective(). sparse: whether jac gives a scipy.sparse.csr_matrix. Errors: as
+        in objective().
+        """
+        arguments = Arguments(arrays, self._name_of)
+        return Residuals(self, self._alike, arguments, params, sparse=sparse)
+
+    def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":
+        """Another function, compiled with this one's options."""
+        return CompiledFunction(
+            fn, reduction=self._reduction, threads=self._threads or None, skip=self._skip
+        )
 
     def stats(self) -> CompiledStats:
         """Of the program used last: a CompiledStats. Before the first call: ValueError."""

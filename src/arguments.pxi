@@ -217,26 +217,25 @@ cdef class Arguments:
             self.n_columns += 1
         return 0
 
-    cdef double first_number(self, uint32_t column):
-        """Of the first sample, for recording; of no sample, a number inside most domains."""
+    cdef double number(self, uint32_t column, Py_ssize_t sample) noexcept:
+        cdef const char *data = self.columns[column].data + sample * self.columns[column].stride
         cdef double number
         cdef float single
-        if self.size == 0:
-            return 0.5
         if self.columns[column].is_float32:     # copied: it may stand at any address
-            memcpy(&single, self.columns[column].data, sizeof(single))
+            memcpy(&single, data, sizeof(single))
             return single
-        memcpy(&number, self.columns[column].data, sizeof(number))
+        memcpy(&number, data, sizeof(number))
         return number
 
     def inputs(self):
-        """New leaves for the function: for each argument one, or a list of them."""
+        """New leaves for the function: for each argument one, or a list of them. They have the numbers of
+        the first sample; where there is none, a number inside most domains."""
         cdef uint32_t column = 0
         cdef list values = []
         for n in self.structure:
             leaves = []
             for _ in range(n if n >= 0 else 1):
-                leaves.append(new_leaf(self.first_number(column)))
+                leaves.append(new_leaf(self.number(column, 0) if self.size else 0.5))
                 column += 1
             values.append(leaves if n >= 0 else leaves[0])
         return values
