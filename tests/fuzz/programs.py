@@ -11,6 +11,7 @@ import contextlib
 import copy
 import gc
 import math
+import operator
 import os
 import random
 import signal
@@ -73,6 +74,7 @@ OPERATIONS = {
     "layer": (2, "layers"),
     "dots": (3, "layers"),
     "where": (5, "choices"),
+    "condition": (4, "choices"),
     "clip": (3, "choices"),
     "take": (3, "choices"),
     "decided_where": (4, "decided"),
@@ -357,6 +359,24 @@ class Function:
         condition, x, y = self.any(r), self.any(r >> 16), self.any(r >> 32)
         y = 0.5 if r >> 60 & 1 else y
         self.push(mc.where(condition, x, y), condition, x, y)
+
+    def condition(self, r):
+        """Comparisons of inputs: eagerly, what a comparison reads is not in the graph."""
+        compare = (operator.lt, operator.le, operator.gt, operator.ge)
+        x, y = (self.inputs[(r >> at) % len(self.inputs)] for at in (40, 16))
+        first = compare[r >> 60 & 3](x, (0.25, -1, y * 0.5)[(r >> 50) % 3])
+        second = compare[r >> 62 & 3]((0.5, y.tanh())[r >> 48 & 1], x * 2)
+        how = (r >> 52) % 4
+        if how == 0:
+            chosen = first & second | False
+        elif how == 1:
+            chosen = mc.logical_or(mc.logical_not(first), second)
+        elif how == 2:
+            chosen = mc.logical_and(first, mc.logical_not(mc.logical_and(second, True)))
+        else:
+            chosen = first
+        a, b = self.any(r >> 24), self.any(r >> 32)
+        self.push(mc.where(chosen, a, b), x, a, b)
 
     def clip(self, r):
         x, low, high = self.any(r), self.any(r >> 16), self.any(r >> 32)
@@ -664,7 +684,7 @@ class Case:
         without passes and without choices, NaN has to be NaN.
         """
         fewer = [k for k in range(1, len(want)) if math.isnan(want[k]) and not math.isnan(got[k])]
-        choices = {"where", "take", "decided_where", "decided_take", "no_grad", "detach"}
+        choices = {"where", "condition", "take", "decided_where", "decided_take", "no_grad", "detach"}
         chooses = any(name in choices for name, _ in self.fn.steps)
         if fewer and not chooses and set(self.skip) != set(PASSES):
             plain = mc.compile(self.fn, reduction=self.reduction, skip=PASSES)
