@@ -32,6 +32,9 @@ class Neuron(nn.Neuron):
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
 
 
+nn._plain_neurons.add(Neuron)
+
+
 class Layer(nn.Layer):
     """`nout` neurons; what else is given goes to each of them."""
 

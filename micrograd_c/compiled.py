@@ -23,8 +23,7 @@ from ._core import (
 )
 from .objectives import Objective, Residuals
 from .progress import progress_bar
-from .results import describe, read_result
-from .transforms import rebuild
+from .results import describe, put_together, read_result
 
 __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
@@ -126,7 +125,7 @@ class CompiledFunction:
         numpy = sys.modules.get("numpy")
         if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
             outputs = [numpy.asarray(output) for output in outputs]
-        return outputs[0] if program.layout is None else rebuild(program.layout, outputs)
+        return put_together(program.layout, iter(outputs))
 
     def value_and_grad(self, *arrays: Any) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""

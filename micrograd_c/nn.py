@@ -101,7 +101,7 @@ class Neuron(Module):
         return act if self.activation == "linear" else getattr(act, self.activation)()
 
     def parameters(self) -> list[Value]:
-        return [*self.w, self.b]
+        return super().parameters() if vars(self) else [*self.w, self.b]
 
     def __repr__(self) -> str:
         return f"Neuron({len(self.w)}, {self.activation!r})"
@@ -110,6 +110,7 @@ class Neuron(Module):
 # What the core does for all neurons of a layer at once, as long as calling them does just this.
 _call_neuron = Neuron.__call__
 _neuron_parameters = Neuron.parameters
+_plain_neurons: set[type] = {Neuron}  # those without parameters of their own besides w and b
 
 
 class Layer(Module):
@@ -125,7 +126,9 @@ class Layer(Module):
         return layer(self.neurons, x, _call_neuron)
 
     def parameters(self) -> list[Value]:
-        return parameters_of(self.neurons, _neuron_parameters)
+        if len(vars(self)) > 1:  # a subclass's, or what somebody has added
+            return super().parameters()
+        return parameters_of(self.neurons, _neuron_parameters, _plain_neurons)
 
     def __repr__(self) -> str:
         return f"Layer({self.neurons})"
@@ -161,6 +164,8 @@ class MLP(Module):
         return outputs
 
     def parameters(self) -> list[Value]:
+        if len(vars(self)) > 1:
+            return super().parameters()
         parameters: list[Value] = []
         for layer_ in self.layers:
             parameters += layer_.parameters()

@@ -6,6 +6,7 @@ list of n Values (`(n,)`), a list of m lists of n Values (`(m, n)`). Tuples and 
 and tuples and dicts of them. The *layout* is the structure with None in place of each part.
 """
 
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -30,6 +31,19 @@ def read_result(result: Any) -> tuple[Any, list[Shape], list[Value]]:
     return layout, shapes, [v if isinstance(v, Value) else same(Value(v)) for v in values]
 
 
+def put_together(layout: Any, parts: Iterator[Any]) -> Any:
+    """The layout with these parts, in order."""
+    if layout is None:
+        return next(parts)
+    if isinstance(layout, dict):
+        return {key: put_together(part, parts) for key, part in layout.items()}
+    return _tuple_like(layout, [put_together(part, parts) for part in layout])
+
+
+def _tuple_like(model: tuple[Any, ...], items: list[Any]) -> Any:
+    return model._make(items) if hasattr(model, "_make") else tuple(items)
+
+
 def describe(layout: Any, shapes: list[Shape]) -> str:
     """What a function returns, in words."""
     if layout is not None:
@@ -50,7 +64,7 @@ def _read(result: Any, place: str, shapes: list[Shape], values: list[Any]) -> An
         }
     if isinstance(result, tuple):
         parts = [_read(part, f"{place}[{k}]", shapes, values) for k, part in enumerate(result)]
-        return type(result)._make(parts) if hasattr(result, "_make") else tuple(parts)
+        return _tuple_like(result, parts)
     if isinstance(result, list):
         shapes.append(_read_list(result, place, values))
     else:

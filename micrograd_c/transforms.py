@@ -38,7 +38,7 @@ def grad(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., Struct
 
     @functools.wraps(fn, updated=())
     def gradient(*args: Structure) -> Structure:
-        return _in_recording(lambda: _value_and_gradient("grad", fn, argnums, args)[1])
+        return _despite_no_grad(lambda: _value_and_gradient("grad", fn, argnums, args)[1])
 
     return gradient
 
@@ -50,7 +50,7 @@ def value_and_grad(
 
     @functools.wraps(fn, updated=())
     def both(*args: Structure) -> tuple[Value, Structure]:
-        return _in_recording(lambda: _value_and_gradient("value_and_grad", fn, argnums, args))
+        return _despite_no_grad(lambda: _value_and_gradient("value_and_grad", fn, argnums, args))
 
     return both
 
@@ -58,7 +58,7 @@ def value_and_grad(
 def jvp(
     fn: Callable[..., Structure], primals: Sequence[Structure], tangents: Sequence[Structure]
 ) -> tuple[Structure, Structure]:
-    """What fn(*primals) returns, and how it changes where the arguments change by tangents.
+    """What `fn(*primals)` returns, and how it changes where the arguments change by tangents.
 
     primals: the arguments, a list or tuple. tangents: as many, of the same structures.
     fn may return a structure of Values; its tangent has the same. One forward pass.
@@ -69,26 +69,27 @@ def jvp(
         call = _Call("jvp", fn, primals, range(len(primals)))
         directions = _match("jvp: tangents", tangents, primals)
         roots = call.values()
-        return call.result, rebuild(call.result, _core.push_forward(roots, call.flat, directions))
+        return call.result, _rebuild(call.result, _core.push_forward(roots, call.flat, directions))
 
-    return _in_recording(compute)
+    return _despite_no_grad(compute)
 
 
 def vjp(
     fn: Callable[..., Structure], *primals: Structure
 ) -> tuple[Structure, Callable[[Structure], tuple[Structure, ...]]]:
-    """What fn(*primals) returns, and the pullback.
+    """What `fn(*primals)` returns, and the pullback.
 
     pullback(cotangent): the derivatives by the arguments of the sum of the result's Values, each
     times its number of the cotangent, which has the result's structure. A tuple with one for each
     argument, in its structure. It can be called any number of times. fn may return a structure of
     Values.
     """
-    call = _unpaused(lambda: _Call("vjp", fn, primals, range(len(primals))))
+    call = _core.recorded(lambda: _Call("vjp", fn, primals, range(len(primals))))
     roots = call.values()
+    model = _rebuild(call.result, roots)  # the caller may change the result itself
 
     def pullback(cotangent: Structure) -> tuple[Structure, ...]:
-        weights = _match("vjp: cotangent", cotangent, call.result)
+        weights = _match("vjp: cotangent", cotangent, model)
         return tuple(call.by_argument(_core.pull_back(roots, weights, call.flat)))
 
     return _detached(call.result) if _core.is_in_no_grad() else call.result, pullback
@@ -121,7 +122,7 @@ def jacobian(
             columns = [_core.push_forward(ys, [x], [1.0]) for x in xs]
             return [list(row) for row in zip(*columns, strict=True)]
 
-        return _in_recording(compute)
+        return _despite_no_grad(compute)
 
     return rows
 
@@ -146,7 +147,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
                 [columns[min(i, k)][abs(i - k)] for k in range(len(xs))] for i in range(len(xs))
             ]
 
-        return _in_recording(compute)
+        return _despite_no_grad(compute)
 
     return rows
 
@@ -154,7 +155,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
 def hvp(
     fn: Callable[..., Value], primals: Sequence[Structure], vectors: Sequence[Structure]
 ) -> tuple[Structure, ...]:
-    """The Hessian of fn(*primals), a Value, times a vector; the Hessian itself is not computed.
+    """The Hessian of `fn(*primals)`, a Value, times a vector; the Hessian itself is not computed.
 
     primals: the arguments, a list or tuple. vectors: as many, of the same structures. A tuple with
     one result for each argument, in its structure. Forward mode over reverse mode.
@@ -167,7 +168,7 @@ def hvp(
         slopes = gradients(call.value(), call.flat)
         return tuple(call.by_argument(_core.push_forward(slopes, call.flat, directions)))
 
-    return _in_recording(compute)
+    return _despite_no_grad(compute)
 
 
 # -- one call of a function ------------------------------------------------------------------------
@@ -191,7 +192,7 @@ class _Call:
             nodes = [_fresh(leaf, f"{name}: argument {k}") for leaf in _leaves(args[k])]
             if not nodes:
                 raise ValueError(f"{name}: argument {k} has no numbers to differentiate by")
-            fresh[k] = rebuild(args[k], nodes)
+            fresh[k] = _rebuild(args[k], nodes)
             self.arguments.append(args[k])
             self.flat += nodes
         self.result: Structure = fn(*fresh)
@@ -217,7 +218,7 @@ class _Call:
     def by_argument(self, flat: Iterable[Value]) -> list[Structure]:
         """Of each differentiated argument, its part, in its structure."""
         parts = iter(flat)
-        return [rebuild(argument, parts) for argument in self.arguments]
+        return [_rebuild(argument, parts) for argument in self.arguments]
 
 
 def _value_and_gradient(
@@ -258,7 +259,7 @@ def _with_values(argument: Structure) -> Structure:
     leaves = list(_leaves(argument))
     if not any(isinstance(leaf, float) for leaf in leaves):
         return argument
-    return rebuild(argument, [Value(x) if isinstance(x, float) else x for x in leaves])
+    return _rebuild(argument, [Value(x) if isinstance(x, float) else x for x in leaves])
 
 
 def _fresh(leaf: Any, where: str) -> Value:
@@ -298,7 +299,7 @@ def _leaves(structure: Structure) -> Iterator[Any]:
         yield from _leaves(part)
 
 
-def rebuild(structure: Structure, leaves: Iterable[Value]) -> Structure:
+def _rebuild(structure: Structure, leaves: Iterable[Value]) -> Structure:
     """The structure with other leaves, in order; what is left of an iterator can be taken on."""
     return _fill(structure, iter(leaves))
 
@@ -338,15 +339,11 @@ def _match(what: str, structure: Structure, model: Structure) -> list[Value]:
 # -- no_grad ---------------------------------------------------------------------------------------
 
 
-def _unpaused(compute: Callable[[], _T]) -> _T:
-    """What it gives where nothing around it says no_grad()."""
-    return _core.recorded(compute) if _core.is_in_no_grad() else compute()
-
-
-def _in_recording(compute: Callable[[], _T]) -> _T:
-    """The same, with leaves as results where no_grad() is around it."""
-    return _detached(_core.recorded(compute)) if _core.is_in_no_grad() else compute()
+def _despite_no_grad(compute: Callable[[], _T]) -> _T:
+    """What it gives where it is recorded; with leaves as results if no_grad() is around it."""
+    result = _core.recorded(compute)
+    return _detached(result) if _core.is_in_no_grad() else result
 
 
 def _detached(structure: Structure) -> Structure:
-    return rebuild(structure, [value.detach() for value in _leaves(structure)])
+    return _rebuild(structure, [value.detach() for value in _leaves(structure)])

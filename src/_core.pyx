@@ -156,6 +156,8 @@ cdef PyTypeObject *ValueType = NULL     # the class Value, made at the end of th
 cdef void *value_init = NULL            # its __init__, to notice when somebody replaces it
 cdef bint accumulates = False           # what accumulate_grads() last set
 cdef uint32_t special = 0               # threads in no_grad(); not 0: recording takes the long way
+cdef object description = None          # what __dict__ gives, see stand_for
+cdef object conversion = None           # what makes data that is no number one
 
 
 # -- the face of a node -----------------------------------------------------------------------------
@@ -263,7 +265,9 @@ cdef class Handle:
 
     @property
     def __dict__(self):
-        attributes = attributes_of(self)
+        if description is not None:
+            return description(self)
+        attributes = dict_of(self)
         make_heavy(self)    # whoever holds the dict may put anything into it
         return attributes
 
@@ -357,13 +361,7 @@ cdef class Handle:
         accumulate_grads() last set.
         """
         cdef bint adding = accumulates if accumulate is None else accumulate
-        if is_recording:
-            check_write(self, '.grad, by backward(),')
-        cdef SweepStatus status = tape_sweep(&tape, self.anchor.index, adding, run_rule)
-        if status == SWEEP_NO_MEMORY:
-            raise MemoryError
-        if status == SWEEP_STOPPED:
-            reraise()
+        sweep(self, LEAVES_KEEP if adding else FROM_ZERO)
 
     def detach(self):
         """A new leaf with the same data: no gradient passes through it. In a function that is being
@@ -427,6 +425,7 @@ include "optimizer.pxi"
 include "program.pxi"
 include "training.pxi"
 include "derivatives.pxi"
+include "adopter.pxi"
 
 # -- the graph ------------------------------------------------------------------------------------
 
@@ -452,6 +451,16 @@ def topological_sort(root):
     finally:
         tape.busy -= 1
     return values
+
+cdef int sweep(Handle root, Start start) except -1:
+    if is_recording:
+        check_write(root, '.grad, by backward(),')
+    cdef SweepStatus status = tape_sweep(&tape, root.anchor.index, start, run_rule)
+    if status == SWEEP_NO_MEMORY:
+        raise MemoryError
+    if status == SWEEP_STOPPED:
+        reraise()
+    return 0
 
 cdef int run_rule(uint32_t i) except -1:
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[i])

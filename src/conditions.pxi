@@ -14,7 +14,7 @@ cdef class Condition:
     """What a comparison (<, <=, >, >=) of Values gives in a function that is being compiled, if it depends
     on an input: true for some samples, false for others.
 
-    where() takes it; &, |, ~ and logical_and, logical_or, logical_not combine conditions and bools. Its
+    where() takes it; `&`, `|`, `~` and logical_and, logical_or, logical_not combine conditions and bools. Its
     truth value, ==, and its use as a number raise TraceError. It is good as long as its function is being
     recorded. In plain calls, and where nothing depends on an input, comparisons give bools.
     """

@@ -88,6 +88,8 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
     cdef bint decides = not is_recording or here().recording is None
     cdef list partials, results
     global any_late
+    if len(directions) != (n_xs if forward else n_roots):
+        raise ValueError('derivatives: expected a direction for each')
     if not n_found:
         return []
     if not n_roots or not n_xs:

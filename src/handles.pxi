@@ -335,13 +335,26 @@ cdef int hold_operands(PyAnnex *annex, uint32_t i, set late) except -1:
     replace(&annex.operands, tuple(held))
     return 0
 
+cdef enum:
+    MOST_ITEMS = 1000       # of tuples in tuples that are looked at, for one attribute
+
 cdef bint may_form_cycle(object value):
-    if isinstance(value, tuple):
-        for item in value:
-            if may_form_cycle(item):
+    """Whether a Value may be reached from it. A tuple of what cannot lead to one cannot either."""
+    cdef list todo
+    cdef Py_ssize_t looked = 0
+    if not isinstance(value, tuple):
+        return PyObject_IS_GC(<PyObject *>value)
+    todo = [value]
+    while todo:
+        for item in <tuple>todo.pop():
+            looked += 1
+            if looked > MOST_ITEMS:
                 return True
-        return False
-    return PyObject_IS_GC(<PyObject *>value)
+            if isinstance(item, tuple):
+                todo.append(item)
+            elif PyObject_IS_GC(<PyObject *>item):
+                return True
+    return False
 
 cdef bint releasing = False
 

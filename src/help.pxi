@@ -55,6 +55,8 @@ cdef object with_adjoint_1(tree):
     tree = (tree[0], *[with_adjoint_1(part) for part in tree[1:]])
     if tree[0] == 'mul' and 1.0 in tree[1:]:
         return tree[2] if tree[1] == 1.0 else tree[1]
+    if tree[0] == 'mul' and tree[1] == -1.0:
+        return 'neg', tree[2]
     if tree[0] == 'truediv' and tree[2] == 1.0:
         return tree[1]
     if tree[0] == 'neg' and isinstance(tree[1], float):

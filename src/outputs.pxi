@@ -70,30 +70,20 @@ cdef class Outputs:
         return self.sizes[0]
 
     def __getitem__(self, index):
-        """outputs[k], outputs[k, j], ...; a slice of samples, as a list."""
+        """outputs[k], outputs[k, j], ..., also by slices: numbers, or nested lists of them."""
         cdef Py_ssize_t k
         if isinstance(index, slice):
             return self.tolist()[index]
         if isinstance(index, tuple):
-            return self.at(index)
+            if not 1 <= len(index) <= self.ndim:
+                raise IndexError(f'expected up to {self.ndim} indices, got {len(index)}')
+            return picked(self, index, 0)
         k = operator.index(index)
         if k < 0:
             k += self.sizes[0]
         if not 0 <= k < self.sizes[0]:
             raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
         return self.part(k * (self.strides[0] // <Py_ssize_t>sizeof(double)), 1)
-
-    cdef object at(self, tuple indices):
-        """One index a dimension. Lists would take a slice before the last one for something else."""
-        if not 1 <= len(indices) <= self.ndim:
-            raise IndexError(f'expected up to {self.ndim} indices, got {len(indices)}')
-        for index in indices[:len(indices) - 1]:
-            if isinstance(index, slice):
-                raise TypeError('a slice can only be the last index; numpy.asarray() gives an array, which takes all')
-        found = self[indices[0]]
-        for index in indices[1:]:
-            found = found[index]
-        return found
 
     def __iter__(self):
         return iter(self.tolist())
@@ -106,6 +96,15 @@ cdef class Outputs:
         rows = [shown(self[k]) if k is not None else '...' for k in shown_places(self.sizes[0])]
         whole = max(self.shape) <= MOST_SHOWN
         return f'Outputs([{", ".join(rows)}]{"" if whole else f", shape={self.shape}"})'
+
+cdef object picked(nested, tuple indices, Py_ssize_t place):
+    """Of nested lists, what NumPy gives for these indices from this place on."""
+    if place == len(indices):
+        return nested
+    found = nested[indices[place]]
+    if isinstance(indices[place], slice):
+        return [picked(item, indices, place + 1) for item in found]
+    return picked(found, indices, place + 1)
 
 cdef list shown_places(Py_ssize_t count):
     """Which of so many things a repr shows; None: a gap."""

@@ -291,10 +291,11 @@ cdef inline bint read_slots(PyObject *neuron, NeuronSlots *slots) noexcept:
     return (slots.w != NULL and slots.b != NULL and slots.activation != NULL
             and PyList_CheckExact(<object>slots.w) and PyUnicode_CheckExact(<object>slots.activation))
 
-def parameters_of(list neurons, neuron_parameters):
+def parameters_of(list neurons, neuron_parameters, set plain):
     """The parameters of neurons, one list.
 
-    neuron_parameters: what a neuron's parameters() is in Python: [*w, b].
+    neuron_parameters: what a neuron's parameters() is in Python: [*w, b], for the classes in `plain`;
+    others may have more.
     """
     cdef list parameters = []
     cdef PyTypeObject *checked = NULL
@@ -303,8 +304,8 @@ def parameters_of(list neurons, neuron_parameters):
     for neuron in neurons:
         if TYPE_OF(<PyObject *>neuron) != checked:
             checked = TYPE_OF(<PyObject *>neuron)
-            known = (_PyType_Lookup(checked, <PyObject *>PARAMETERS) == <PyObject *>neuron_parameters
-                     and find_slots(checked, &slots))
+            known = (<object>checked in plain and find_slots(checked, &slots)
+                     and _PyType_Lookup(checked, <PyObject *>PARAMETERS) == <PyObject *>neuron_parameters)
         if known and read_slots(<PyObject *>neuron, &slots):
             parameters += <list>slots.w
             parameters.append(<object>slots.b)
@@ -353,7 +354,10 @@ cdef list layer_at_once(list neurons, x, neuron_call):
         return None
     if not are_plain(inputs, n_in, True):
         return None
+    before = disturbances
     reserve(<uint32_t>(n_in + 2 * n_out), <uint32_t>(n_args * n_out))
+    if disturbances != before and not are_plain(inputs, n_in, True):
+        return None
     tape.busy += 1      # so that the leaves of numbers in x keep their indices
     try:
         for neuron in neurons:

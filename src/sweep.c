@@ -12,14 +12,13 @@
 
 #include <stdlib.h>
 
-/* What an operand reached for the first time starts from. */
-typedef enum {
-    FROM_ZERO,   /* the lesson: every adjoint of the graph starts at 0 */
-    LEAVES_KEEP, /* accumulation: leaves start from what they had      */
-} Start;
-
 FORCE_INLINE double starting_adjoint(const Tape *tape, uint32_t i, Start start) {
-    return start == LEAVES_KEEP && (tape->op[i] & ~OP_CLOSURE) == OP_leaf ? tape_adjoint(tape, i) : 0.0;
+    int keeps = start == ALL_KEEP || (start == LEAVES_KEEP && (tape->op[i] & ~OP_CLOSURE) == OP_leaf);
+    return keeps ? tape_adjoint(tape, i) : 0.0;
+}
+
+FORCE_INLINE double root_adjoint(const Tape *tape, uint32_t root, Start start) {
+    return start == ALL_KEEP ? 1.0 : starting_adjoint(tape, root, start) + 1.0;
 }
 
 /* Adds node i to the set; returns whether it is new there. */
@@ -221,7 +220,7 @@ static int64_t next_word(Tape *tape, uint32_t from) {
 FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
     Walk to = {.tape = tape, .start = start};
     int64_t word = WORD_OF(root);
-    tape->adjoint[root] = starting_adjoint(tape, root, start) + 1.0;
+    tape->adjoint[root] = root_adjoint(tape, root, start);
     reach(tape, root);
     do {
         uint32_t base = (uint32_t)word << 6;
@@ -291,9 +290,10 @@ static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRu
     if (tape_list_reached(tape, &root, 1, &list, &count)) return SWEEP_NO_MEMORY;
     for (size_t k = 0; k < count; k++) closures |= tape->op[list[k]] & OP_CLOSURE;
     if (closures) {
+        double at_root = root_adjoint(tape, root, start);
         for (size_t k = 0; k < count; k++)
             tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));
-        tape->adjoint[root] += 1.0;
+        tape->adjoint[root] = at_root;
         for (size_t k = 0; k < count && !status; k++) {
             if (tape->op[list[k]] & OP_CLOSURE) status = closure(list[k]);
             else tape_apply_rule(tape, list[k]);
@@ -303,15 +303,35 @@ static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRu
     return status ? SWEEP_STOPPED : closures ? SWEEP_DONE : SWEEP_NO_CLOSURE;
 }
 
-SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure) {
-    Start start = accumulate ? LEAVES_KEEP : FROM_ZERO;
+SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closure) {
     if (tape->closures) {
         tape->busy++;
         int status = sweep_with_closures(tape, root, start, closure);
         tape->busy--;
         if (status != SWEEP_NO_CLOSURE) return (SweepStatus)status;
     }
-    if (accumulate) walk(tape, root, LEAVES_KEEP);
+    if (start == ALL_KEEP) walk(tape, root, ALL_KEEP);
+    else if (start == LEAVES_KEEP) walk(tape, root, LEAVES_KEEP);
     else walk(tape, root, FROM_ZERO);
     return SWEEP_DONE;
+}
+
+int tape_is_stale(Tape *tape, uint32_t root) {
+    uint32_t *list;
+    size_t count;
+    int stale = 0;
+    if (tape_list_reached(tape, &root, 1, &list, &count)) return -1;
+    for (size_t k = 0; k < count && !stale; k++) {
+        uint32_t i = list[k], n;
+        int op = tape->op[i];
+        Shape shape = op_info[op & ~OP_CLOSURE].shape;
+        if (op & OP_CLOSURE || shape == LEAF || shape == VARIADIC) continue;
+        const uint32_t *operands = tape_operands(tape, i, &n);
+        double y = shape == BINARY || shape == SCALED ? tape->value[tape->operands[i].b] : 0.0;
+        double value = shape == TERNARY ? tape_listed_value(tape, op, operands, n)
+                                        : op_value(op, tape->value[operands[0]], y, 0.0);
+        stale = value != tape->value[i] && (value == value || tape->value[i] == tape->value[i]);
+    }
+    free(list);
+    return stale;
 }

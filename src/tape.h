@@ -130,9 +130,20 @@ typedef int (*ClosureRule)(uint32_t i);
 
 typedef enum { SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY, SWEEP_NO_CLOSURE } SweepStatus;
 
-/* Sets the adjoints of all nodes that root depends on. With accumulate, leaves add to the adjoint
- * that they had. Only a graph with closures can stop or run out of memory. */
-SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure);
+/* What adjoints start from. */
+typedef enum {
+    FROM_ZERO,   /* the lesson: every adjoint of the graph starts at 0  */
+    LEAVES_KEEP, /* PyTorch: leaves add to what they had                */
+    ALL_KEEP     /* micrograd: so do inner nodes; the root starts at 1  */
+} Start;
+
+/* Sets the adjoints of all nodes that root depends on. Only a graph with closures can stop or run out
+ * of memory. */
+SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closure);
+
+/* Whether a number that root depends on is no longer what its operands give: one of them has been
+ * assigned since. -1: out of memory. */
+int tape_is_stale(Tape *tape, uint32_t root);
 
 /* Adds node i's contributions to its operands' adjoints: the chain rule of one node. */
 void tape_apply_rule(Tape *tape, uint32_t i);

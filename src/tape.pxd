@@ -64,6 +64,8 @@ cdef extern from "tape.h" nogil:
         Annex *orphans
         uint32_t collect_at, minimum, closures, busy
         uint64_t compactions
+    ctypedef enum Start:
+        FROM_ZERO, LEAVES_KEEP, ALL_KEEP
     ctypedef enum SweepStatus:
         SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY
 
@@ -88,4 +90,5 @@ cdef extern from "tape.h" nogil:
 
 cdef extern from "tape.h":
     ctypedef int (*ClosureRule)(uint32_t i) except -1
-    SweepStatus tape_sweep(Tape *tape, uint32_t root, int accumulate, ClosureRule closure)
+    int tape_is_stale(Tape *tape, uint32_t root)
+    SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closure)

@@ -4,7 +4,7 @@
 
 cdef int initialise(Handle self, data, children, op, label) except -1:
     """Value.__init__: a leaf, or a node on children whose chain rule will be written in Python."""
-    cdef double value = real(data, 'Value')
+    cdef double value = real(data if conversion is None else conversion(data), 'Value')
     cdef list operands = list(children)
     cdef PyObject *handle = <PyObject *>self
     cdef uint32_t k, count = <uint32_t>len(operands)
@@ -96,7 +96,7 @@ cdef PyObject *value_getattro(PyObject *self, PyObject *name) noexcept:
                 return found
     return PyObject_GenericGetAttr(self, name)
 
-cdef dict attributes_of(Handle self):
+cdef dict dict_of(Handle self):
     """The node's own attributes. Value looks there from the first time on that one of its instances
     has some: until then, its tp_getattro is Python's own, so that fast paths for methods apply."""
     cdef PyAnnex *annex = need_annex(self)
@@ -137,7 +137,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
             raise AttributeError(f'Value has no attribute {<object>name!r}')
         del (<dict>annex.attributes)[<object>name]
         return 0
-    attributes_of(<Handle>self)[<object>name] = <object>value
+    dict_of(<Handle>self)[<object>name] = <object>value
     if may_form_cycle(<object>value):
         make_heavy(<Handle>self)
     return 0

@@ -295,3 +295,16 @@ def test_sizes_that_no_memory_holds_are_refused():
     for size, of_sample in ((2**61, (8,)), (2**62, ()), (-1, (2,))):
         with pytest.raises(MemoryError):
             _core.Outputs(size, of_sample)
+
+
+def test_columns_of_results():
+    out = mc.compile(lambda x: [x, x * 10])([1.0, 2.0, 3.0])
+    array = np.asarray(out)
+    for index in (
+        (slice(None), 1),
+        (slice(0, 2), 1),
+        (slice(None), slice(None, None, -1)),
+        (2, 0),
+        (-1, slice(1)),
+    ):
+        assert out[index] == array[index].tolist()

@@ -299,3 +299,15 @@ def test_a_value_can_be_referred_to_weakly():
     assert (ref(), ended, len(names)) == (None, [ref], 0)
     with pytest.raises(ReferenceError):
         _ = proxy.data
+
+
+def test_a_tuple_may_be_deep_and_its_parts_shared():
+    deep = wide = (1,)
+    for _ in range(200_000):
+        deep = (deep,)
+    for _ in range(60):
+        wide = (wide, wide)
+    v = Value(1.0, label=deep)
+    v.wide = wide
+    w = v * 2
+    assert v.wide is wide and v.label is deep and w.data == 2.0

@@ -74,6 +74,10 @@ def test_demo_options(cli):
         ["run"],
         ["run", "--compare"],
         ["run", "--nonsense", "script.py"],
+        ["run", "--class"],
+        ["run", "--class", "Scalar"],
+        ["run", "--class", "a b", "script.py"],
+        ["run", "--class", "Scalar", "script.py"],
         ["run", "--replace", "script.py"],
         ["run", "--compare=yes", "script.py"],
         ["run", "missing.py"],
@@ -116,7 +120,6 @@ def test_scripts_that_are_no_python(cli, write, text, what):
 
 def test_other_bad_scripts(cli, write):
     for arguments, what in [
-        (["run", write("{}", "lesson.ipynb")], "is a notebook"),
         (["run", "--replace-value", write("print(1)\n")], "has no class Value"),
         (
             ["run", "--replace-value", write("def f():\n    class Value: pass\n", "f.py")],

@@ -13,14 +13,15 @@ from micrograd_c import Value, losses, nn, optim, viz
 from micrograd_c.engine import sum as fused_sum
 
 UNARY = [name for name, row in ROWS.items() if row["shape"] == "unary"]
+BINARY = [n for n, row in ROWS.items() if row["shape"] == "binary" and row["is_method"]]
 MATHS = {name: what for name, what in vars(math).items() if name[0] != "_"}
 
 
-def formulas(name):
-    """What the method's help says: its formula and derivative as functions of x and z."""
+def formulas(name, operands="x is this value"):
+    """What the method's help says: its formula and derivatives as functions of x, y and z."""
     text = getattr(Value, name).__doc__
     found = re.match(
-        r"(?P<value>.*), where x is this value; a new node\.\n\n"
+        rf"(?P<value>.*), where {operands}; a new node\.\n\n"
         r"Derivative: (?P<derivative>.*?)(, where z is the result)?\.(\n(?P<meanings>.*))?\Z",
         text,
         re.S,
@@ -31,7 +32,15 @@ def formulas(name):
         r"^(\w+)(\(x\))? is (.*)\.$", found["meanings"] or "", re.M
     ):
         names[helper] = eval(f"lambda x: {meaning}" if argument else meaning, names)
-    return (eval(f"lambda x, z: {found[part]}", names) for part in ("value", "derivative"))
+    derivatives = re.split(" by x; | by y", found["derivative"])
+    return [
+        eval(f"lambda x, y, z: {formula}", names)
+        for formula in (found["value"], *filter(None, derivatives))
+    ]
+
+
+def close(number):
+    return pytest.approx(number, rel=1e-12, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -42,8 +51,20 @@ def test_the_help_of_an_operation_is_its_formula_and_its_derivative(name):
         x = Value(low + (high - low) * (k + 0.5) / 9)
         y = getattr(x, name)()
         y.backward()
-        assert value(x.data, None) == pytest.approx(y.data, rel=1e-12, abs=1e-15)
-        assert derivative(x.data, y.data) == pytest.approx(x.grad, rel=1e-12, abs=1e-15)
+        assert value(x.data, None, None) == close(y.data)
+        assert derivative(x.data, None, y.data) == close(x.grad)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_the_help_of_an_operation_of_two_has_a_derivative_by_each(name):
+    value, by_x, by_y = formulas(name, "x is this value, y is other, a Value or a number")
+    low, high = ROWS[name]["interval"]
+    for k in range(9):
+        x, y = Value(low + (high - low) * (k + 0.5) / 9), Value(low + (high - low) * 0.47)
+        z = getattr(x, name)(y)
+        z.backward()
+        assert value(x.data, y.data, None) == close(z.data)
+        assert [by(x.data, y.data, z.data) for by in (by_x, by_y)] == close([x.grad, y.grad])
 
 
 def test_the_help_of_tanh_reads_well():

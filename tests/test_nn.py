@@ -2,10 +2,12 @@
 """Neuron, Layer, MLP and Module."""
 
 import random
+import weakref
 
+import numpy as np
 import pytest
 
-from micrograd_c import Value, nn, no_grad, tape_stats, topological_sort
+from micrograd_c import Value, _core, nn, no_grad, tape_stats, topological_sort
 from micrograd_c.benchmarks import reference
 
 XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
@@ -260,3 +262,51 @@ def test_a_weight_that_is_a_number_takes_part():
     layer.neurons[0].w[0] = 3.0
     layer.neurons[0].w[1].data = 1.0
     assert layer([2.0, 5.0]).data == 11.0
+
+
+def test_parameters_of_a_subclass_are_all_that_its_state_has():
+    class Scaled(nn.MLP):
+        def __init__(self):
+            super().__init__(2, [2, 1])
+            self.scale = Value(1.0)
+
+        def __call__(self, x):
+            return super().__call__(x) * self.scale
+
+    class Steep(nn.Neuron):
+        def __init__(self, n_in):
+            super().__init__(n_in)
+            self.slope = Value(2.0)
+
+    model = Scaled()
+    model.layers[0].neurons[0] = Steep(2)
+    model.layers[1].gain = Value(3.0)
+    assert model.parameters() == [p for _, p in model.named_parameters()]
+    assert len(model.parameters()) == 9 + 3
+    model([1.0, 2.0]).backward()
+    assert model.scale.grad != 0
+    model.zero_grad()
+    assert model.scale.grad == 0
+
+
+def test_an_input_that_changes_while_the_layer_is_recorded(restless):
+    """Room on the tape is made first, and that may end what a weak reference is told of."""
+
+    def gone(_):
+        xs.clear()
+
+    layer = nn.Layer(50, 3)
+    kept, refs = [], []
+    for _ in range(300):
+        tag = np.ones(1)  # nothing that the collector looks at: it ends with its node
+        refs.append(weakref.ref(tag, gone))
+        v = Value(1.0)
+        v.tag = tag
+        kept.append(Value(0.0))
+        del v, tag
+        xs = [Value(1.0) for _ in range(50)]
+        _core.set_minimum(1)
+        try:
+            assert len(layer(xs)) == 3
+        except ValueError as error:
+            assert "got 0" in str(error)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The command run, in processes of its own: which scripts it runs, compares and refuses."""
 
+import json
+
 import pytest
 from common import HAS_MICROGRAD, SCRIPTS, assert_one_line, start
-
-from micrograd_c.cli import compare
 
 # -- run -------------------------------------------------------------------------------------------
 
@@ -13,10 +13,19 @@ OWN_VALUE = [
     "accumulates",
     "closures",
     "comparisons",
+    "counts",
     "dataclass_value",
+    "gpt_names",
+    "late_helpers",
+    "left_right",
     "lesson_mlp",
     "local_grads",
+    "micrograd_demo",
+    "more_methods",
     "other_names",
+    "pairs",
+    "per_operation",
+    "private_fields",
     "safe_log",
     "slots",
     "stepwise",
@@ -151,137 +160,61 @@ def test_a_note_where_replace_value_would_help(cli):
     assert run.stderr.count("\n") == 1 and "--replace-value" in run.stderr
 
 
-def test_compare_tells_the_first_difference(cli, write):
-    text = (SCRIPTS / "lesson_mlp.py").read_text()
-    name = write(text + "print('same')\nprint(Value.__module__ == '__main__', 1)\n")
-    run = cli("run", "--replace-value", "--compare", name)
-    assert run.returncode == 1
-    lines = run.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:2]] == ["plain", "micrograd_c"]
-    assert lines[3:] == [
-        "line 17 of the output differs:",
-        "  plain Python | True 1",
-        "  micrograd_c  | False 1",
-    ]
+DEMO = (SCRIPTS / "micrograd_demo.py").read_text()
+
+# -- notebooks -------------------------------------------------------------------------------------
 
 
-def test_compare_tells_of_failure(cli, write):
-    text = (SCRIPTS / "slots.py").read_text()
-    run = cli("run", "--replace-value", "--compare", write(text + "raise SystemExit(4)\n"))
-    assert run.returncode == 0 and run.stdout.count("exit status 4") == 2
-    run = cli("run", "--replace-value", "--compare", write(text + "a.missing\n"))
-    assert run.returncode == 0 and run.stdout.count("exit status 1 (AttributeError: ") == 2
-    text += "raise SystemExit(Value.__module__ != '__main__')\n"
-    run = cli("run", "--replace-value", "--compare", write(text))
-    assert run.returncode == 1 and run.stdout.count("exit status 1") == 1
-    assert "the outputs agree" in run.stdout
+def notebook(*cells, **metadata):
+    cells = [{"cell_type": "code", "source": cell.splitlines(True)} for cell in cells]
+    cells.insert(1, {"cell_type": "markdown", "source": ["not code: ="]})
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4})
 
 
-@pytest.mark.parametrize(
-    "plain, ours, expected",
-    [
-        ("loss 0.5", "loss 0.5", compare.SAME),
-        ("loss 0.30000000000000004", "loss 0.3", compare.LAST_DIGITS),
-        ("Value(data=2, grad=0)", "Value(data=2.0, grad=0.0)", compare.LAST_DIGITS),
-        ("-0.000", "0.000", compare.LAST_DIGITS),
-        ("loss 0.5", "loss 0.5001", compare.DIFFERENT),
-        ("loss 0.5", "cost 0.5", compare.DIFFERENT),
-        ("1 2", "1", compare.DIFFERENT),
-        ("nan", "inf", compare.DIFFERENT),
-        ("1e-3", "0.001", compare.LAST_DIGITS),
-    ],
-)
-def test_likeness(plain, ours, expected):
-    assert compare.likeness(plain, ours) == expected
+def test_a_notebook_runs_its_code_cells_in_order(cli, write, tmp_path):
+    at = DEMO.index("def trace")
+    name = write(notebook(DEMO[:at], DEMO[at:], "a * b"), "lesson.ipynb")
+    plain = start(SCRIPTS / "micrograd_demo.py", cwd=tmp_path)
+    for option in [], ["--replace-value"]:
+        ours = cli("run", *option, name)
+        assert (ours.stdout, ours.returncode) == (plain.stdout, 0)
+    run = cli("run", "--compare", "--replace-value", name)
+    assert run.returncode == 0 and "the outputs agree (" in run.stdout
 
 
-# -- what cannot be kept is refused ----------------------------------------------------------------
-
-LOCAL = (SCRIPTS / "local_grads.py").read_text()
-CLOSURES = (SCRIPTS / "closures.py").read_text()
-NAMES = (SCRIPTS / "other_names.py").read_text()
+def test_lines_for_ipython_are_left_out_and_told(cli, write):
+    cells = ["%matplotlib inline\n!pip install x\nx = (7\n% 4)", "%%bash\nls", "%%time\nprint(x)"]
+    run = cli(
+        "run", write(notebook(*cells, "for i in range(2):\n    %time print(i)\nx?"), "n.ipynb")
+    )
+    assert (run.stdout, run.returncode) == ("3\n0\n1\n", 0)
+    assert run.stderr.count("\n") == 1
+    assert (
+        "5 of IPython's own lines left out, the first in n.ipynb, cell 1: %matplotlib" in run.stderr
+    )
 
 
 @pytest.mark.parametrize(
     "text, what",
     [
-        (LOCAL + "print(loss._local_grads)\n", "reads ._local_grads"),
-        (LOCAL + "print([c.data for c in loss._children])\n", "reads ._children"),
-        (LOCAL + "print(getattr(loss, '_children'))\n", "reads ._children"),
-        (LOCAL + "loss._local_grads = (1,)\n", "sets ._local_grads"),
         (
-            LOCAL.replace(
-                "    def __neg__",
-                "    def depth(self): return 1 + max((c.depth() for c in self._children), "
-                "default=0)\n    def __neg__",
-            )
-            + "loss.depth()\n",
-            "reads ._children",
+            notebook("print(1)", "x = 1\nfiles = !ls"),
+            "n.ipynb, cell 2, line 2: only IPython can do this",
         ),
-        (LOCAL + "class P(Value):\n    def f(self): return self._children\n", "reads ._children"),
-        (
-            CLOSURES.replace("def backward(self)", "def backward(self, seed=1.0)")
-            + "a.backward(2.0)\n",
-            "backward() an argument",
-        ),
-        (CLOSURES + "x = Value(1, (a,))\nx._backward = lambda g: None\n", "takes an argument"),
-        (CLOSURES + "print(result._prev[0])\n", "indexes ._prev"),
-        (CLOSURES.replace("self.grad = 0.0", "self.grad = Value(0.0)", 1), ".grad is made by"),
-        (
-            CLOSURES.replace("self.data = data", "self.data = np.array(data)", 1),
-            ".data is made by array()",
-        ),
-        (
-            CLOSURES.replace("self._op = _op", "self._op = _op\n        Value.made += 1")
-            + "print(Value.made)\n",
-            "reads .made",
-        ),
-        (
-            CLOSURES.replace("self._op = _op", "self._op = _op\n        tape.append(self)").replace(
-                "class Value", "tape = []\nclass Value"
-            )
-            + "tape.clear()\nprint(len(tape))\n",
-            "reads tape",
-        ),
-        (
-            CLOSURES.replace("self._op = _op", "self._op = _op\n        print('made')"),
-            "prints in __init__",
-        ),
-        (
-            NAMES.replace("self.trainable = trainable", "self.rule = trainable or len").replace(
-                "operation='+', parents=(self, other))",
-                "operation='+', parents=(self, other), trainable=self.rule)",
-            ),
-            "trainable",
-        ),
-        (
-            "class Value:\n    def __init__(self, amount, unit):\n"
-            "        self.amount, self.unit = amount, unit\n\nprint(Value(3, 'm').amount)\n",
-            "class Value does not compute",
-        ),
-        (
-            CLOSURES + "import multiprocessing as mp\nmp.get_context('spawn').Pool(2)\n",
-            "starts processes",
-        ),
+        (notebook("print(1)", "x = = 1"), "n.ipynb, cell 2, line 1: invalid syntax"),
+        (notebook("1", kernelspec={"language": "julia"}), "n.ipynb is a notebook in julia"),
+        ("{}", "n.ipynb is a notebook that cannot be read"),
+        ("[1", "n.ipynb is a notebook that cannot be read"),
     ],
 )
-def test_refusals(cli, write, text, what):
-    run = cli("run", "--replace-value", write(text))
+def test_notebooks_that_cannot_run(cli, write, text, what):
+    run = cli("run", write(text, "n.ipynb"))
     assert_one_line(run)
-    assert "script.py, line " in run.stderr and what in run.stderr
+    assert what in run.stderr
 
 
-@pytest.mark.parametrize(
-    "addition",
-    [
-        "class Tree:\n    def __init__(self): self._children = []\nprint(Tree()._children)\n",
-        "def get_context(name): return name\nprint(get_context('spawn'))\n",
-        "import types as t\nprint(t.SimpleNamespace(a=1).a)\n",
-        "def unused(v): return v.grad\nprint(unused(loss) == 1.0)\n",
-    ],
-)
-def test_no_refusal_without_need(cli, write, tmp_path, addition):
-    name = write(LOCAL + addition)
-    ours = cli("run", "--replace-value", name)
-    assert (ours.stderr, ours.returncode) == ("", 0)
-    assert ours.stdout == start(name, cwd=tmp_path).stdout
+def test_a_traceback_names_the_cell(cli, write):
+    run = cli("run", write(notebook("def f():\n    return 1 / 0", "x = 1\nf()"), "n.ipynb"))
+    assert run.returncode == 1
+    assert 'File "n.ipynb, cell 2", line 2' in run.stderr
+    assert 'File "n.ipynb, cell 1", line 2, in f' in run.stderr

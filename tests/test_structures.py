@@ -111,12 +111,19 @@ def test_a_buffer_of_three_dimensions(w):
     )
 
 
-def test_indices_that_lists_would_take_for_something_else_are_refused(w):
-    out = compile(lambda x: [[x, w], [w, x]])(SAMPLES)
-    for index in [(slice(None), 1), (0, slice(None), 1)]:
-        with pytest.raises(TypeError, match="slice can only be the last index"):
-            out[index]
-    for index in [(), (0, 0, 0, 0), (0, 2), (3,), 3]:
+def test_indices_and_slices_of_every_dimension(w):
+    out = compile(lambda x: [[x, w, x + 1.0], [w * x, x, x * x]])(SAMPLES)
+    array = np.asarray(out)
+    for index in [
+        (slice(None), 1),
+        (slice(None), slice(None), 1),
+        (0, slice(None), 1),
+        (slice(1), slice(None, None, -1), slice(1, None)),
+        (1, -1),
+        (-1, 0, 2),
+    ]:
+        assert out[index] == array[index].tolist()
+    for index in [(), (0, 0, 0, 0), (0, 2), (3,), 3, (slice(None), 2)]:
         with pytest.raises(IndexError):
             out[index]
 

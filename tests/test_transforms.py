@@ -161,6 +161,12 @@ def test_jvp_and_vjp_take_and_give_structures():
     assert data(pullback({"product": 0, "rest": (Value(1.0), [0])})) == (0.0, [0.0, 1.0])
 
 
+def test_a_result_that_is_changed_is_nothing_to_the_pullback():
+    result, pullback = vjp(lambda x: [x, x * x], 3.0)
+    result.clear()
+    assert data(pullback([1.0, 1.0])) == (7.0,)
+
+
 def test_a_tangent_and_a_cotangent_may_be_differentiated_by():
     t = Value(2.0)
     _, tangent = jvp(lambda x: x**3, [1.0], [t * t])

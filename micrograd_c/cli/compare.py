@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`run --compare`: a script in plain Python and on this engine, each in a process of its own."""
 
-import importlib.machinery
 import json
 import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -13,35 +13,79 @@ import tempfile
 from .parser import UsageError
 from .run import run_on_engine
 from .script import Script
+from .trail import Trail, state
 
 PLAIN, ENGINE = "plain Python", "micrograd_c"
-NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+DIGITS = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = re.compile(f"({DIGITS})")
+# What a run says of its own time: a number with a unit, after a word for it, or a time of day.
+DURATION = re.compile(
+    rf"(?<![\w.]){DIGITS}(?=\s?(?:[num\u00b5\u03bc]?s|secs?|seconds?|mins?|minutes?|hours?|"
+    r"(?:it|its|steps|epochs|samples|iterations)/s(?:ec)?)(?![\w/]))|"
+    rf"(?i:(?<=time)|(?<=took)|(?<=elapsed)|(?<=duration)|(?<=runtime))[\s:=]{{1,4}}{DIGITS}|"
+    r"(?<!\d)\d+:\d\d(?::\d\d)?(?:\.\d+)?(?!\d)"
+)
 SAME, LAST_DIGITS, DIFFERENT = range(3)
 
 
 def compare(script, arguments, replace_value):
     """Prints the speed-up and the first difference; returns 0 if there is none, else 1."""
     check(script, replace_value)
-    runs = {}
+    folders = {os.getcwd(), os.path.dirname(script.path)}
+    runs, before = {}, state(folders)
     for way in PLAIN, ENGINE:
         runs[way] = run_child(way, script, arguments, replace_value)
-    for way, (seconds, _, status, complaint) in runs.items():
-        trouble = f"   exit status {status}{complaint}" if status else ""
-        print(f"{way:12}  {seconds:9.4f} s{trouble}")
-    (plain_seconds, plain_output, plain_status, _), (seconds, output, status, _) = runs.values()
-    print(f"{'speed-up':12}  {plain_seconds / max(seconds, 1e-9):9.1f} times")
-    verdict = print_difference(plain_output.splitlines(), output.splitlines())
-    return 0 if verdict and status == plain_status else 1
+        changed = way == PLAIN and before.items() ^ state(folders).items()
+        if changed:
+            raise UsageError(
+                f"the script changed {min(changed)[0]} by other means than Python's: "
+                "a second run would not start from the same files"
+            )
+    for way, run in runs.items():
+        trouble = f"   exit status {run.status}{run.complaint}" if run.status else ""
+        unknown = "   (it ended without a word)"
+        known = not math.isnan(run.seconds)
+        print(
+            f"{way:12}  {run.seconds:9.4f} s{trouble}"
+            if known
+            else f"{way:12}  {'?':>9} s{trouble or unknown}"
+        )
+    plain, engine = runs.values()
+    times = plain.seconds / max(engine.seconds, 1e-9)
+    print(
+        f"{'speed-up':12}  " + ("        ? times" if math.isnan(times) else f"{times:9.1f} times")
+    )
+    if not engine.replaced:
+        print(f"nothing was replaced{engine.why}: both runs are plain Python")
+    verdict = print_difference(plain.output.splitlines(), engine.output.splitlines())
+    return 0 if verdict and plain.status == engine.status else 1
+
+
+class Run:
+    """What is known of a finished run."""
+
+    seconds, refusal, replaced, notes = math.nan, None, True, ()
+
+    def __init__(self, child, report):
+        self.status = child.returncode
+        self.output = child.stdout.decode("utf-8", "replace")
+        complaint = child.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        self.complaint = f" ({complaint[0]})" if complaint else ""
+        try:
+            with open(report, encoding="utf-8") as file:
+                self.seconds, self.refusal, self.replaced, self.notes = json.load(file)
+        except OSError:
+            pass  # it did not live to report
+        self.why = f" ({self.notes[0]})" if self.notes else ""
 
 
 def check(script, replace_value):
     """Raises UsageError where there is nothing to compare."""
     if replace_value:
-        script.replacement()
-    elif script.defines_value() and not script.imports_micrograd():
+        script.adopter(replace_value)
+    elif script.defines_class() and not script.imports_micrograd():
         raise UsageError(f"{script.name} uses its own class Value: add --replace-value")
-    found = importlib.machinery.PathFinder.find_spec("micrograd", script.search_path())
-    if script.imports_micrograd() and not found:
+    if script.imports_micrograd() and not script.micrograd_spec():
         raise UsageError(
             f"{script.name} imports micrograd, which is not installed: "
             "there is nothing to compare with"
@@ -49,52 +93,53 @@ def check(script, replace_value):
 
 
 def run_child(way, script, arguments, replace_value):
-    """Seconds, standard output, exit status and, in words, the last line of standard error."""
+    """A Run, after which the files that it has changed are what they were."""
     with tempfile.TemporaryDirectory() as folder:
-        report = os.path.join(folder, "report")
-        job = json.dumps([way, report, script.name, arguments, replace_value])
-        # No input: what the first of the two runs reads, the second one would miss.
-        child = subprocess.run(
-            [sys.executable, "-m", __name__, job],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        )
+        job = json.dumps([way, folder, script.name, script.class_name, arguments, replace_value])
         try:
-            with open(report, encoding="utf-8") as file:
-                seconds, refusal = json.load(file)
-        except OSError:
-            seconds, refusal = math.nan, None  # it did not live to report
-    if refusal:
-        raise UsageError(refusal)
-    complaint = child.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return (
-        seconds,
-        child.stdout.decode("utf-8", "replace"),
-        child.returncode,
-        f" ({complaint[0]})" if complaint else "",
-    )
+            # No input: what the first of the two runs reads, the second one would miss.
+            child = subprocess.run(
+                [sys.executable, "-m", __name__, job],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        finally:
+            Trail(folder).put_back()
+        run = Run(child, os.path.join(folder, "report"))
+    if run.refusal:
+        raise UsageError(run.refusal)
+    return run
 
 
 def run_job(job):
     """What the child does: runs the script and reports how long the script itself took."""
-    way, report, name, arguments, replace_value = json.loads(job)
-    script = Script(name)
-    refusal = None
+    way, folder, name, class_name, arguments, replace_value = json.loads(job)
+    script = Script(name, class_name)
+    refusal, notes = None, []
+    random.seed(0)  # scripts that seed nothing can be compared, too
+    trail = Trail(folder)
+    trail.begin()
     try:
         if way == ENGINE:
-            return run_on_engine(script, arguments, replace_value)
+            return run_on_engine(script, arguments, replace_value, notes.append)
         return script.run(arguments)
     except UsageError as error:
         refusal = str(error)
         return 2
     finally:
-        with open(report, "w", encoding="utf-8") as file:
-            json.dump([script.seconds, refusal], file)
+        trail.busy = True
+        replaced = not notes and (script.imports_micrograd() or replace_value)
+        with open(os.path.join(folder, "report"), "w", encoding="utf-8") as file:
+            json.dump([script.seconds, refusal, replaced, notes], file)
+        trail.busy = False
 
 
 def likeness(plain, ours):
     """Whether two lines are the same, but for the last digits of their numbers, or different."""
+    if plain == ours:
+        return SAME
+    plain, ours = DURATION.sub("<time>", plain), DURATION.sub("<time>", ours)
     if plain == ours:
         return SAME
     plain, ours = NUMBER.split(plain), NUMBER.split(ours)

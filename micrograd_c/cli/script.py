@@ -3,26 +3,55 @@
 
 import ast
 import builtins
+import hashlib
 import importlib.machinery
 import importlib.util
 import math
+import multiprocessing.spawn
 import os
 import sys
 import time
 import types
 
+from ..adopt import Adopter
+from ..adopt.attributes import refuse, told
+from ..adopt.source import (
+    ADOPT,
+    Finder,
+    Mentions,
+    add_lines,
+    imported_names,
+    modules_beside,
+    places,
+)
+from .notebook import code_cells
 from .parser import UsageError
-from .replace import Replacement, module_level_classes
+
+# engine.py and nn.py of micrograd 0.1.0, the only release.
+MICROGRAD = {
+    "engine.py": "95f19fa3734458d868e067d770f0773027763a2f654900bfbc1df8c5413acf84",
+    "nn.py": "f54453501abc4fd38ae724a8b378d6a5d23bfdd0a49c77e619b95f86ad16594d",
+}
 
 
 class Script:
-    """A script that has been read and parsed, but not started."""
+    """A script, or a notebook, that has been read and parsed, but not started."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, class_name="Value"):
+        self.name, self.class_name = name, class_name
         self.path = os.path.abspath(name)
         self.seconds = math.nan  # what the run took, once there has been one
-        self.tree = parse(read(name), name, self.path)
+        source, self.left_out = read(name), []
+        parts = [(source, self.path)]
+        if name.endswith(".ipynb"):
+            parts, self.left_out = code_cells(name, source)
+        self.parts = [(parse(text, name, path), path) for text, path in parts]
+        self.trees = [tree for tree, _ in self.parts]
+        folder = os.path.dirname(os.path.realpath(self.path))
+        self.modules = {}  # file -> tree of what lies beside the script and is imported
+        for tree in self.trees:
+            modules_beside(tree, folder, folder, self.modules)
+        self.own_micrograd = self.find_own_micrograd()
 
     def search_path(self):
         """sys.path as `python SCRIPT` has it: the folder of the script stands first."""
@@ -31,28 +60,62 @@ class Script:
         # Beside the file itself, not beside a link to it; the first entry is from `python -m`.
         return [os.path.dirname(os.path.realpath(self.path)), *sys.path[1:]]
 
+    def micrograd_spec(self):
+        return importlib.machinery.PathFinder.find_spec("micrograd", self.search_path())
+
+    def find_own_micrograd(self):
+        """Files of a package of that name that is not micrograd, and must stay what it is."""
+        spec = self.micrograd_spec() if self.imports_micrograd() else None
+        if spec is None or is_micrograd(spec):
+            return []
+        if not spec.submodule_search_locations:
+            return [spec.origin]
+        folder = next(iter(spec.submodule_search_locations))
+        for tree in self.trees:
+            modules_beside(tree, folder, os.path.dirname(folder), self.modules)
+        return [file for file in self.modules if file.startswith(folder + os.sep)] or [folder]
+
     def imports_micrograd(self):
-        return any(name.partition(".")[0] == "micrograd" for name in imported_names(self.tree))
+        trees = [*self.trees, *self.modules.values()]
+        names = [name for tree in trees for level, name in imported_names(tree) if not level]
+        return any(name.partition(".")[0] == "micrograd" for name in names)
 
-    def defines_value(self):
-        return bool(module_level_classes(self.tree))
+    def defines_class(self):
+        return any(places(tree, self.class_name) for tree in self.trees)
 
-    def replacement(self):
-        """How to replace the script's Value; None where it only imports micrograd's."""
-        if self.defines_value():
-            return Replacement(self.tree, self.name)
-        if self.imports_micrograd():
-            return None
-        nested = any(
-            isinstance(node, ast.ClassDef) and node.name == "Value" for node in ast.walk(self.tree)
-        )
-        raise UsageError(
-            f"{self.name} defines its class Value inside a function: move it out"
-            if nested
-            else f"{self.name} has no class Value to replace"
-        )
+    def files_with_class(self):
+        return [file for file, tree in self.modules.items() if places(tree, self.class_name)]
 
-    def run(self, arguments, replacement=None):
+    def adopter(self, replace_value):
+        """What replaces the class of the script or of its modules; None where there is none to.
+
+        Without replace_value, only that of a micrograd package of the user's own.
+        """
+        files = self.files_with_class()
+        if not replace_value:
+            files = [file for file in files if file in self.own_micrograd]
+        elif not files and not self.defines_class():
+            if self.imports_micrograd():
+                return None
+            raise UsageError(f"{self.name} {self.no_class()}")
+        mentions = Mentions([*self.trees, *self.modules.values()], self.class_name)
+        adopter = Adopter(mentions, strict=replace_value)
+        self.finder = Finder(files, self.class_name, adopter)
+        if replace_value:
+            add_lines(self.trees, self.class_name)
+        return adopter
+
+    def no_class(self):
+        classes = [
+            node for tree in self.trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+        ]
+        if any(node.name == self.class_name for node in classes):
+            return f"defines its class {self.class_name} inside a function: move it out"
+        like = [n.name for n in classes if any(getattr(s, "name", "") == "__add__" for s in n.body)]
+        hint = f" (is it --class {like[0]}?)" if like else ""
+        return f"has no class {self.class_name} to replace{hint}"
+
+    def run(self, arguments, adopter=None):
         """Runs the script as Python does; returns the exit status. SystemExit comes through."""
         main = types.ModuleType("__main__")
         loader = importlib.machinery.SourceFileLoader("__main__", self.path)
@@ -63,26 +126,63 @@ class Script:
             __package__=None,
             __cached__=None,
         )
-        if replacement:
-            replacement.rewrite(vars(main))
-        code = compile_tree(self.tree, self.name, self.path)
+        if len(self.parts) > 1 or self.name.endswith(".ipynb"):
+            main.display = print
+        if adopter:
+            vars(main)[ADOPT] = adopter
+            sys.meta_path.insert(0, self.finder)
+            refuse_fresh_processes(adopter)
+        codes = [compile_tree(tree, self.name, path) for tree, path in self.parts]
         sys.modules["__main__"] = main
         sys.argv[:] = [self.name, *arguments]
         sys.path[:] = self.search_path()
         start = time.perf_counter()
         try:
-            exec(code, vars(main))
-        except (KeyboardInterrupt, SystemExit, UsageError):
-            raise
+            for code in codes:
+                exec(code, vars(main))
+            if told:
+                raise told[0]
         except BaseException as error:
+            if told:  # whatever the script made of it
+                raise UsageError(str(told[0])) from None
+            if isinstance(error, (KeyboardInterrupt, SystemExit, UsageError)):
+                raise
             below_this_frame = error.__traceback__.tb_next
             sys.excepthook(type(error), error.with_traceback(below_this_frame), below_this_frame)
             return 1
         finally:
             self.seconds = time.perf_counter() - start
-            if replacement:
-                self.seconds -= replacement.adopter.seconds
+            if adopter:
+                self.seconds -= adopter.seconds
         return 0
+
+
+def refuse_fresh_processes(adopter):
+    """Processes that are not forked read the script anew, and its class would be there again."""
+    prepare = multiprocessing.spawn.get_preparation_data
+
+    def get_preparation_data(name):
+        if adopter.adopted:
+            kind = next(iter(adopter.adopted.values()))
+            refuse(f"starts processes that read the script anew, with the script's own {kind}")
+        return prepare(name)
+
+    multiprocessing.spawn.get_preparation_data = get_preparation_data
+
+
+def is_micrograd(spec):
+    """Whether a package is micrograd itself, and not one of the same name."""
+    for folder in spec.submodule_search_locations or ():
+        try:
+            for name, expected in MICROGRAD.items():
+                with open(os.path.join(folder, name), "rb") as file:
+                    text = file.read().replace(b"\r\n", b"\n")
+                if hashlib.sha256(text).hexdigest() != expected:
+                    return False
+        except OSError:
+            return False
+        return True
+    return False
 
 
 def read(name):
@@ -92,10 +192,6 @@ def read(name):
             data = file.read()
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from None
-    if name.endswith(".ipynb"):
-        raise UsageError(
-            f"{name} is a notebook: save it as a script first (jupyter nbconvert --to script)"
-        )
     if b"\0" in data:
         raise UsageError(f"{name} is not a Python script: it holds null bytes")
     try:
@@ -110,20 +206,20 @@ def read(name):
 
 
 def parse(source, name, path):
-    with syntax_errors_told(name):
+    with syntax_errors_told(name, path):
         return ast.parse(source, path)
 
 
 def compile_tree(tree, name, path):
-    with syntax_errors_told(name):
+    with syntax_errors_told(name, path):
         return compile(tree, path, "exec", dont_inherit=True)
 
 
 class syntax_errors_told:
     """Tells what the parser or the compiler refuses in one line."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, path):
+        self.name = path if path.startswith(f"{name}, cell") else name
 
     def __enter__(self):
         return self
@@ -135,11 +231,3 @@ class syntax_errors_told:
             raise UsageError(f"{self.name}{where}: {error.msg}{what}") from None
         if isinstance(error, (RecursionError, MemoryError)):
             raise UsageError(f"{self.name} is nested too deeply for Python") from None
-
-
-def imported_names(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module

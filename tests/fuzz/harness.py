@@ -70,7 +70,7 @@ def parse(fuzzer):
     add("--only", type=names_of, default=[], metavar="FEATURE,...")
     add("--steps", type=steps_of, metavar="K,...", help="of the case --start, these steps only")
     add("--minimise", action=argparse.BooleanOptionalAction, default=True)
-    add("--timeout", type=float, default=120.0, help="seconds after which a case hangs")
+    add("--timeout", type=float, default=300.0, help="seconds after which a case hangs")
     add("--verbose", action="store_true", help="show each step (with --steps or --cases 1)")
     add("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

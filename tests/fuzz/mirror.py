@@ -327,8 +327,11 @@ def clip_rule(node):
 
 def take_rule(node):
     values = node.prev[1:]
-    index = node.prev[0].data
-    values[int(index)].grad += node.grad
+    index = node.prev[0].data  # which may have been assigned since
+    if index < 0:
+        index += len(values)
+    if 0 <= index < len(values):
+        values[int(index)].grad += node.grad
 
 
 def custom_rule(node):

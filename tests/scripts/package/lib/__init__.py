@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+from .core import Value
+from .net import Neuron
