@@ -27,12 +27,15 @@ cdef class Condition:
             raise TypeError('Condition: compare Values instead, in a function that is being compiled')
 
     def __and__(left, right):
+        """__and__($self, value, /)\n--\n\nWhether both are true; value: a condition or a bool."""
         return combined(OP_mul, left, right)
 
     def __or__(left, right):
+        """__or__($self, value, /)\n--\n\nWhether one of them is true; value: a condition or a bool."""
         return combined(OP_maximum, left, right)
 
     def __xor__(left, right):
+        """__xor__($self, value, /)\n--\n\nRaises TraceError: write it with &, | and ~."""
         refuse_condition('^ on')
 
     def __invert__(self):
@@ -51,24 +54,31 @@ cdef class Condition:
         return 'Condition(<of a sample>)'
 
     def __reduce_ex__(self, protocol):
+        """Raises TraceError: a condition cannot be copied or pickled."""
         refuse_condition('a copy of')
 
     def __add__(left, right):
+        """__add__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __sub__(left, right):
+        """__sub__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __mul__(left, right):
+        """__mul__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __truediv__(left, right):
+        """__truediv__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __floordiv__(left, right):
+        """__floordiv__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __mod__(left, right):
+        """__mod__($self, value, /)\n--\n\nRaises TraceError: a condition is no number."""
         refuse_condition('arithmetic with')
 
     def __pow__(left, right, modulo):
