@@ -17,12 +17,16 @@ from .compat import install, uninstall
 from .compiled import CompiledFunction, TraceError
 from .compiled import compile as compile
 from .engine import (
+    Condition,
     TapeStats,
     Value,
     accumulate_grads,
     clip,
     custom,
     dot,
+    logical_and,
+    logical_not,
+    logical_or,
     no_grad,
     take,
     tape_stats,
@@ -38,6 +42,7 @@ __version__ = "0.1.0"
 # Without the names that would hide Python's own from `import *`.
 __all__ = [
     "CompiledFunction",
+    "Condition",
     "GradcheckError",
     "TapeStats",
     "TraceError",
@@ -55,6 +60,9 @@ __all__ = [
     "install",
     "jacobian",
     "jvp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
     "losses",
     "nn",
     "no_grad",

@@ -22,7 +22,9 @@ from ._core import (
     is_bool,
     record,
 )
+from .objectives import Objective, Residuals
 from .progress import progress_bar
+from .results import describe, put_together, read_result
 
 __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
@@ -55,12 +57,14 @@ def compile(
 ) -> Any:
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
-    fn: plain Value code; each argument is a Value or a list of Values, the result a Value, or a
-    list of Values where only outputs are asked for. What fn reads besides, such as a model's
+    fn: plain Value code; each argument is a Value or a list of Values. The result is a Value; or,
+    where only outputs are asked for, a list of Values, a list of lists of them, or a tuple or dict
+    of all these; a number among them is a constant. What fn reads besides, such as a model's
     weights, are its parameters. fn runs once for each structure of its arguments; afterwards its
-    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError. A
-    number of another Value that it reads, such as w.data, is watched: when it has changed, fn runs
-    again. detach() and no_grad() stop the gradient, as in a plain call.
+    graph is replayed. It must not branch on numbers that depend on its arguments: TraceError; a
+    comparison of them gives a Condition, for where(). A number of another Value that it reads, such
+    as w.data, is watched: when it has changed, fn runs again. detach() and no_grad() stop the
+    gradient, as in a plain call.
 
     reduction: 'mean' or 'sum', the loss of a batch from its samples'.
     threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
@@ -105,22 +109,24 @@ class CompiledFunction:
         self._last: Recorded | None = None  # the program used last
 
     def __call__(self, *arrays: Any) -> Any:
-        """The outputs for a batch: float64, of shape (B,), or (B, n) for a list of n.
+        """The results for a batch, float64: of shape (B,) for a Value that fn returns, (B, n) for a
+        list of n, (B, m, n) for a list of m lists of n; for a tuple or a dict, one of these.
 
         arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
         shape (B,) for a Value, (B, n) for a list of n Values.
 
-        A NumPy array where an argument is one; else a buffer, which numpy.asarray() takes without a
-        copy, and which has len(), indexing and tolist().
+        NumPy arrays where an argument is one; else buffers, which numpy.asarray() takes without a
+        copy, and which have len(), indexing and tolist().
         """
         if any(_holds_values(array) for array in arrays):
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
         arguments = Arguments(arrays, self._name_of)
-        outputs = self._program(arguments).evaluate(arguments, self._threads)
+        program = self._program(arguments)
+        outputs: list[Any] = program.evaluate(arguments, self._threads)
         numpy = sys.modules.get("numpy")
         if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
-            return numpy.asarray(outputs)
-        return outputs
+            outputs = [numpy.asarray(output) for output in outputs]
+        return put_together(program.layout, iter(outputs))
 
     def value_and_grad(self, *arrays: Any) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
@@ -185,6 +191,38 @@ class CompiledFunction:
         _run(session, steps, progress, callback)
         return session.all_losses()
 
+    def objective(self, *arrays: Any, params: Iterable[Value] | None = None) -> Objective:
+        """The reduced loss of a batch as a function of a vector of parameters: for SciPy.
+
+        params: which parameters, in the vector's order; None: all that the function reads. An
+        Objective with x0, fun(theta), jac(theta), fun_and_jac(theta), hess(theta), hessp(theta, v)
+        and assign(theta), on NumPy arrays. ImportError without NumPy; TypeError if fn returns
+        anything but a Value; ValueError if it has no parameters, or reads a Value that was computed
+        outside of it; TraceError if it reads a parameter's number.
+        """
+        arguments = Arguments(arrays, self._name_of)
+        return Objective(self, self._alike, arguments, params)
+
+    def residuals(
+        self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
+    ) -> Residuals:
+        """All results of a batch as a function of a vector of parameters: for SciPy, too.
+
+        fn returns a Value, a list of Values, or a list of lists of them. A Residuals with x0,
+        fun(theta), jac(theta) and assign(theta), on NumPy arrays.
+
+        params: as in objective(). sparse: whether jac gives a scipy.sparse.csr_matrix. Errors: as
+        in objective().
+        """
+        arguments = Arguments(arrays, self._name_of)
+        return Residuals(self, self._alike, arguments, params, sparse=sparse)
+
+    def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":
+        """Another function, compiled with this one's options."""
+        return CompiledFunction(
+            fn, reduction=self._reduction, threads=self._threads or None, skip=self._skip
+        )
+
     def stats(self) -> CompiledStats:
         """Of the program used last: a CompiledStats. Before the first call: ValueError."""
         if self._last is None:
@@ -206,7 +244,7 @@ class CompiledFunction:
                 f"program for {shapes}",
                 f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
                 f" optimisation, {stats.parameters} parameters",
-                program.listing(not program.is_list).rstrip(),
+                program.listing(_is_value(program)).rstrip(),
             ]
         return "\n".join(lines)
 
@@ -229,11 +267,12 @@ class CompiledFunction:
         """
         program = self._programs.get(arguments.structure)
         if program is None or not program.still_holds():
-            program = record(self._fn, arguments, self._skip)
+            program = record(self._fn, read_result, arguments, self._skip)
             self._programs[arguments.structure] = program
         self._last = program
-        if loss_for and program.is_list:
-            raise TypeError(f"{loss_for}: expected a function that returns a Value, got a list")
+        if loss_for and not _is_value(program):
+            got = describe(program.layout, program.shapes)
+            raise TypeError(f"{loss_for}: expected a function that returns a Value, got {got}")
         return program
 
     def __reduce__(self) -> Any:
@@ -245,6 +284,11 @@ class CompiledFunction:
             return name  # a decorated function is pickled as functions are: by its name
         state = {**vars(self), "_programs": {}, "_last": None}
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
+
+def _is_value(program: Recorded) -> bool:
+    """Whether the function returns a Value, and no structure of them."""
+    return program.layout is None and program.shapes[0] == ()
 
 
 def _holds_values(array: Any) -> bool:

@@ -11,12 +11,16 @@ from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._core import (
+    Condition,
     TapeStats,
     Value,
     accumulate_grads,
     clip,
     custom,
     dot,
+    logical_and,
+    logical_not,
+    logical_or,
     pause_recording,
     resume_recording,
     take,
@@ -34,12 +38,16 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = [
+    "Condition",
     "TapeStats",
     "Value",
     "accumulate_grads",
     "clip",
     "custom",
     "dot",
+    "logical_and",
+    "logical_not",
+    "logical_or",
     "no_grad",
     "take",
     "tape_stats",

@@ -58,7 +58,7 @@ def value_and_grad(
 def jvp(
     fn: Callable[..., Structure], primals: Sequence[Structure], tangents: Sequence[Structure]
 ) -> tuple[Structure, Structure]:
-    """What fn(*primals) returns, and how it changes where the arguments change by tangents.
+    """What `fn(*primals)` returns, and how it changes where the arguments change by tangents.
 
     primals: the arguments, a list or tuple. tangents: as many, of the same structures.
     fn may return a structure of Values; its tangent has the same. One forward pass.
@@ -77,7 +77,7 @@ def jvp(
 def vjp(
     fn: Callable[..., Structure], *primals: Structure
 ) -> tuple[Structure, Callable[[Structure], tuple[Structure, ...]]]:
-    """What fn(*primals) returns, and the pullback.
+    """What `fn(*primals)` returns, and the pullback.
 
     pullback(cotangent): the derivatives by the arguments of the sum of the result's Values, each
     times its number of the cotangent, which has the result's structure. A tuple with one for each
@@ -155,7 +155,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
 def hvp(
     fn: Callable[..., Value], primals: Sequence[Structure], vectors: Sequence[Structure]
 ) -> tuple[Structure, ...]:
-    """The Hessian of fn(*primals), a Value, times a vector; the Hessian itself is not computed.
+    """The Hessian of `fn(*primals)`, a Value, times a vector; the Hessian itself is not computed.
 
     primals: the arguments, a list or tuple. vectors: as many, of the same structures. A tuple with
     one result for each argument, in its structure. Forward mode over reverse mode.

@@ -19,7 +19,7 @@ code: allocate first. Reserving room may compact the tape: reserve next. Only th
 append.
 """
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_NE
+from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_GT, Py_LE, Py_LT, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.bool cimport PyBool_Check
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
@@ -319,14 +319,19 @@ cdef class Handle:
             if is_recording and not isinstance(other, Handle) and is_number(other):
                 refuse_traced(self, 'a comparison')
             return NotImplemented
+        if not isinstance(other, Handle) and not is_number(other):
+            return NotImplemented
         if is_recording:
+            condition = compared(self, other, comparison)
+            if condition is not None:
+                return condition
             check_read(self, 'a comparison')
             if isinstance(other, Handle):
                 check_read(other, 'a comparison')
         if isinstance(other, Handle):
             other = tape.value[(<Handle>other).anchor.index]
-        elif not is_number(other):
-            return NotImplemented
+        elif not PyFloat_CheckExact(other) and is_numpy_number(other):
+            other = other.item()    # NumPy would compare in its own precision
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
 
     def __bool__(self):
@@ -414,7 +419,9 @@ include "help.pxi"
 include "value.pxi"
 include "functions.pxi"
 include "recording.pxi"
+include "conditions.pxi"
 include "arguments.pxi"
+include "outputs.pxi"
 include "optimizer.pxi"
 include "program.pxi"
 include "training.pxi"

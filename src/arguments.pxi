@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: MIT
-# What a compiled function is called with, and what it gives back: batches of numbers.
+# What a compiled function is called with: batches of numbers.
 from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
                              PyObject_GetBuffer)
-
-cdef enum:
-    MOST_SHOWN = 20     # rows, and numbers of a row, that a repr shows all of
-    AT_EACH_END = 3     # ... and else
 
 cdef list integer_rows(view, bint is_little, bint is_signed):
     """The integers of a buffer whose format Python's own memoryview does not read."""
@@ -222,108 +218,25 @@ cdef class Arguments:
             self.n_columns += 1
         return 0
 
-    cdef double first_number(self, uint32_t column):
-        """Of the first sample, for recording; of no sample, a number inside most domains."""
+    cdef double number(self, uint32_t column, Py_ssize_t sample) noexcept:
+        cdef const char *data = self.columns[column].data + sample * self.columns[column].stride
         cdef double number
         cdef float single
-        if self.size == 0:
-            return 0.5
         if self.columns[column].is_float32:     # copied: it may stand at any address
-            memcpy(&single, self.columns[column].data, sizeof(single))
+            memcpy(&single, data, sizeof(single))
             return single
-        memcpy(&number, self.columns[column].data, sizeof(number))
+        memcpy(&number, data, sizeof(number))
         return number
 
     def inputs(self):
-        """New leaves for the function: for each argument one, or a list of them."""
+        """New leaves for the function: for each argument one, or a list of them. They have the numbers of
+        the first sample; where there is none, a number inside most domains."""
         cdef uint32_t column = 0
         cdef list values = []
         for n in self.structure:
             leaves = []
             for _ in range(n if n >= 0 else 1):
-                leaves.append(new_leaf(self.first_number(column)))
+                leaves.append(new_leaf(self.number(column, 0) if self.size else 0.5))
                 column += 1
             values.append(leaves if n >= 0 else leaves[0])
         return values
-
-
-@cython.final
-cdef class Outputs:
-    """What a compiled function gives back: a buffer of float64 of shape (B,) or (B, n).
-
-    numpy.asarray() takes it without a copy. Without NumPy: len, indexing (a number, or a row as a
-    list), iteration, tolist().
-    """
-    cdef double *numbers
-    cdef readonly tuple shape
-    cdef Py_ssize_t[2] sizes
-    cdef Py_ssize_t[2] strides
-    cdef int ndim
-
-    def __cinit__(self, Py_ssize_t size, Py_ssize_t n):
-        self.ndim = 1 if n < 0 else 2
-        self.sizes[0] = size
-        self.sizes[1] = n if n >= 0 else 1
-        self.strides[0] = self.sizes[1] * <Py_ssize_t>sizeof(double)
-        self.strides[1] = sizeof(double)
-        self.shape = tuple([self.sizes[k] for k in range(self.ndim)])
-        self.numbers = room_for(size, self.sizes[1])
-
-    def __dealloc__(self):
-        free(self.numbers)
-
-    def __getbuffer__(self, Py_buffer *buffer, int flags):
-        buffer.buf = <void *>self.numbers
-        buffer.obj = self
-        buffer.len = self.sizes[0] * self.sizes[1] * <Py_ssize_t>sizeof(double)
-        buffer.itemsize = sizeof(double)
-        buffer.readonly = 0
-        buffer.ndim = self.ndim
-        buffer.format = b'd'
-        buffer.shape = self.sizes
-        buffer.strides = self.strides
-        buffer.suboffsets = NULL
-        buffer.internal = NULL
-
-    def __len__(self):
-        return self.sizes[0]
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return self.tolist()[index]
-        if isinstance(index, tuple) and len(index) == 2 and self.ndim == 2:
-            rows, column = index
-            return [row[column] for row in self[rows]] if isinstance(rows, slice) else self[rows][column]
-        cdef Py_ssize_t k, c
-        place = operator.index(index)
-        if not -self.sizes[0] <= place < self.sizes[0]:
-            raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
-        k = place if place >= 0 else place + self.sizes[0]
-        if self.ndim == 1:
-            return self.numbers[k]
-        return [self.numbers[k * self.sizes[1] + c] for c in range(self.sizes[1])]
-
-    def __iter__(self):
-        return iter(self.tolist())
-
-    def tolist(self):
-        """As a list of floats, or of lists of floats."""
-        cdef Py_ssize_t k
-        return [self[k] for k in range(self.sizes[0])]
-
-    def __repr__(self):
-        rows = [shown(self[k]) if k is not None else '...' for k in shown_places(self.sizes[0])]
-        whole = self.sizes[0] <= MOST_SHOWN and self.sizes[1] <= MOST_SHOWN
-        return f'Outputs([{", ".join(rows)}]{"" if whole else f", shape={self.shape}"})'
-
-cdef list shown_places(Py_ssize_t count):
-    """Which of so many things a repr shows; None: a gap."""
-    if count <= MOST_SHOWN:
-        return list(range(count))
-    return [*range(AT_EACH_END), None, *range(count - AT_EACH_END, count)]
-
-cdef str shown(number_or_row):
-    if not isinstance(number_or_row, list):
-        return repr(number_or_row)
-    places = shown_places(len(number_or_row))
-    return f'[{", ".join([repr(number_or_row[k]) if k is not None else "..." for k in places])}]'

@@ -28,11 +28,18 @@ def dot(ws, xs, bias=None):
     return record_variadic(OP_dot, operands) if operands else new_leaf(0.0)
 
 def where(condition, a, b):
-    """a if condition, else b. condition: a bool, or a Value, taken as true when > 0; else TypeError."""
-    if not is_handle(condition):
-        if not is_bool(condition):      # an int may be ~True, which is -2 and true
-            raise TypeError(f'where: expected a bool or a Value as condition, got {kind(condition)}')
+    """a if condition, else b.
+
+    condition: a bool, as comparisons give; a Condition, as they give in a function that is being
+    compiled; or a Value, taken as true when > 0. TypeError for an int, since ~True is one.
+    """
+    if type(condition) is Condition:
+        condition = node_of_condition(condition)
+    elif is_bool(condition):
         condition = 1.0 if condition else 0.0
+    elif not is_handle(condition):
+        hint = ', and ~True is -2: write logical_not() for ~' if isinstance(condition, int) else ''
+        raise TypeError(f'where: expected a bool, a condition or a Value as condition, got {kind(condition)}{hint}')
     return record_variadic(OP_where, operand_list((condition, a, b), 'where'))
 
 def clip(v, low=None, high=None):

@@ -63,6 +63,8 @@ cdef double real(object value, str what) except? -1:
     cdef double number = 0
     if as_real(value, &number):
         return number
+    if type(value) is Condition:
+        refuse_condition('a number made of')
     raise TypeError(f'{what}: expected a real number, got {kind(value)}')
 
 cdef object expect_operand(object operand, str what):
@@ -72,6 +74,8 @@ cdef object expect_operand(object operand, str what):
         return operand
     if as_real(operand, &number):
         return number
+    if type(operand) is Condition:
+        refuse_condition('a number made of')
     raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
 
 cdef int refuse(int op, double x, double y, Verdict verdict) except -1:

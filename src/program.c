@@ -181,10 +181,11 @@ static void write_outputs(const Job *job, const Frame *frame, size_t first) {
     const Program *program = job->program;
     for (uint32_t r = 0; r < program->n_roots; r++) {
         Ref root = program->plan.roots[r];
-        double *out = job->batch->outputs + first * program->n_roots + r;
+        const Target target = job->batch->targets[r];
+        double *out = target.data + first * target.stride;
         const double *row = root.space == IN_ROWS ? frame->rows + root.at * frame->lanes : NULL;
         for (size_t k = 0; k < frame->valid; k++)
-            out[k * program->n_roots] = row ? row[k] : frame->once[root.at];
+            out[k * target.stride] = row ? row[k] : frame->once[root.at];
     }
 }
 

@@ -65,6 +65,12 @@ typedef enum { RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX } RunStatus;
 /* Called every few milliseconds; anything but 0 stops the run. */
 typedef int (*Poll)(void);
 
+/* Where the numbers of a result go, a sample's `stride` doubles behind the one before. */
+typedef struct {
+    double *data;
+    size_t stride;
+} Target;
+
 typedef struct {
     const Column *columns;   /* of all inputs */
     const uint32_t *samples; /* which, in order; NULL: all from the first on */
@@ -75,7 +81,7 @@ typedef struct {
     Poll poll;
     /* -- results -- */
     double loss;
-    double *outputs;         /* size rows of n_roots */
+    const Target *targets;   /* of each root: where its numbers go */
     size_t bad_sample;       /* RUN_BAD_INDEX: in the columns, or EVERY_SAMPLE; what; among how many */
     double bad_index;
     uint32_t bad_count;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What the Python boundary uses of graph.h and program.h; the headers are the documentation.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
 from tape cimport Tape
@@ -12,7 +12,7 @@ cdef extern from "arena.h" nogil:
 
 cdef extern from "graph.h" nogil:
     enum:
-        NONE, PASS_COUNT
+        NONE, PASS_COUNT, NODE_CONSTANT
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef enum MakeStatus:
@@ -22,11 +22,16 @@ cdef extern from "graph.h" nogil:
         const char *rule
         const char *list
         uint32_t at
+    ctypedef struct Node:
+        double number
+        uint8_t op
     ctypedef struct Graph:
         Arena *arena
         Arena *scratch
         Fault fault
-        uint32_t size, recorded, n_parameters
+        const Node *nodes
+        const uint32_t *roots
+        uint32_t size, recorded, n_parameters, n_roots
     ctypedef struct Pass:
         const char *name
         const char *text
@@ -72,6 +77,9 @@ cdef extern from "program.h" nogil:
     ctypedef enum RunStatus:
         RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
     ctypedef int (*Poll)() noexcept
+    ctypedef struct Target:
+        double *data
+        size_t stride
     ctypedef struct Batch:
         const Column *columns
         const uint32_t *samples
@@ -80,7 +88,7 @@ cdef extern from "program.h" nogil:
         const Kernels *kernels
         Poll poll
         double loss
-        double *outputs
+        const Target *targets
         size_t bad_sample
         double bad_index
         uint32_t bad_count

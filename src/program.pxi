@@ -94,8 +94,8 @@ cdef class Recorded:
     cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
     cdef list guards            # (Value, is it the grad, the number that the function has read)
-    cdef readonly bint is_list      # the function returns a list
-    cdef readonly uint32_t n_outputs
+    cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
+    cdef readonly object layout     # of the structure that they stand in
 
     def __cinit__(self):
         self.graph.arena = &self.raw
@@ -119,18 +119,17 @@ cdef class Recorded:
                 return False
         return True
 
-    cdef int check_trainable(self, Optimizer optimizer) except -1:
-        """TraceError if the function reads a number that training changes."""
+    def check_movable(self, str what, list values):
+        """TraceError if the function reads a number that changes where those of these parameters do."""
         cdef set trained, moved
         if not self.guards:
-            return 0
-        trained = set([id(value) for value in optimizer.values])
+            return
+        trained = set([id(value) for value in values])
         moved = trained.union([id(value) for value in self.parameters])
         for value, is_grad, _ in self.guards:
             if id(value) in (moved if is_grad else trained):
-                raise TraceError(f'fit: the function reads {".grad" if is_grad else "the number"} of a parameter '
-                                 f'that training changes; compute with the Value itself, or with detach()')
-        return 0
+                raise TraceError(f'{what}: the function reads {".grad" if is_grad else "the number"} of a parameter '
+                                 f'that changes; compute with the Value itself, or with detach()')
 
     cdef int note_reads(self) except -1:
         """A run's numbers are read by the function that this thread is recording, if it is."""
@@ -184,30 +183,47 @@ cdef class Recorded:
         finally:
             free(text)
 
-    cdef void load(self, Program *program) noexcept:
+    cdef void load(self, Program *program, Arguments numbers=None) noexcept:
+        """Gives the program's parameters their Values' numbers, or these."""
         cdef Py_ssize_t k
         cdef double *p
         for k in range(PyList_GET_SIZE(self.parameters)):
             p = program_parameter(program, <uint32_t>k)
             if p != NULL:
-                p[0] = tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index]
+                p[0] = numbers.number(0, k) if numbers is not None else (
+                    tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index])
+
+    cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept:
+        """Parameter k's, after a run with gradients."""
+        cdef double *p = program_parameter(program, <uint32_t>k)
+        return p[program.plan.n_once] if p != NULL else 0.0
 
     cdef void store_grads(self, Program *program) noexcept:
         cdef Py_ssize_t k
-        cdef double *p
         for k in range(PyList_GET_SIZE(self.parameters)):
-            p = program_parameter(program, <uint32_t>k)
             tape_set_adjoint(&tape, anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index,
-                             p[program.plan.n_once] if p != NULL else 0.0)
+                             self.adjoint(program, k))
 
-    def evaluate(self, Arguments arguments, int threads):
+    cdef int check_numbers(self, Arguments numbers) except -1:
+        if numbers is not None and (numbers.structure != (-1,) or numbers.size != len(self.parameters)):
+            raise ValueError(f'expected a number for each of {len(self.parameters)} parameters')
+        return 0
+
+    def evaluate(self, Arguments arguments, int threads, Arguments numbers=None):
+        """The results for a batch: a list of Outputs. numbers: for the parameters, instead of their own."""
         self.note_reads()
-        cdef Outputs outputs = Outputs(arguments.size, self.n_outputs if self.is_list else -1)
+        self.check_numbers(numbers)
+        cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
         cdef Batch batch = new_batch(arguments, threads)
         cdef Program *program = self.take(False)
         cdef RunStatus status
-        batch.outputs = outputs.numbers
-        self.load(program)
+        cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
+        if targets == NULL:
+            self.give_back(program, False)
+            raise MemoryError
+        place_outputs(outputs, targets)
+        batch.targets = targets
+        self.load(program, numbers)
         try:
             if program.plan.work * <double>arguments.size > LONG_WORK:
                 with nogil:
@@ -216,27 +232,71 @@ cdef class Recorded:
                 status = program_evaluate(program, &batch)
             check_run(status, &batch)
         finally:
+            free(targets)
             self.give_back(program, False)
         return outputs
 
+    cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept:
+        if program.plan.work * <double>batch.size * 3 > LONG_WORK:
+            with nogil:
+                return program_gradients(program, batch)
+        return program_gradients(program, batch)
+
     def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
+        """The loss of a batch; the parameters get their grads."""
         check_change('value_and_grad(), which sets grads, was called')
         cdef Batch batch = new_batch(arguments, threads)
         cdef Program *program = self.take(True)
-        cdef RunStatus status
         batch.is_mean = is_mean
         self.load(program)
         try:
-            if program.plan.work * <double>arguments.size * 3 > LONG_WORK:
-                with nogil:
-                    status = program_gradients(program, &batch)
-            else:
-                status = program_gradients(program, &batch)
-            check_run(status, &batch)
+            check_run(self.gradients(program, &batch), &batch)
             self.store_grads(program)
         finally:
             self.give_back(program, True)
         return batch.loss
+
+    def value_and_grad_at(self, Arguments arguments, Arguments numbers, bint is_mean, int threads):
+        """The loss of a batch where the parameters have these numbers, and its derivatives by them, Outputs.
+
+        What the parameters have themselves, data and grads, stays.
+        """
+        self.note_reads()
+        self.check_numbers(numbers)
+        cdef Outputs derivatives = Outputs(len(self.parameters), ())
+        cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(True)
+        cdef Py_ssize_t k
+        batch.is_mean = is_mean
+        self.load(program, numbers)
+        try:
+            check_run(self.gradients(program, &batch), &batch)
+            for k in range(len(self.parameters)):
+                derivatives.numbers[k] = self.adjoint(program, k)
+        finally:
+            self.give_back(program, True)
+        return batch.loss, derivatives
+
+    def zeros(self):
+        """For each number of a sample's results, whether it is 0 for whatever arguments and parameters."""
+        cdef list found = []
+        cdef uint32_t r
+        cdef const Node *node
+        for r in range(self.graph.n_roots):
+            node = &self.graph.nodes[self.graph.roots[r]]
+            found.append(node.op == NODE_CONSTANT and node.number == 0)
+        return found
+
+cdef void place_outputs(list outputs, Target *targets) noexcept:
+    """Where each root's numbers go: the roots are the results' numbers, one after the other."""
+    cdef size_t root = 0, k, stride
+    cdef Outputs part
+    for part in outputs:
+        stride = <size_t>part.strides[0] // sizeof(double)
+        for k in range(stride):
+            targets[root].data = part.numbers + k
+            targets[root].stride = stride
+            root += 1
 
 cdef Batch new_batch(Arguments arguments, int threads):
     cdef Batch batch
@@ -272,9 +332,29 @@ cdef unsigned skip_set(names) except? 0xFFFF:
         skip |= 1 << known.index(name)
     return skip
 
-def record(fn, Arguments arguments, skip=()):
+cdef int hide_own_leaves(Recording recording, list results) except -1:
+    """Leaves that the function has made, and that nobody has but these results, are no parameters: a leaf
+    that somebody holds would be one."""
+    cdef dict count = {}, instead = {}
+    cdef PyObject *value
+    cdef Py_ssize_t k
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        count[<uintptr_t>value] = count.get(<uintptr_t>value, 0) + 1
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        if <uintptr_t>value in instead:
+            results[k] = instead[<uintptr_t>value]
+        elif (Py_REFCNT(value) == <Py_ssize_t>count[<uintptr_t>value] and anchor_of(value).index > recording.mark
+                and tape.op[anchor_of(value).index] == OP_leaf):
+            instead[<uintptr_t>value] = record_unary(<object>value, OP_same)
+            results[k] = instead[<uintptr_t>value]
+    return 0
+
+def record(fn, read_result, Arguments arguments, skip=()):
     """Calls fn on new inputs and freezes the graph of its result: a Recorded.
 
+    read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
     skip: names of optimiser passes to leave out.
     """
     cdef unsigned skipped = skip_set(skip)
@@ -293,16 +373,10 @@ def record(fn, Arguments arguments, skip=()):
             leaves += value if isinstance(value, list) else [value]
         recording.begin(leaves)
         try:
-            result = fn(*inputs)
-            recorded.is_list = isinstance(result, (list, tuple))
-            results = list(result) if recorded.is_list else [result]
+            recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
+            hide_own_leaves(recording, results)
         finally:
             recording.end()
-        for value in results:
-            if not is_handle(value):
-                raise TypeError(f'compile: expected the function to return a Value or a list of Values, '
-                                f'got {"a list with " if recorded.is_list else ""}{type(value).__name__}')
-        recorded.n_outputs = <uint32_t>len(results)
         recorded.guards = recording.lasting_guards()
         roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
         if roots == NULL:

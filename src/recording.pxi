@@ -197,25 +197,29 @@ cdef inline bint same_bits(double a, double b) noexcept:
 
 cdef bint is_traced(object handle) except -1:
     """Whether the node depends on an input of a function that is being recorded."""
+    return is_recording and recording_of(handle) is not None
+
+cdef Recording recording_of(object handle):
+    """A recording on whose inputs the node depends; None: on no recording's."""
     cdef int depends
     cdef Recording recording
-    if not is_recording or not is_handle(handle):
-        return False
+    if not is_handle(handle):
+        return None
     for recording in recordings:
         depends = trace_depends(&tape, anchor_of(<PyObject *>handle).index, recording.mark, recording.inputs,
                                 recording.n_inputs)
         if depends < 0:
             raise MemoryError
         if depends:
-            return True
-    return False
+            return recording
+    return None
 
 cdef int refuse_traced(object handle, str what) except -1:
     if is_traced(handle):
         raise TraceError(f'{what} of a Value that depends on an input, in a function that is being compiled: '
                          f'its number differs from sample to sample. Instead of branching, write where(), '
-                         f'maximum(), relu(), clip() or take(); compute with Values; or call the function '
-                         f'without compile()')
+                         f'maximum(), relu(), clip() or take(); where(x > 0, a, b) takes comparisons (<, <=, >, >=), '
+                         f'combined by &, | and ~; compute with Values; or call the function without compile()')
     return 0
 
 cdef int check_read(Handle self, str what, bint is_grad=False) except -1:

@@ -54,7 +54,7 @@ cdef class Session:
                  bint shuffle, uint64_t seed, int threads):
         cdef size_t k, n = <size_t>len(optimizer.values)
         check_change('fit() was called')
-        recorded.check_trainable(optimizer)
+        recorded.check_movable('fit', optimizer.values)
         if n == 0:
             raise RuntimeError(f'fit: {type(optimizer).__name__}.__init__ has not been called')
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer

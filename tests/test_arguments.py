@@ -294,9 +294,9 @@ def test_sizes_that_no_memory_holds_are_refused():
         f([Long()])
     with pytest.raises(ValueError, match="768614336404564650 columns"):
         f(np.broadcast_to(np.float64(1.0), (1, 768614336404564650)))
-    for size, n in ((2**61, 8), (2**62, -1), (-1, 2)):
+    for size, of_sample in ((2**61, (8,)), (2**62, ()), (-1, (2,))):
         with pytest.raises(MemoryError):
-            _core.Outputs(size, n)
+            _core.Outputs(size, of_sample)
 
 
 @pytest.mark.parametrize("index", [3, -4, 10**30, -(10**30)])

@@ -21,6 +21,10 @@ from micrograd_c import (
     custom,
     dot,
     gradcheck,
+    gradients,
+    logical_and,
+    logical_not,
+    logical_or,
     losses,
     nn,
     no_grad,
@@ -188,6 +192,22 @@ def both(x: list[Value]) -> list[Value]:
 
 rows = both([[1.0, 2.0], [3.0, 4.0]]).tolist()
 X, Y = np.array(xs), np.array(ys, dtype=np.float32)
+
+
+def barrier(path: list[Value], strike: Value) -> dict[str, Value | list[list[Value]]]:
+    inside = logical_and(path[0] > 80.0, path[1] < 130) or (path[0] > strike) & (path[1] > strike)
+    paid: Value = where(logical_or(logical_not(path[0] > 90.0), inside), path[1] - strike, 0.0)
+    return {"price": paid, "greeks": [gradients(paid, path)]}
+
+
+eager = barrier([Value(95.0), Value(120.0)], Value(100.0))
+objective = f.objective(xs, ys, params=weights)
+theta = objective.x0
+curvature: float = objective.hess(theta)[0, 0] + objective.hessp(theta, theta)[0]
+value_there, slopes_there = objective.fun_and_jac(theta)
+objective.assign(theta - 0.01 * objective.jac(theta))
+residuals = compile(lambda x: [doubled(x), a - x]).residuals([1.0, 2.0], sparse=False)
+jacobian_there = residuals.jac(residuals.x0)
 best = np.asarray(predict(X)).argmax()
 also: float = f.value_and_grad(X, Y) + model(X[0]).data + losses.cross_entropy(scores, best).data
 inside: Value = doubled(a) + 1

@@ -66,6 +66,7 @@ OPERATIONS = {
     "layer": (2, "layers"),
     "dots": (3, "layers"),
     "where": (5, "choices"),
+    "condition": (4, "choices"),
     "clip": (3, "choices"),
     "take": (3, "choices"),
     "decided_where": (4, "decided"),

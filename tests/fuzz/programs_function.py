@@ -3,6 +3,7 @@
 
 import copy
 import math
+import operator
 import random
 
 import micrograd_c as mc
@@ -269,6 +270,24 @@ class Function:
         condition, x, y = self.any(r), self.any(r >> 16), self.any(r >> 32)
         y = 0.5 if r >> 60 & 1 else y
         self.push(mc.where(condition, x, y), condition, x, y)
+
+    def condition(self, r):
+        """Comparisons of inputs: eagerly, what a comparison reads is not in the graph."""
+        compare = (operator.lt, operator.le, operator.gt, operator.ge)
+        x, y = (self.inputs[(r >> at) % len(self.inputs)] for at in (40, 16))
+        first = compare[r >> 60 & 3](x, (0.25, -1, y * 0.5)[(r >> 50) % 3])
+        second = compare[r >> 62 & 3]((0.5, y.tanh())[r >> 48 & 1], x * 2)
+        how = (r >> 52) % 4
+        if how == 0:
+            chosen = first & second | False
+        elif how == 1:
+            chosen = mc.logical_or(mc.logical_not(first), second)
+        elif how == 2:
+            chosen = mc.logical_and(first, mc.logical_not(mc.logical_and(second, True)))
+        else:
+            chosen = first
+        a, b = self.any(r >> 24), self.any(r >> 32)
+        self.push(mc.where(chosen, a, b), x, a, b)
 
     def clip(self, r):
         x, low, high = self.any(r), self.any(r >> 16), self.any(r >> 32)

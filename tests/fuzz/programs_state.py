@@ -252,7 +252,15 @@ class State:
             self.counts["fewer NaN"] += 1
 
     def chooses(self):
-        choices = {"where", "take", "decided_where", "decided_take", "no_grad", "detach"}
+        choices = {
+            "where",
+            "condition",
+            "take",
+            "decided_where",
+            "decided_take",
+            "no_grad",
+            "detach",
+        }
         return any(name in choices for name, _ in self.fn.steps)
 
     def read_parameters(self, numbers):
