@@ -266,7 +266,6 @@ static uint32_t append_list(Tape *tape, Op op, const uint32_t *nodes, uint32_t c
     uint32_t at = tape->args_size;
     for (uint32_t k = 0; k < count; k++) tape->args[at + k] = on_tape[nodes[k]];
     tape->args_size += count;
-    tape->choices += (uint32_t)op_chooses(op);
     double value = tape_listed_value(tape, op, tape->args + at, count);
     return tape_append(tape, (uint8_t)op, value, at, count, 0);
 }

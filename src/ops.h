@@ -217,9 +217,6 @@ static const OpInfo op_info[] = {
 typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
-/* Whether the first operand only chooses among the others: no adjoint ever arrives there. */
-static inline int op_chooses(int op) { return op == OP_where || op == OP_take; }
-
 /* The rows that cells call, and the C library has not got. */
 #define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x) { return value; }
 #define FUNCTION2(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x, double y) { return value; }

@@ -251,7 +251,6 @@ cdef object record_variadic(int op, list operands, object data=None):
         tape.size = size
         return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
     tape.args_size += count
-    tape.choices += <uint32_t>op_chooses(op)
     i = tape_append(&tape, <uint8_t>op, value, args, count, 0)
     if special != 0:
         return stopped(attach_heavy(handle, i, annex), op)

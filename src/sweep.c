@@ -11,7 +11,6 @@
 #include "tape.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 FORCE_INLINE double starting_adjoint(const Tape *tape, uint32_t i, Start start) {
     int keeps = start == ALL_KEEP || (start == LEAVES_KEEP && (tape->op[i] & ~OP_CLOSURE) == OP_leaf);
@@ -42,30 +41,12 @@ typedef struct {
     Tape *tape;
     Start start;
     int alone;       /* one node's rule by itself, no walk */
-    int choices;     /* there are nodes at which no adjoint arrives */
     uint32_t word;   /* the word the walk is in ... */
     uint64_t here;   /* ... and its members */
     uint32_t below;  /* the node below the current one ... */
     double carry;    /* ... and its adjoint, if it is carried */
     int carried;
 } Walk;
-
-/* The adjoint of a node that the walk reaches, but no adjoint: what chooses, and what it is made of. Such a
- * node's rule is not applied: 0 times an infinite derivative would be NaN. A NaN that no arithmetic gives. */
-#define NOTHING_BITS UINT64_C(0x7ff8dead0000beef)
-
-static inline double nothing(void) {
-    const uint64_t bits = NOTHING_BITS;
-    double number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
-FORCE_INLINE int is_nothing(double adjoint) {
-    uint64_t bits;
-    memcpy(&bits, &adjoint, sizeof bits);
-    return bits == NOTHING_BITS;
-}
 
 FORCE_INLINE void gain(Walk *to, uint32_t i, double amount) {
     Tape *tape = to->tape;
@@ -80,24 +61,13 @@ FORCE_INLINE void gain(Walk *to, uint32_t i, double amount) {
     } else {
         first = reach(tape, i);
     }
-    if (!first) {
-        const double before = tape->adjoint[i];
-        if (!to->choices) amount += before;
-        else if (is_nothing(amount)) amount = before;
-        else if (!is_nothing(before)) amount += before;
-    } else if (to->start != FROM_ZERO && !(to->choices && is_nothing(amount))) {
-        amount += starting_adjoint(tape, i, to->start);
-    }
+    if (!first) amount += tape->adjoint[i];
+    else if (to->start != FROM_ZERO) amount += starting_adjoint(tape, i, to->start);
     tape->adjoint[i] = amount;
     if (i == to->below) {
         to->carry = amount;
         to->carried = 1;
     }
-}
-
-/* Node i is of the graph, but gains no adjoint. A leaf has no rule that could go wrong. */
-FORCE_INLINE void gain_nothing(Walk *to, uint32_t i) {
-    gain(to, i, to->choices && (to->tape->op[i] & ~OP_CLOSURE) != OP_leaf ? nothing() : 0.0);
 }
 
 /* The element that take's index chooses; NO_NODE: none. The index was looked at when it was recorded,
@@ -151,8 +121,7 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
         break;
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
-        gain_nothing(to, args[0]);
-        for (uint32_t k = 1; k < count; k++) gain(to, args[k], 0.0);
+        for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
         if (chosen != NO_NODE) gain(to, chosen, g);
         break;
     }
@@ -201,8 +170,7 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         const double x = tape->value[args[0]], y = tape->value[args[1]];                \
         const double w = tape->value[args[2]], z = tape->value[i];                      \
         (void)x, (void)y, (void)w, (void)z;                                             \
-        if (op_chooses(OP_##id)) gain_nothing(to, args[0]);                             \
-        else gain(to, args[0], gain_x);                                                 \
+        gain(to, args[0], gain_x);                                                      \
         gain(to, args[1], gain_y);                                                      \
         gain(to, args[2], gain_w);                                                      \
         return;                                                                         \
@@ -249,16 +217,8 @@ static int64_t next_word(Tape *tape, uint32_t from) {
     return ((int64_t)k << 6) + highest_bit(middle[k]);
 }
 
-/* No adjoint has arrived at node i, and so none will at what it is made of, by this way. */
-NO_INLINE static void pass_nothing(Walk *to, uint32_t i) {
-    uint32_t count;
-    const uint32_t *operands = tape_operands(to->tape, i, &count);
-    to->tape->adjoint[i] = 0.0;
-    for (uint32_t k = 0; k < count; k++) gain_nothing(to, operands[k]);
-}
-
-FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start, int choices) {
-    Walk to = {.tape = tape, .start = start, .choices = choices};
+FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
+    Walk to = {.tape = tape, .start = start};
     int64_t word = WORD_OF(root);
     tape->adjoint[root] = root_adjoint(tape, root, start);
     reach(tape, root);
@@ -271,8 +231,7 @@ FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start, int choices) {
         for (;;) {
             to.below = i - 1;
             to.carried = 0;
-            if (choices && is_nothing(g)) pass_nothing(&to, i);
-            else apply_rule(&to, i, tape->op[i], g);
+            apply_rule(&to, i, tape->op[i], g);
             uint64_t left = to.here & (BIT_OF(i) - 1);
             if (!left) break;
             /* Guessing the neighbour keeps the next index off the path through memory. */
@@ -351,10 +310,9 @@ SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closu
         tape->busy--;
         if (status != SWEEP_NO_CLOSURE) return (SweepStatus)status;
     }
-    if (start == ALL_KEEP) walk(tape, root, ALL_KEEP, 0);
-    else if (tape->choices) walk(tape, root, start, 1);
-    else if (start == LEAVES_KEEP) walk(tape, root, LEAVES_KEEP, 0);
-    else walk(tape, root, FROM_ZERO, 0);
+    if (start == ALL_KEEP) walk(tape, root, ALL_KEEP);
+    else if (start == LEAVES_KEEP) walk(tape, root, LEAVES_KEEP);
+    else walk(tape, root, FROM_ZERO);
     return SWEEP_DONE;
 }
 

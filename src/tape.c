@@ -299,7 +299,6 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
         tape->swept[WORD_OF(k)] &= ~BIT_OF(k);
     }
     if (op & OP_CLOSURE) tape->closures++;
-    if (op_chooses(op & ~OP_CLOSURE)) tape->choices++;
 }
 
 static void slide(Tape *tape) {
@@ -312,7 +311,7 @@ static void slide(Tape *tape) {
     }
     k = 0;
     tape->args_size = 0;
-    tape->closures = tape->choices = 0;
+    tape->closures = 0;
     for (uint32_t i = 0; i < size; i++) {
         if (bit_is_set(living, i)) {
             move_node(tape, i, k++);

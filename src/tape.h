@@ -80,7 +80,6 @@ typedef struct {
     uint32_t collect_at;  /* size at which to look for garbage */
     uint32_t minimum;     /* least collect_at (tests make it tiny) */
     uint32_t closures;    /* nodes with OP_CLOSURE, at most */
-    uint32_t choices;     /* nodes of where and take, at most */
     uint32_t busy;        /* compaction waits while it is not 0 */
     uint32_t slack;       /* looks in a row that found most of the memory unused */
     uint32_t patience;    /* how many of them to let pass */

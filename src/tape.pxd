@@ -23,7 +23,6 @@ cdef extern from "ops.h" nogil:
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
     ctypedef enum Op:
         pass
-    bint op_chooses(int op)
     double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
 
@@ -63,7 +62,7 @@ cdef extern from "tape.h" nogil:
         uint32_t *args
         uint32_t size, limit, capacity, args_size
         Annex *orphans
-        uint32_t collect_at, minimum, closures, choices, busy
+        uint32_t collect_at, minimum, closures, busy
         uint64_t compactions
     ctypedef enum Start:
         FROM_ZERO, LEAVES_KEEP, ALL_KEEP

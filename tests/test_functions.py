@@ -334,22 +334,6 @@ def test_take_with_a_value_as_index_is_a_node_on_all_of_them():
     assert (grads(*values), index.grad) == ([0.0, 1.0, 0.0], 0.0)
 
 
-@pytest.mark.parametrize("accumulate", [False, True])
-def test_what_only_chooses_gets_no_adjoint(accumulate):
-    """0 times the infinite derivative of what it is made of would be NaN."""
-    w, x, far = leaves(1.0, 0.0, 5.0)
-    root = x.sqrt()
-    for chosen, slope in ((where(root, w, w * 2), 2.0), (take([w, w * 2], root), 1.0)):
-        for v in (w, x, far):
-            v.grad = 0.0
-        root.grad = 7.0  # of another graph: this one starts it at 0
-        (chosen * 3 + far).backward(accumulate=accumulate)
-        assert grads(w, x, far, root) == [3 * slope, 0.0, 1.0, 0.0]
-    y = where(root + 1, root * w, w) + root * 0.5  # chooses, and counts
-    y.backward(accumulate=False)
-    assert x.grad == inf and root.grad == 1.5 and w.grad == 0.0
-
-
 def test_an_index_that_is_assigned_later_is_followed_and_out_of_range_nothing_gains():
     a, b, index = leaves(2.0, 3.0, 1.0)
     y = take([a, b], index)
