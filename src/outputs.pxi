@@ -78,11 +78,10 @@ cdef class Outputs:
             if not 1 <= len(index) <= self.ndim:
                 raise IndexError(f'expected up to {self.ndim} indices, got {len(index)}')
             return picked(self, index, 0)
-        k = operator.index(index)
-        if k < 0:
-            k += self.sizes[0]
-        if not 0 <= k < self.sizes[0]:
+        place = operator.index(index)
+        if not -self.sizes[0] <= place < self.sizes[0]:
             raise IndexError(f'index {index} is out of range for {self.sizes[0]} samples')
+        k = place if place >= 0 else place + self.sizes[0]
         return self.part(k * (self.strides[0] // <Py_ssize_t>sizeof(double)), 1)
 
     def __iter__(self):
