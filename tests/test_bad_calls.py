@@ -49,7 +49,7 @@ BAD_CALLS = [
     (lambda a, b: where(True, "x", a), TypeError, "where.*str"),
     (lambda a, b: where(False, a, None), TypeError, "where.*NoneType"),
     (lambda a, b: where(a, b), TypeError, None),
-    (lambda a, b: where(-1, a, b), TypeError, "where.*bool or a Value.*int"),
+    (lambda a, b: where(-1, a, b), TypeError, "where.*bool, a condition or a Value.*int"),
     (lambda a, b: where(~True, a, b), TypeError, "where.*int"),
     (lambda a, b: where(1.0, a, b), TypeError, "where.*float"),
     (lambda a, b: where("False", a, b), TypeError, "where.*str"),
