@@ -14,7 +14,11 @@ from micrograd_c.engine import sum as fused_sum
 
 UNARY = [name for name, row in ROWS.items() if row["shape"] == "unary"]
 BINARY = [n for n, row in ROWS.items() if row["shape"] == "binary" and row["is_method"]]
-MATHS = {name: what for name, what in vars(math).items() if name[0] != "_"}
+MATHS = {
+    "exp2": lambda x: 2.0**x,  # these two are Python's from 3.11 on
+    "cbrt": lambda x: math.copysign(abs(x) ** (1 / 3), x),
+    **{name: what for name, what in vars(math).items() if name[0] != "_"},
+}
 
 
 def formulas(name, operands="x is this value"):
