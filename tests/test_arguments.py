@@ -135,7 +135,7 @@ BAD = {
     "a ctypes number": (ctypes.c_double(3.0), ValueError, r"'x'.*got \(\)"),
     "3-d ctypes": ((((ctypes.c_double * 2) * 2) * 2)(), ValueError, r"'x'.*got \(2, 2, 2\)"),
     "ctypes structures": ((Pair * 2)(), TypeError, "'x'.*format"),
-    "half floats": (np.zeros(2, dtype="f2"), TypeError, "'x'.*format 'e'"),
+    "long doubles": (np.zeros(2, dtype="g"), TypeError, "'x'.*format 'g'"),
     "dates": (np.zeros(2, dtype="M8[s]"), ValueError, "buffer"),
     "fields": (np.zeros(2, dtype=[("a", "u1"), ("x", "f8")]), TypeError, "'x'.*format"),
     "a set": ({1.0, 2.0}, TypeError, "'x'.*set"),
