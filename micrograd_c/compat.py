@@ -32,9 +32,6 @@ class Neuron(nn.Neuron):
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
 
 
-nn._plain_neurons.add(Neuron)
-
-
 class Layer(nn.Layer):
     """`nout` neurons; what else is given goes to each of them."""
 
@@ -55,6 +52,9 @@ class MLP(nn.MLP):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+nn._plain |= {Neuron, Layer, MLP}
 
 
 def _make_module(

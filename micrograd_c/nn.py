@@ -140,7 +140,8 @@ class Neuron(Module):
 # What the core does for all neurons of a layer at once, as long as calling them does just this.
 _call_neuron = Neuron.__call__
 _neuron_parameters = Neuron.parameters
-_plain_neurons: set[type] = {Neuron}  # those without parameters of their own besides w and b
+# Classes without parameters of their own, besides those of their neurons and layers, w and b.
+_plain: set[type] = {Neuron}
 
 
 class Layer(Module):
@@ -157,9 +158,9 @@ class Layer(Module):
         return layer(self.neurons, x, _call_neuron)
 
     def parameters(self) -> list[Value]:
-        if len(vars(self)) > 1 or _slots(self):
+        if type(self) not in _plain:
             return super().parameters()
-        return parameters_of(self.neurons, _neuron_parameters, _plain_neurons)
+        return parameters_of(self.neurons, _neuron_parameters, _plain)
 
     def __repr__(self) -> str:
         return f"Layer({self.neurons})"
@@ -195,7 +196,7 @@ class MLP(Module):
         return outputs
 
     def parameters(self) -> list[Value]:
-        if len(vars(self)) > 1 or _slots(self):
+        if type(self) not in _plain or len(vars(self)) > 1:
             return super().parameters()
         parameters: list[Value] = []
         for layer_ in self.layers:
@@ -204,3 +205,6 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP({self.layers})"
+
+
+_plain |= {Layer, MLP}
