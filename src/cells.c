@@ -64,18 +64,8 @@ static int row_named(const char *name, size_t length) {
     return OP_leaf;
 }
 
-static int operands_of(Op op) {
-    switch (op_info[op].shape) {
-    case UNARY:
-    case STOPPED: return 1;
-    case BINARY:
-    case SCALED: return 2;
-    case TERNARY: return 3;
-    case LEAF:
-    case VARIADIC: return 0;
-    }
-    return 0;
-}
+/* In a cell, a SCALED row's number stands where an operand would. */
+static int operands_of(Op op) { return (int)op_arity(op) + (op_info[op].shape == SCALED); }
 
 /* -- the grammar ----------------------------------------------------------------------------------- */
 
