@@ -50,8 +50,8 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
 
 core = Extension(
     "micrograd_c._core",
-    sources=["src/_core.pyx", *sorted(glob("src/*.c"))],
-    depends=glob("src/*.h") + glob("src/*.px[di]"),
+    sources=["src/python/_core.pyx", *sorted(glob("src/**/*.c", recursive=True))],
+    depends=glob("src/**/*.h", recursive=True) + glob("src/python/*.px[di]"),
     include_dirs=["src"],
     libraries=[] if sys.platform == "win32" else ["m"],
     extra_compile_args=compile_args,
@@ -59,6 +59,6 @@ core = Extension(
 )
 
 setup(
-    ext_modules=cythonize([core], include_path=["src"], build_dir="build"),
+    ext_modules=cythonize([core], include_path=["src/python"], build_dir="build"),
     cmdclass={"editable_wheel": by_path},
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The lines between the marks are written by src/stub.py from the operation table.
+# The lines between the marks are written by src/python/stub.py from the operation table.
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import (

@@ -18,7 +18,7 @@ from micrograd_c import _core
 
 ROOT = Path(__file__).parent.parent
 in_source_tree = pytest.mark.skipif(
-    not (ROOT / "src" / "stub.py").exists(), reason="needs the source tree"
+    not (ROOT / "src" / "python" / "stub.py").exists(), reason="needs the source tree"
 )
 
 
@@ -94,7 +94,7 @@ def test_every_public_function_has_a_docstring():
 
 @in_source_tree
 def test_the_stub_has_the_methods_of_the_operation_table():
-    process = run(ROOT / "src" / "stub.py", "--check")
+    process = run(ROOT / "src" / "python" / "stub.py", "--check")
     assert process.returncode == 0, process.stderr
 
 

@@ -3,9 +3,9 @@
  * Breaks a sound graph, and a sound plan, in one place after the other, and prints for each what the
  * verifier says of it. test_verifier.py builds and runs this.
  */
-#include "passes.h"
-#include "planner.h"
-#include "verify.h"
+#include "passes/passes.h"
+#include "execute/vector/planner.h"
+#include "program/verify.h"
 
 #include <stdio.h>
 

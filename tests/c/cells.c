@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cells.h"
+#include "ops/cells.h"
 
 static double evaluate(const Cell *cell, uint8_t at, const double *names) {
     const Item *item = &cell->items[at];

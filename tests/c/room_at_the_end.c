@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "tape.h"
+#include "tape/tape.h"
 
 int main(void) {
     const uint32_t sizes[] = {3700000000u, 3800000000u, 3900000000u, 4200000000u, UINT32_MAX - 80};

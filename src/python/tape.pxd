@@ -2,7 +2,7 @@
 # What the Python boundary uses of tape.h and ops.h; the headers are the documentation.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
-cdef extern from "ops.h" nogil:
+cdef extern from "ops/ops.h" nogil:
     ctypedef enum Shape:
         LEAF, UNARY, SCALED, STOPPED, BINARY, TERNARY, VARIADIC
     ctypedef enum Verdict:
@@ -26,7 +26,7 @@ cdef extern from "ops.h" nogil:
     double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
 
-cdef extern from "cells.h" nogil:
+cdef extern from "ops/cells.h" nogil:
     enum:
         ITEM_NUMBER, ITEM_NAME, ITEM_CALL, ITEM_COMPARE, ITEM_CHOICE
     ctypedef struct Item:
@@ -38,7 +38,7 @@ cdef extern from "cells.h" nogil:
     const char *cell_text(Op op, int which)
     const Cell *cell_of(Op op, int which)
 
-cdef extern from "tape.h" nogil:
+cdef extern from "tape/tape.h" nogil:
     const uint32_t NO_NODE
     ctypedef struct Anchor:
         uint32_t index
@@ -88,7 +88,7 @@ cdef extern from "tape.h" nogil:
     int tape_list_late(Tape *tape, uint32_t **list, uint32_t *count)
     size_t tape_bytes(const Tape *tape)
 
-cdef extern from "tape.h":
+cdef extern from "tape/tape.h":
     ctypedef int (*ClosureRule)(uint32_t i) except -1
     int tape_is_stale(Tape *tape, uint32_t root)
     SweepStatus tape_sweep(Tape *tape, uint32_t root, Start start, ClosureRule closure)

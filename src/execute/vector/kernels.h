@@ -9,7 +9,7 @@
  * Elementwise kernels are the cells of the operation table in a loop: vmath.h replaces the library's
  * functions by ones that the compiler can turn into vector code.
  */
-#include "vmath.h"
+#include "ops/vmath.h"
 
 #include "program.h"
 

@@ -5,7 +5,7 @@
 #ifndef MICROGRAD_C_TRACE_H
 #define MICROGRAD_C_TRACE_H
 
-#include "tape.h"
+#include "tape/tape.h"
 
 /* The nodes that a recording has made begin at `mark`; nothing below it depends on its inputs. */
 

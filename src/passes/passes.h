@@ -5,7 +5,7 @@
 #ifndef MICROGRAD_C_PASSES_H
 #define MICROGRAD_C_PASSES_H
 
-#include "graph.h"
+#include "program/graph.h"
 
 #define PASS(id, text) void apply_##id(Graph *graph);
 FOR_EACH_PASS(PASS)

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 
 from tape cimport Tape
 
-cdef extern from "excerpt.h" nogil:
+cdef extern from "program/excerpt.h" nogil:
     const uint32_t UNIT
     ctypedef struct Partial:
         uint32_t node, which

@@ -10,7 +10,7 @@
 #include <Python.h>
 #include <string.h>
 
-#include "ops.h"
+#include "ops/ops.h"
 
 typedef PyObject *(*RecordUnary)(PyObject *self, int op);
 typedef PyObject *(*RecordBinary)(PyObject *self, PyObject *other, int op);

@@ -7,7 +7,7 @@
  */
 #include "passes.h"
 
-#include "verify.h"
+#include "program/verify.h"
 
 /* -- walking and forwarding --------------------------------------------------------------------- */
 

@@ -5,12 +5,12 @@ from libc.stddef cimport ptrdiff_t
 
 from tape cimport Tape
 
-cdef extern from "arena.h" nogil:
+cdef extern from "program/arena.h" nogil:
     ctypedef struct Arena:
         size_t bytes
     void arena_free(Arena *arena)
 
-cdef extern from "graph.h" nogil:
+cdef extern from "program/graph.h" nogil:
     enum:
         NONE, PASS_COUNT, NODE_CONSTANT
     ctypedef enum FreezeStatus:
@@ -41,15 +41,15 @@ cdef extern from "graph.h" nogil:
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
 
-cdef extern from "verify.h" nogil:
+cdef extern from "program/verify.h" nogil:
     int verifying
 
-cdef extern from "trace.h" nogil:
+cdef extern from "program/trace.h" nogil:
     int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
                       uint32_t n_inputs)
     int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
 
-cdef extern from "program.h" nogil:
+cdef extern from "execute/vector/program.h" nogil:
     ctypedef struct Kernels:
         const char *name
         uint32_t width

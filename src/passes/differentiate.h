@@ -10,7 +10,7 @@
 #ifndef MICROGRAD_C_DIFFERENTIATE_H
 #define MICROGRAD_C_DIFFERENTIATE_H
 
-#include "build.h"
+#include "program/build.h"
 
 /* A local derivative of a custom node: number `which` of node `node`. */
 typedef struct {

@@ -8,7 +8,7 @@
 #ifndef MICROGRAD_C_VERIFY_H
 #define MICROGRAD_C_VERIFY_H
 
-#include "plan.h"
+#include "execute/vector/plan.h"
 
 extern int verifying;
 

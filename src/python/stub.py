@@ -7,7 +7,7 @@ from pathlib import Path
 
 from micrograd_c import _core
 
-STUB = Path(__file__).parent.parent / "micrograd_c" / "_core.pyi"
+STUB = Path(__file__).parents[2] / "micrograd_c" / "_core.pyi"
 
 
 def with_methods(stub):

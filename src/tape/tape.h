@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "bits.h"
-#include "ops.h"
+#include "ops/ops.h"
 
 #define NO_NODE UINT32_MAX /* in an anchor: the node is another's now */
 

@@ -11,7 +11,7 @@
 #ifndef MICROGRAD_C_PLAN_H
 #define MICROGRAD_C_PLAN_H
 
-#include "graph.h"
+#include "program/graph.h"
 
 typedef enum { NOWHERE, IN_ROWS, IN_ONCE } Space;
 

@@ -6,7 +6,7 @@
 #ifndef MICROGRAD_C_EXCERPT_H
 #define MICROGRAD_C_EXCERPT_H
 
-#include "differentiate.h"
+#include "passes/differentiate.h"
 
 typedef struct {
     Tape *tape;

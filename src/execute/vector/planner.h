@@ -5,7 +5,7 @@
 #ifndef MICROGRAD_C_PLANNER_H
 #define MICROGRAD_C_PLANNER_H
 
-#include "cells.h"
+#include "ops/cells.h"
 #include "plan.h"
 
 /* Nodes of one operation whose operands stand side by side. */

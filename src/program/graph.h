@@ -9,8 +9,8 @@
 #define MICROGRAD_C_GRAPH_H
 
 #include "arena.h"
-#include "ops.h"
-#include "tape.h"
+#include "ops/ops.h"
+#include "tape/tape.h"
 
 #define NONE UINT32_MAX
 

@@ -4,7 +4,7 @@
  * in place of numbers. A row holds what was written there last, under the name that it had before rows
  * shared memory, so that a row which is overwritten too early is found, too.
  */
-#include "verify.h"
+#include "program/verify.h"
 
 #include "planner.h"
 

@@ -4,7 +4,7 @@
  */
 #include "planner.h"
 
-#include "verify.h"
+#include "program/verify.h"
 
 /* -- the plan ------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #ifndef MICROGRAD_C_BUILD_H
 #define MICROGRAD_C_BUILD_H
 
-#include "cells.h"
+#include "ops/cells.h"
 #include "graph.h"
 
 typedef struct {

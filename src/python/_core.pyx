@@ -126,7 +126,7 @@ cdef extern from *:
     Py_ssize_t SLOT_OFFSET(PyObject *found)
     descrsetfunc DESCRIPTOR_SET(PyObject *descriptor)
 
-cdef extern from "methods.h":
+cdef extern from "python/methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
     ctypedef PyObject *(*RecordBinary)(PyObject *self, PyObject *other, int op)
     RecordUnary record_unary_method
