@@ -25,7 +25,7 @@ ADDED = {
     "FORM_SORT, ": (
         "graph.h",
         "FORM_ROW,\n",
-        "graph.c passes.c plan.c plan_forward.c plan_backward.c plan_groups.c verify.c "
+        "graph.c constants.c subexpressions.c plan.c plan_forward.c plan_backward.c plan_groups.c verify.c "
         "differentiate.c excerpt.c",
     ),
     "STEP_SORT, ": (

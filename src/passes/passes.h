@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of the optimiser share: passes.c, passes_sums.c.
+ * What all passes share.
  */
 #ifndef MICROGRAD_C_PASSES_H
 #define MICROGRAD_C_PASSES_H
@@ -20,6 +20,11 @@ static inline void set_stage(Graph *graph, uint32_t i) {
 
 static inline int is_constant(const Graph *graph, uint32_t i) {
     return graph->nodes[i].op == NODE_CONSTANT;
+}
+
+/* Of a product, whether one factor alone changes with the sample. */
+static inline int is_weighted_pair(const Graph *graph, uint32_t a, uint32_t b) {
+    return (graph->nodes[a].stage == SAMPLE) != (graph->nodes[b].stage == SAMPLE);
 }
 
 /* -- hash tables of nodes: open addressing, of a power of two slots, at least half of them empty -- */

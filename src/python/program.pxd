@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the Python boundary uses of graph.h and program.h; the headers are the documentation.
+# What the Python boundary uses of graph.h, program.h and train.h; the headers are the documentation.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
@@ -108,6 +108,7 @@ cdef extern from "execute/vector/program.h" nogil:
     RunStatus program_evaluate(Program *program, Batch *batch)
     RunStatus program_gradients(Program *program, Batch *batch)
 
+cdef extern from "train/train.h" nogil:
     ctypedef struct Stretch:
         double *p
         const double *grads

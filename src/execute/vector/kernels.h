@@ -296,6 +296,6 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
     }
 }
 
-#include "kernels_update.h"
+#include "train/rules.h"
 
 const Kernels LEVEL_FUNCTION(kernels) = {LEVEL_NAME, WIDTH, run_steps, row_sum, update};

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "train.h"
+
+/* SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+static void shuffle(uint32_t *items, size_t n, uint64_t *random) {
+    for (size_t k = n; k > 1; k--) {
+        /* The high half of a product is a number below k, even up to k in 2^32. */
+        size_t j = (size_t)((next_random(random) >> 32) * (uint64_t)k >> 32);
+        uint32_t item = items[k - 1];
+        items[k - 1] = items[j];
+        items[j] = item;
+    }
+}
+
+static void choose_batch(Training *training) {
+    if (!training->order) return;
+    if (training->position >= training->n_samples) training->position = 0;
+    if (training->position == 0 && training->shuffle)
+        shuffle(training->order, training->n_samples, &training->random);
+    size_t left = training->n_samples - training->position;
+    training->batch.samples = training->order + training->position;
+    training->batch.size = left < training->batch_size ? left : training->batch_size;
+}
+
+RunStatus program_train(Program *program, Training *training, size_t steps) {
+    for (size_t end = training->done + steps; training->done < end; training->done++) {
+        choose_batch(training);
+        RunStatus status = program_gradients(program, &training->batch);
+        if (status != RUN_DONE) return status;
+        training->moments.steps++;
+        for (size_t k = 0; k < training->n_stretches; k++) {
+            const Stretch *stretch = &training->stretches[k];
+            training->batch.kernels->update(&training->rule, &training->moments, stretch->p,
+                                            stretch->grads, stretch->size, stretch->from);
+        }
+        training->losses[training->done] = training->batch.loss;
+        training->position += training->batch.size;
+    }
+    return RUN_DONE;
+}
