@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "straight.h"
+
+#include "encode.h"
+
+uint32_t instruction_operands(const Instruction *in) {
+    static const uint8_t counts[PRIMITIVE_COUNT] = {
+#define COUNT(id, operands) operands,
+        FOR_EACH_PRIMITIVE(COUNT)
+#undef COUNT
+    };
+    return in->op == PRIMITIVE_CALL ? op_arity((int)in->detail) : counts[in->op];
+}
+
+/* -- the table of instructions ---------------------------------------------------------------------- */
+
+static uint64_t hash_of(const Instruction *in) {
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t hash = ((uint64_t)in->detail << 8 | in->op) * odd;
+    hash = (hash ^ hash >> 29 ^ ((uint64_t)in->operands[0] << 32 | in->operands[1])) * odd;
+    hash = (hash ^ hash >> 29 ^ ((uint64_t)in->operands[2] << 32 | in->operands[3])) * odd;
+    return hash ^ hash >> 31;
+}
+
+static int same_instruction(const Instruction *x, const Instruction *y) {
+    return x->op == y->op && x->detail == y->detail &&
+           memcmp(x->operands, y->operands, sizeof x->operands) == 0;
+}
+
+static void make_table(Straight *s, uint32_t size) {
+    s->table = ARENA_ARRAY(s->scratch, uint32_t, size);
+    s->table_size = size;
+    for (uint32_t i = 0; i < s->instructions.size; i++) {
+        uint32_t slot = (uint32_t)hash_of(&s->instructions.items[i]) & (size - 1);
+        while (s->table[slot]) slot = (slot + 1) & (size - 1);
+        s->table[slot] = i + 1;
+    }
+}
+
+void straight_begin(Straight *s, Arena *scratch, uint32_t expected) {
+    uint32_t size = 256;
+    while (size < expected && size < UINT32_C(1) << 30) size *= 2;
+    *s = (Straight){.scratch = scratch};
+    make_table(s, 2 * size);
+    GROW(scratch, &s->instructions, Instruction, expected + 16);
+}
+
+static uint32_t append(Straight *s, const Instruction *in) {
+    GROW(s->scratch, &s->instructions, Instruction, 1);
+    s->instructions.items[s->instructions.size] = *in;
+    return s->instructions.size++;
+}
+
+static uint32_t find_or_append(Straight *s, const Instruction *in) {
+    if (2 * s->instructions.size >= s->table_size) make_table(s, 4 * s->table_size);
+    uint32_t slot = (uint32_t)hash_of(in) & (s->table_size - 1);
+    for (; s->table[slot]; slot = (slot + 1) & (s->table_size - 1))
+        if (same_instruction(&s->instructions.items[s->table[slot] - 1], in)) return s->table[slot] - 1;
+    s->table[slot] = s->instructions.size + 1;
+    return append(s, in);
+}
+
+/* -- numbers ---------------------------------------------------------------------------------------- */
+
+static uint32_t number_of(Straight *s, uint32_t low, uint32_t high, uint32_t row) {
+    return find_or_append(s, &(Instruction){PRIMITIVE_NUMBER, 0, {low, high, row, NONE}});
+}
+
+uint32_t straight_bits(Straight *s, uint64_t bits) {
+    return number_of(s, (uint32_t)bits, (uint32_t)(bits >> 32), NONE);
+}
+
+uint32_t straight_number(Straight *s, double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return straight_bits(s, bits);
+}
+
+uint32_t straight_once(Straight *s, uint32_t row) { return number_of(s, NONE, NONE, row); }
+
+/* Whether the instruction is this number of the text. */
+static int is_bits(const Straight *s, uint32_t i, uint64_t bits) {
+    const Instruction *in = &s->instructions.items[i];
+    return in->op == PRIMITIVE_NUMBER && in->operands[2] == NONE && bits_at(in->operands) == bits;
+}
+
+/* -- instructions ----------------------------------------------------------------------------------- */
+
+#define SIGN_BIT UINT64_C(0x8000000000000000)
+#define ONE_BITS UINT64_C(0x3ff0000000000000)
+
+/* What an exclusive or with the sign's bit has turned round; NONE: the value is no such thing. */
+static uint32_t negated(const Straight *s, uint32_t i) {
+    const Instruction *in = &s->instructions.items[i];
+    return in->op == PRIMITIVE_XOR && is_bits(s, in->operands[1], SIGN_BIT) ? in->operands[0] : NONE;
+}
+
+/* The comparison that holds where this one does not. */
+static uint32_t opposite(uint32_t predicate) {
+    switch ((Predicate)predicate) {
+    case COMPARE_IS_EQUAL: return COMPARE_NOT_EQUAL;
+    case COMPARE_IS_LESS: return COMPARE_NOT_LESS;
+    case COMPARE_IS_LESS_EQUAL: return COMPARE_NOT_LESS_EQUAL;
+    case COMPARE_NOT_EQUAL: return COMPARE_IS_EQUAL;
+    case COMPARE_NOT_LESS: return COMPARE_IS_LESS;
+    case COMPARE_NOT_LESS_EQUAL: return COMPARE_IS_LESS_EQUAL;
+    case COMPARE_IS_GREATER: return COMPARE_NOT_GREATER;
+    case COMPARE_IS_GREATER_EQUAL: return COMPARE_NOT_GREATER_EQUAL;
+    case COMPARE_NOT_GREATER: return COMPARE_IS_GREATER;
+    case COMPARE_NOT_GREATER_EQUAL: return COMPARE_IS_GREATER_EQUAL;
+    }
+    abort();
+}
+
+/* A choice by whether a choice between 1 and 0 is above 0 is a choice by what that one went by. */
+static void look_through(const Straight *s, Instruction *in) {
+    uint32_t *o = in->operands;
+    while (in->detail == COMPARE_IS_LESS && is_bits(s, o[0], 0)) {
+        const Instruction *inner = &s->instructions.items[o[1]];
+        if (inner->op != PRIMITIVE_SELECT) return;
+        int is_condition = is_bits(s, inner->operands[2], ONE_BITS) && is_bits(s, inner->operands[3], 0);
+        int is_opposite = is_bits(s, inner->operands[3], ONE_BITS) && is_bits(s, inner->operands[2], 0);
+        if (!is_condition && !is_opposite) return;
+        in->detail = is_condition ? inner->detail : opposite(inner->detail);
+        o[0] = inner->operands[0];
+        o[1] = inner->operands[1];
+    }
+}
+
+uint32_t straight_do(Straight *s, Primitive op, uint32_t detail, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    Instruction in = {(uint8_t)op, detail, {a, b, c, d}};
+    uint32_t other;
+    if (op == PRIMITIVE_ADD) {
+        if ((other = negated(s, b)) != NONE) return straight_do(s, PRIMITIVE_SUB, 0, a, other, NONE, NONE);
+        if ((other = negated(s, a)) != NONE) return straight_do(s, PRIMITIVE_SUB, 0, b, other, NONE, NONE);
+    }
+    if (op == PRIMITIVE_SUB && (other = negated(s, b)) != NONE)
+        return straight_do(s, PRIMITIVE_ADD, 0, a, other, NONE, NONE);
+    if ((op == PRIMITIVE_ADD || op == PRIMITIVE_MUL) && a > b) { /* they give the same bits either way */
+        in.operands[0] = b;
+        in.operands[1] = a;
+    }
+    if (op == PRIMITIVE_SELECT) {
+        if (c == d) return c;
+        look_through(s, &in);
+        if (is_bits(s, c, 0) && !is_bits(s, d, 0)) { /* 0 is the one that costs nothing */
+            in.detail = opposite(in.detail);
+            in.operands[2] = d;
+            in.operands[3] = c;
+        }
+    }
+    return find_or_append(s, &in);
+}
+
+uint32_t straight_input(Straight *s, uint32_t row) {
+    return find_or_append(s, &(Instruction){PRIMITIVE_INPUT, row, {NONE, NONE, NONE, NONE}});
+}
+
+uint32_t straight_call(Straight *s, Op op, double number, uint32_t x, uint32_t y, uint32_t w) {
+    Instruction in = {PRIMITIVE_CALL, op, {x, y, w, NONE}};
+    if (op_info[op].shape == SCALED) memcpy(in.operands + 2, &number, sizeof number);
+    return find_or_append(s, &in);
+}
+
+void straight_total(Straight *s, uint32_t which, uint32_t value) {
+    append(s, &(Instruction){PRIMITIVE_TOTAL, which, {value, NONE, NONE, NONE}});
+}
+
+void straight_output(Straight *s, uint32_t row, uint32_t value) {
+    append(s, &(Instruction){PRIMITIVE_OUTPUT, row, {value, NONE, NONE, NONE}});
+}

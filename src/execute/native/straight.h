@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A straight-line program: primitive instructions on vectors of lanes, each of which gives one value.
+ *
+ * Every value is given once and stands for itself ever after, so that two instructions of the same kind on
+ * the same values are one: what two operations share (the reduction of a sine's argument and of its
+ * derivative's) is computed once.
+ */
+#ifndef MICROGRAD_C_STRAIGHT_H
+#define MICROGRAD_C_STRAIGHT_H
+
+#include "program/graph.h"
+
+/* PRIMITIVE(id, operands). What `detail` is to each stands behind it. */
+#define FOR_EACH_PRIMITIVE(PRIMITIVE)                                                              \
+    PRIMITIVE(NUMBER, 0)      /* the same in all lanes: see straight_number                     */ \
+    PRIMITIVE(INPUT, 0)       /* which row of inputs                                            */ \
+    PRIMITIVE(ADD, 2)                                                                              \
+    PRIMITIVE(SUB, 2)                                                                              \
+    PRIMITIVE(MUL, 2)                                                                              \
+    PRIMITIVE(DIV, 2)                                                                              \
+    PRIMITIVE(AND, 2)         /* of bits, as the next three                                     */ \
+    PRIMITIVE(ANDN, 2)        /* not the first, and the second                                  */ \
+    PRIMITIVE(OR, 2)                                                                               \
+    PRIMITIVE(XOR, 2)                                                                              \
+    PRIMITIVE(WHOLE_ADD, 2)   /* of 64-bit numbers, as the next three                           */ \
+    PRIMITIVE(WHOLE_SUB, 2)                                                                        \
+    PRIMITIVE(SHIFT_LEFT, 1)  /* by how many bits                                               */ \
+    PRIMITIVE(SHIFT_RIGHT, 1) /* by how many bits                                               */ \
+    PRIMITIVE(SQRT, 1)                                                                             \
+    PRIMITIVE(ROUND, 1)       /* a Rounding (encode.h)                                          */ \
+    PRIMITIVE(FMADD, 3)       /* a * b + c in one rounding                                      */ \
+    PRIMITIVE(FNMADD, 3)      /* c - a * b in one rounding                                      */ \
+    PRIMITIVE(SELECT, 4)      /* a Predicate (encode.h) of a and b: if it holds c, else d       */ \
+    PRIMITIVE(TURNED, 2)      /* an Op: a, or where |b| > V_SIN_LIMIT the library's op(b)       */ \
+    PRIMITIVE(CALL, 3)        /* an Op, which has one to three operands: see straight_call      */ \
+    PRIMITIVE(TOTAL, 1)       /* which total: its lanes are added to. No value                  */ \
+    PRIMITIVE(OUTPUT, 1)      /* which row of outputs is a. No value                            */
+
+typedef enum {
+#define ID(id, ...) PRIMITIVE_##id,
+    FOR_EACH_PRIMITIVE(ID)
+#undef ID
+    PRIMITIVE_COUNT
+} Primitive;
+
+enum { MOST_OPERANDS = 4 };
+
+typedef struct {
+    uint8_t op; /* Primitive */
+    uint32_t detail;
+    uint32_t operands[MOST_OPERANDS]; /* earlier instructions, or NONE */
+} Instruction;
+
+typedef struct {
+    Arena *scratch;
+    GROWING(Instruction) instructions;
+    uint32_t *table; /* of instructions by what they are: one more than the index, 0: none */
+    uint32_t table_size;
+} Straight;
+
+void straight_begin(Straight *s, Arena *scratch, uint32_t expected);
+
+/* All of them give a value: an instruction that is there already, or a new one. */
+
+/* A number of the program's text, or what a once row holds when it runs. The instruction has its bits or
+ * NONEs, then the row or NONE, in place of operands. */
+uint32_t straight_number(Straight *s, double number);
+uint32_t straight_bits(Straight *s, uint64_t bits);
+uint32_t straight_once(Straight *s, uint32_t row);
+
+uint32_t straight_input(Straight *s, uint32_t row);
+uint32_t straight_do(Straight *s, Primitive op, uint32_t detail, uint32_t a, uint32_t b, uint32_t c, uint32_t d);
+
+/* A row of the table that has no code in line: the vector kernels compute it. A SCALED row's number stands
+ * in place of its last two operands. */
+uint32_t straight_call(Straight *s, Op op, double number, uint32_t x, uint32_t y, uint32_t w);
+
+void straight_total(Straight *s, uint32_t which, uint32_t value);
+void straight_output(Straight *s, uint32_t row, uint32_t value);
+
+uint32_t instruction_operands(const Instruction *in);
+
+/* The bits that stand in two places for operands. */
+static inline uint64_t bits_at(const uint32_t *operands) {
+    return (uint64_t)operands[1] << 32 | operands[0];
+}
+
+#endif
