@@ -64,6 +64,9 @@ typedef enum {
     FORM(FMADD_132, "vfmadd132pd", 2, 0x98, 1, PLACE_THREE)    \
     FORM(FMADD_213, "vfmadd213pd", 2, 0xA8, 1, PLACE_THREE)    \
     FORM(FMADD_231, "vfmadd231pd", 2, 0xB8, 1, PLACE_THREE)    \
+    FORM(FMSUB_132, "vfmsub132pd", 2, 0x9A, 1, PLACE_THREE)    \
+    FORM(FMSUB_213, "vfmsub213pd", 2, 0xAA, 1, PLACE_THREE)    \
+    FORM(FMSUB_231, "vfmsub231pd", 2, 0xBA, 1, PLACE_THREE)    \
     FORM(FNMADD_132, "vfnmadd132pd", 2, 0x9C, 1, PLACE_THREE)  \
     FORM(FNMADD_213, "vfnmadd213pd", 2, 0xAC, 1, PLACE_THREE)  \
     FORM(FNMADD_231, "vfnmadd231pd", 2, 0xBC, 1, PLACE_THREE)  \

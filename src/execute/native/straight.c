@@ -84,6 +84,14 @@ static int is_bits(const Straight *s, uint32_t i, uint64_t bits) {
     return in->op == PRIMITIVE_NUMBER && in->operands[2] == NONE && bits_at(in->operands) == bits;
 }
 
+int straight_known(const Straight *s, uint32_t value, double *number) {
+    const Instruction *in = &s->instructions.items[value];
+    if (in->op != PRIMITIVE_NUMBER || in->operands[2] != NONE) return 0;
+    uint64_t bits = bits_at(in->operands);
+    memcpy(number, &bits, sizeof bits);
+    return 1;
+}
+
 /* -- instructions ----------------------------------------------------------------------------------- */
 
 #define SIGN_BIT UINT64_C(0x8000000000000000)
@@ -127,9 +135,20 @@ static void look_through(const Straight *s, Instruction *in) {
     }
 }
 
+/* Arithmetic on numbers of the text is done now. */
+static int is_known(const Straight *s, Primitive op, uint32_t a, uint32_t b, double *result) {
+    double x, y;
+    if (op < PRIMITIVE_ADD || op > PRIMITIVE_DIV) return 0;
+    if (!straight_known(s, a, &x) || !straight_known(s, b, &y)) return 0;
+    *result = op == PRIMITIVE_ADD ? x + y : op == PRIMITIVE_SUB ? x - y : op == PRIMITIVE_MUL ? x * y : x / y;
+    return 1;
+}
+
 uint32_t straight_do(Straight *s, Primitive op, uint32_t detail, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
     Instruction in = {(uint8_t)op, detail, {a, b, c, d}};
     uint32_t other;
+    double number;
+    if (is_known(s, op, a, b, &number)) return straight_number(s, number);
     if (op == PRIMITIVE_ADD) {
         if ((other = negated(s, b)) != NONE) return straight_do(s, PRIMITIVE_SUB, 0, a, other, NONE, NONE);
         if ((other = negated(s, a)) != NONE) return straight_do(s, PRIMITIVE_SUB, 0, b, other, NONE, NONE);

@@ -30,9 +30,10 @@
     PRIMITIVE(SQRT, 1)                                                                             \
     PRIMITIVE(ROUND, 1)       /* a Rounding (encode.h)                                          */ \
     PRIMITIVE(FMADD, 3)       /* a * b + c in one rounding                                      */ \
+    PRIMITIVE(FMSUB, 3)       /* a * b - c in one rounding                                      */ \
     PRIMITIVE(FNMADD, 3)      /* c - a * b in one rounding                                      */ \
     PRIMITIVE(SELECT, 4)      /* a Predicate (encode.h) of a and b: if it holds c, else d       */ \
-    PRIMITIVE(TURNED, 2)      /* an Op: a, or where |b| > V_SIN_LIMIT the library's op(b)       */ \
+    PRIMITIVE(TURNED, 4)      /* an Op: a, or the library's op(b) where (b and c) > d         */ \
     PRIMITIVE(CALL, 3)        /* an Op, which has one to three operands: see straight_call      */ \
     PRIMITIVE(TOTAL, 1)       /* which total: its lanes are added to. No value                  */ \
     PRIMITIVE(OUTPUT, 1)      /* which row of outputs is a. No value                            */
@@ -41,10 +42,14 @@ typedef enum {
 #define ID(id, ...) PRIMITIVE_##id,
     FOR_EACH_PRIMITIVE(ID)
 #undef ID
-    PRIMITIVE_COUNT
 } Primitive;
 
-enum { MOST_OPERANDS = 4 };
+enum {
+#define PLUS_ONE(...) +1
+    PRIMITIVE_COUNT = 0 FOR_EACH_PRIMITIVE(PLUS_ONE),
+#undef PLUS_ONE
+    MOST_OPERANDS = 4
+};
 
 typedef struct {
     uint8_t op; /* Primitive */
@@ -80,6 +85,9 @@ void straight_total(Straight *s, uint32_t which, uint32_t value);
 void straight_output(Straight *s, uint32_t row, uint32_t value);
 
 uint32_t instruction_operands(const Instruction *in);
+
+/* Whether the value is a number of the text, and which. */
+int straight_known(const Straight *s, uint32_t value, double *number);
 
 /* The bits that stand in two places for operands. */
 static inline uint64_t bits_at(const uint32_t *operands) {

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rows of the operation table as primitive instructions.
+ */
+#ifndef MICROGRAD_C_ELEMENTARY_H
+#define MICROGRAD_C_ELEMENTARY_H
+
+#include "ops/cells.h"
+#include "straight.h"
+
+/* The value of a row on up to three values; number: a SCALED row's. */
+uint32_t row_value(Straight *s, Op op, double number, uint32_t x, uint32_t y, uint32_t w);
+
+/* What operand `which` of a row gains, or its value (which == -1): names are those of cells. */
+uint32_t row_cell(Straight *s, Op op, int which, const uint32_t names[NAME_COUNT]);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a straight-line program to machine code: a loop over vectors of lanes.
+ *
+ * Memory that the code works on:
+ *   numbers   what is the same in all lanes: for VEX a vector each, for EVEX one double each
+ *   rows      inputs, then outputs: `stride` doubles from one row to the next
+ *   totals    a vector each
+ *   slots     a vector each, for values that no register holds; in front of them stands a Header
+ */
+#ifndef MICROGRAD_C_EMIT_H
+#define MICROGRAD_C_EMIT_H
+
+#include "encode.h"
+#include "straight.h"
+
+/* A number of the text, or what a once row holds when the program runs. */
+typedef struct {
+    double number;
+    uint32_t row; /* NONE: the number */
+} Number;
+
+/* An operation that the vector kernels compute, from slots to a slot. */
+typedef struct {
+    double number; /* of a SCALED row */
+    uint8_t op;
+    uint32_t slots[3], out;
+} Call;
+
+enum { WIDEST = 8, MOST_REGISTERS = 32 };
+
+/* What code needs to call C, in front of the slots. */
+typedef struct Header {
+    double saved[MOST_REGISTERS][WIDEST];
+    double turned[WIDEST], angle[WIDEST]; /* the library's sine or cosine of what vector code does not take */
+    void (*call)(double *slots, uint64_t which);
+    void (*turn)(double *slots, uint64_t op);
+    const void *owner;
+    double rest[WIDEST - 3];
+} Header;
+
+static inline Header *header_of(double *slots) { return (Header *)(void *)slots - 1; }
+
+/* What code is given. */
+typedef struct {
+    const double *numbers;
+    double *rows, *totals, *slots;
+    uint64_t count; /* vectors; at least 1 */
+} Work;
+
+typedef struct {
+    Code *code; /* it goes to the end of it */
+    uint32_t stride, n_inputs;
+    /* -- results -- */
+    size_t entry; /* in the code: a function of a Work */
+    GROWING(Number) numbers; /* of the arena */
+    GROWING(Call) calls;
+    uint32_t n_slots;
+    uint32_t instructions; /* that something depends on */
+    uint32_t stores;       /* of values that had to leave their register */
+} Emission;
+
+/* code->failed: no memory for it. */
+void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scratch);
+
+#endif
