@@ -264,10 +264,13 @@ void append_adjoints(const Graph *of, Graph *graph) {
     for (uint32_t k = 0; k < graph->n_parameters; k++) graph->roots[1 + k] = NONE;
     for (uint32_t i = graph->primal; i-- > 0;) {
         const Node node = graph->nodes[i];
+        if (node.op == NODE_PRODUCT) {
+            add_product_gains(&work, i);
+            continue;
+        }
         uint32_t g = NONE;
         if (work.leads[i]) g = i == loss ? append(&work, (Node){.op = NODE_SEED}) : sum_contributions(&work, i);
         if (node.op == NODE_PART) contribute(&work, node.a, g);
-        else if (node.op == NODE_PRODUCT) add_product_gains(&work, i);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
         else if (g != NONE) add_gains(&work, i, g);
     }
