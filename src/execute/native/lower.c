@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+#include "lower.h"
+
+#include "elementary.h"
+
+/* Products of sums are added in one rounding, as in the kernels for matrix products. */
+static const int contracts = 0;
+
+typedef struct {
+    const Graph *graph;
+    Lowered *to;
+    Straight *line; /* the one at hand, and which */
+    LineKind kind;
+    uint32_t *value; /* of nodes of the line at hand */
+    uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
+    uint32_t *given; /* nodes that line ONCE gives, in order */
+    uint32_t *column; /* of arguments: which input of line SAMPLE */
+} Lowering;
+
+static LineKind line_of(const Node *node) {
+    switch ((Stage)node->stage) {
+    case CONSTANT:
+    case ONCE: return LINE_ONCE;
+    case SAMPLE: return LINE_SAMPLE;
+    case BATCH: return LINE_BATCH;
+    }
+    abort();
+}
+
+/* Which sum over the batch a node is; they are counted in order. */
+static int is_total(const Graph *graph, const Node *node) {
+    return node->op == NODE_TOTAL || (node->op == NODE_PART && graph->nodes[node->a].op == NODE_OUTER);
+}
+
+/* -- operands --------------------------------------------------------------------------------------- */
+
+/* A number of another line's: line ONCE gives it if it is asked for. */
+static uint32_t number_of(Lowering *l, uint32_t i) {
+    if (l->row[i] == NONE) {
+        l->given[l->to->n_given] = i;
+        l->row[i] = l->to->given + l->to->n_given++;
+    }
+    return straight_once(l->line, l->row[i]);
+}
+
+static uint32_t operand(Lowering *l, uint32_t i) {
+    const Node *node = &l->graph->nodes[i];
+    switch (form_of(node)) {
+    case FORM_CONSTANT:
+    case FORM_CUSTOM: return straight_number(l->line, node->number);
+    case FORM_PARAMETER: return straight_once(l->line, node->a);
+    case FORM_SEED: return straight_once(l->line, l->to->seed);
+    case FORM_INPUT: return straight_input(l->line, l->column[node->a]);
+    case FORM_MAP:
+    case FORM_PART:
+    case FORM_TOTAL:
+    case FORM_LINEAR:
+    case FORM_GAIN:
+    case FORM_ADJOINT: break;
+    case FORM_TAKE:
+    case FORM_SCATTER:
+    case FORM_PRODUCT:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER: abort(); /* refused, or records, which no number is read of */
+    }
+    return line_of(node) == l->kind && !is_total(l->graph, node) ? l->value[i] : number_of(l, i);
+}
+
+/* -- nodes ------------------------------------------------------------------------------------------ */
+
+static uint32_t two(Lowering *l, Primitive op, uint32_t a, uint32_t b) {
+    return straight_do(l->line, op, 0, a, b, NONE, NONE);
+}
+
+/* sum + a * b; sum is NONE before the first product. Then it is 0, whose sign eager code has, too. */
+static uint32_t plus_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) {
+    uint32_t zero = straight_number(l->line, 0.0);
+    if (sum == NONE) return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, zero, NONE);
+    if (contracts) return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
+    return two(l, PRIMITIVE_ADD, sum, two(l, PRIMITIVE_MUL, a, b));
+}
+
+static uint32_t linear(Lowering *l, const Node *node) {
+    const uint32_t *args = l->graph->args.items + node->a;
+    uint32_t k = 2 * node->c, sum = k < node->b ? operand(l, args[k++]) : NONE; /* a bias first, as eager code does */
+    for (uint32_t p = 0; p < node->c; p++)
+        sum = plus_product(l, sum, operand(l, args[2 * p]), operand(l, args[2 * p + 1]));
+    for (; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+    return sum;
+}
+
+static uint32_t adjoint(Lowering *l, const Node *node) {
+    const uint32_t *args = l->graph->args.items + node->a;
+    uint32_t sum = operand(l, args[0]);
+    for (uint32_t k = 1; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+    return sum;
+}
+
+static uint32_t gain(Lowering *l, const Node *node) {
+    uint32_t nodes[NAME_COUNT], names[NAME_COUNT];
+    gain_names(l->graph, node, nodes);
+    for (int k = 0; k < NAME_COUNT; k++) names[k] = nodes[k] == NONE ? NONE : operand(l, nodes[k]);
+    if (op_info[node->of].shape == SCALED) names[NAME_Y] = straight_number(l->line, node->number);
+    return row_cell(l->line, (Op)node->of, node->which, names);
+}
+
+static uint32_t map(Lowering *l, const Node *node) {
+    uint32_t arity = op_arity(node->op);
+    uint32_t x = operand(l, node->a), y = arity > 1 ? operand(l, node->b) : NONE;
+    return row_value(l->line, (Op)node->op, node->number, x, y, arity > 2 ? operand(l, node->c) : NONE);
+}
+
+/* Output `row` of a product. */
+static uint32_t output(Lowering *l, const Product *product, uint32_t row) {
+    const uint32_t *weights = product->weights + (size_t)row * product->n_in;
+    uint32_t sum = product->biases ? operand(l, product->biases[row]) : NONE;
+    for (uint32_t k = 0; k < product->n_in; k++)
+        sum = plus_product(l, sum, operand(l, weights[k]), operand(l, product->inputs[k]));
+    return sum;
+}
+
+/* What input k of a product gains. */
+static uint32_t input_gain(Lowering *l, const Node *transposed, uint32_t k) {
+    const uint32_t *args = l->graph->args.items + transposed->a;
+    Product product = product_of(l->graph, args[0]);
+    uint32_t sum = NONE;
+    for (uint32_t r = 0; r + 1 < transposed->b; r++) {
+        uint32_t weight = product.weights[(size_t)(transposed->c + r) * product.n_in + k];
+        sum = plus_product(l, sum, operand(l, weight), operand(l, args[1 + r]));
+    }
+    return sum;
+}
+
+static uint32_t part(Lowering *l, const Node *node) {
+    const Node *record = &l->graph->nodes[node->a];
+    if (record->op == NODE_TRANSPOSED) return input_gain(l, record, node->b);
+    Product product = product_of(l->graph, node->a);
+    return output(l, &product, node->b);
+}
+
+static uint32_t node_value(Lowering *l, const Node *node) {
+    switch (form_of(node)) {
+    case FORM_MAP: return map(l, node);
+    case FORM_LINEAR: return linear(l, node);
+    case FORM_GAIN: return gain(l, node);
+    case FORM_ADJOINT: return adjoint(l, node);
+    case FORM_PART: return part(l, node);
+    case FORM_CONSTANT:
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_SEED:
+    case FORM_CUSTOM:  /* all of these are read where they stand */
+    case FORM_TOTAL:
+    case FORM_TAKE:
+    case FORM_SCATTER: /* refused */
+    case FORM_PRODUCT:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER: return NONE; /* have no number */
+    }
+    abort();
+}
+
+/* What a sum over the batch adds up. */
+static uint32_t summand(Lowering *l, const Node *node) {
+    if (node->op == NODE_TOTAL) return operand(l, node->a);
+    const Node *outer = &l->graph->nodes[node->a];
+    const uint32_t *args = l->graph->args.items + outer->a;
+    Product product = product_of(l->graph, args[0]);
+    uint32_t n_weights = product.n_out * product.n_in;
+    if (node->b >= n_weights) return operand(l, args[1 + node->b - n_weights - outer->c]);
+    return two(l, PRIMITIVE_MUL, operand(l, args[1 + node->b / product.n_in - outer->c]),
+               operand(l, product.inputs[node->b % product.n_in]));
+}
+
+/* -- the whole -------------------------------------------------------------------------------------- */
+
+static void lower_line(Lowering *l, LineKind kind) {
+    const Graph *graph = l->graph;
+    l->kind = kind;
+    l->line = &l->to->lines[kind];
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        if (line_of(node) == kind && !is_total(graph, node)) l->value[i] = node_value(l, node);
+    }
+}
+
+static void number_totals(Lowering *l) {
+    const Graph *graph = l->graph;
+    Lowered *to = l->to;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (is_total(graph, &graph->nodes[i])) l->row[i] = to->totals + to->n_totals++;
+    to->loss_total = graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE ? to->n_totals++ : NONE;
+    to->given = to->totals + to->n_totals;
+}
+
+static void number_columns(Lowering *l, Arena *arena) {
+    const Graph *graph = l->graph;
+    Lowered *to = l->to;
+    to->columns = ARENA_ARRAY(arena, uint32_t, graph->n_inputs + 1);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (graph->nodes[i].op != NODE_INPUT) continue;
+        l->column[graph->nodes[i].a] = to->n_columns;
+        to->columns[to->n_columns++] = graph->nodes[i].a;
+    }
+}
+
+static void give_sums(Lowering *l) {
+    const Graph *graph = l->graph;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (is_total(graph, &graph->nodes[i]))
+            straight_total(l->line, l->row[i] - l->to->totals, summand(l, &graph->nodes[i]));
+    if (l->to->loss_total != NONE) straight_total(l->line, l->to->loss_total, operand(l, graph->roots[0]));
+}
+
+/* The function's results: what does not change with the sample stands in the numbers. */
+static void give_roots(Lowering *l, Arena *arena) {
+    const Graph *graph = l->graph;
+    l->to->root_rows = ARENA_ARRAY(arena, uint32_t, graph->n_roots + 1);
+    for (uint32_t r = 0; r < (graph->primal ? 1 : graph->n_roots); r++) {
+        const Node *root = &graph->nodes[graph->roots[r]];
+        l->to->root_rows[r] = NONE;
+        if (root->stage != SAMPLE) {
+            if (root->op == NODE_PARAMETER) l->row[graph->roots[r]] = root->a;
+            number_of(l, graph->roots[r]);
+            l->to->root_rows[r] = l->row[graph->roots[r]];
+        } else if (!graph->primal) {
+            straight_output(l->line, l->to->n_outputs++, operand(l, graph->roots[r]));
+        }
+    }
+}
+
+const char *lower_refuses(const Graph *graph) {
+    for (uint32_t i = 0; i < graph->size; i++) {
+        switch (form_of(&graph->nodes[i])) {
+        case FORM_TAKE:
+        case FORM_SCATTER: return "it takes elements by an index";
+        case FORM_CONSTANT:
+        case FORM_PARAMETER:
+        case FORM_INPUT:
+        case FORM_SEED:
+        case FORM_MAP:
+        case FORM_PART:
+        case FORM_TOTAL:
+        case FORM_LINEAR:
+        case FORM_CUSTOM:
+        case FORM_PRODUCT:
+        case FORM_GAIN:
+        case FORM_ADJOINT:
+        case FORM_TRANSPOSED:
+        case FORM_OUTER: break;
+        }
+    }
+    return NULL;
+}
+
+void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
+    *lowered = (Lowered){.adjoints = graph->n_parameters, .seed = 2 * graph->n_parameters,
+                         .totals = 2 * graph->n_parameters + 1};
+    Lowering lowering = {.graph = graph, .to = lowered};
+    Lowering *l = &lowering;
+    l->value = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->row = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->given = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
+    memset(l->row, 0xFF, graph->size * sizeof *l->row);
+    for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
+    number_totals(l);
+    number_columns(l, arena);
+
+    lower_line(l, LINE_BATCH);
+    for (uint32_t k = 0; graph->primal && k < graph->n_parameters; k++)
+        straight_output(l->line, k, operand(l, graph->roots[1 + k]));
+    lower_line(l, LINE_SAMPLE);
+    give_sums(l);
+    give_roots(l, arena);
+    /* What the others ask for is known now; it asks for nothing itself. */
+    lower_line(l, LINE_ONCE);
+    for (uint32_t k = 0; k < lowered->n_given; k++) {
+        uint32_t i = l->given[k];
+        LineKind from = line_of(&graph->nodes[i]);
+        straight_output(l->line, k, from == LINE_ONCE ? operand(l, i) : NONE);
+    }
+    lowered->n_numbers = lowered->given + lowered->n_given;
+    lowered->work = lowered->lines[LINE_SAMPLE].instructions.size;
+}

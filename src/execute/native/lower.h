@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a graph to straight lines: one for what is computed once a batch, one for every sample, and one for
+ * what is computed of the sums over the batch.
+ *
+ * What one line leaves for another stands in the program's numbers: the parameters, their adjoints, the
+ * seed, the sums over the batch, and what the first line gives.
+ */
+#ifndef MICROGRAD_C_LOWER_H
+#define MICROGRAD_C_LOWER_H
+
+#include "straight.h"
+
+typedef enum { LINE_ONCE, LINE_SAMPLE, LINE_BATCH, LINES } LineKind;
+
+typedef struct {
+    Straight lines[LINES];
+    uint32_t n_numbers;
+    uint32_t adjoints;             /* where in the numbers parameters' adjoints begin, what line BATCH gives */
+    uint32_t seed;                 /* ... the seed stands                                                    */
+    uint32_t totals, n_totals;     /* ... sums over the batch begin; how many                                */
+    uint32_t given, n_given;       /* ... what line ONCE gives begins; how much                              */
+    uint32_t loss_total;           /* which of the sums is that of the losses; NONE: none is                 */
+    uint32_t *columns, n_columns;  /* of the arguments: those that line SAMPLE reads, as its inputs          */
+    uint32_t *root_rows;           /* of each root: its number; NONE: an output of line SAMPLE, in order     */
+    uint32_t n_outputs;            /* of line SAMPLE */
+    double work;                   /* operations for one sample, about */
+} Lowered;
+
+/* Why the graph has no straight lines; NULL: it has. */
+const char *lower_refuses(const Graph *graph);
+
+/* Results are of the arena; lines, of scratch. */
+void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch);
+
+#endif
