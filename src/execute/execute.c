@@ -4,9 +4,9 @@
  */
 #include "execute.h"
 
-extern const Executor vector_executor, scalar_executor;
+extern const Executor vector_executor, native_executor, scalar_executor;
 
-const Executor *const executors[] = {&vector_executor, &scalar_executor, NULL};
+const Executor *const executors[] = {&vector_executor, &native_executor, &scalar_executor, NULL};
 
 const Executor *executor_for(const Graph *graph) {
     const Executor *const *executor = executors;

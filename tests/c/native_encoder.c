@@ -37,7 +37,7 @@ static char *hex(char *to, int32_t number, int base) {
 }
 
 static void vector_text(const Code *code, char *to, int reg) {
-    sprintf(to, "%%%cmm%d", code->target.width == 8 ? 'z' : 'y', reg);
+    sprintf(to, "%%%cmm%d", code->machine.width == 8 ? 'z' : 'y', reg);
 }
 
 static void source_text(const Code *code, char *to, Source source) {
@@ -47,7 +47,7 @@ static void source_text(const Code *code, char *to, Source source) {
         return;
     }
     sprintf(to, "%s(%%%s)%s", hex(number, source.at, source.base), addresses[source.base],
-            !source.broadcast ? "" : code->target.width == 8 ? "{1to8}" : "{1to4}");
+            !source.broadcast ? "" : code->machine.width == 8 ? "{1to8}" : "{1to4}");
 }
 
 static const char *comparison(int immediate) {
@@ -69,7 +69,7 @@ static const char *comparison(int immediate) {
 static void one(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
     const FormInfo *info = &form_info[form];
     char a[64], b[64], c[64], text[300];
-    int evex = code->target.evex;
+    int evex = code->machine.evex;
     vector_text(code, a, to);
     vector_text(code, b, first);
     source_text(code, c, source);
@@ -103,8 +103,8 @@ static void every_form(Code *code) {
         Place place = (Place)form_info[f].place;
         int evex_only = place == PLACE_BLEND_M || place == PLACE_MASKED;
         int vex_only = place == PLACE_BLEND_V || place == PLACE_SIGNS;
-        if (code->target.evex ? vex_only : evex_only) continue;
-        int n = code->target.registers, count = 0;
+        if (code->machine.evex ? vex_only : evex_only) continue;
+        int n = code->machine.registers, count = 0;
         for (int to = 0; to < n; to += 5)
             for (int first = 0; first < n; first += 3)
                 for (int reg = 0; place != PLACE_STORE && reg < n; reg += 7) {
@@ -117,7 +117,7 @@ static void every_form(Code *code) {
                 int immediate = place == PLACE_COMPARE ? immediates[k % 10] : place == PLACE_ROUND ? 10 : 0;
                 int to = (base * 5 + 1) % n, first = (base * 3 + 2) % n;
                 one(code, (VectorForm)f, to, first, in_memory((Address)base, places[k]), immediate);
-                if (code->target.evex && place != PLACE_STORE && f != FORM_LOAD && f != FORM_COPY && f != FORM_SPREAD && f != FORM_MASKED)
+                if (code->machine.evex && place != PLACE_STORE && f != FORM_LOAD && f != FORM_COPY && f != FORM_SPREAD && f != FORM_MASKED)
                     one(code, (VectorForm)f, to, first, number_in_memory((Address)base, places[k]), immediate);
             }
     }
@@ -217,11 +217,11 @@ static int compare(const Code *code) {
 }
 
 int main(void) {
-    static const Target targets[] = {{0, 4, 16}, {1, 8, 32}, {1, 4, 32}};
+    static const Machine machines[] = {{0, 4, 16}, {1, 8, 32}, {1, 4, 32}};
     int wrong = 0;
     if (system("objdump --version >/dev/null 2>&1") != 0) return 0;
     for (int t = 0; t < 3; t++) {
-        Code code = {.target = targets[t]};
+        Code code = {.machine = machines[t]};
         expected_size = 0;
         every_form(&code);
         every_address(&code);

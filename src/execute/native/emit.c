@@ -22,7 +22,7 @@ typedef struct {
 
 #define OF_HEADER(member) ((int32_t)offsetof(Header, member) - (int32_t)sizeof(Header))
 
-static int vector_bytes(const Emitter *e) { return 8 * e->code->target.width; }
+static int vector_bytes(const Emitter *e) { return 8 * e->code->machine.width; }
 
 /* Calls C with the slots and a number. Registers of vectors hold nothing afterwards. */
 static void call_c(Emitter *e, int32_t function, uint32_t number) {
@@ -33,7 +33,7 @@ static void call_c(Emitter *e, int32_t function, uint32_t number) {
 }
 
 static void emit_detours(Emitter *e) {
-    int all = e->code->target.registers;
+    int all = e->code->machine.registers;
     for (uint32_t k = 0; k < e->detours.size; k++) {
         const Detour *detour = &e->detours.items[k];
         code_land(e->code, detour->jump, e->code->size);
@@ -174,7 +174,7 @@ static int is_zero(const Emitter *e, uint32_t value) {
 static void emit_select(Emitter *e, const Instruction *in) {
     Registers *r = &e->registers;
     const uint32_t *o = in->operands;
-    int evex = e->code->target.evex, predicate = (int)in->detail;
+    int evex = e->code->machine.evex, predicate = (int)in->detail;
     int swap = !is_held(e, o[0]) && is_held(e, o[1]), zero = is_zero(e, o[3]);
     uint32_t left = o[swap], right = o[!swap];
     if (swap) predicate = mirrored(in->detail);
@@ -206,7 +206,7 @@ static void emit_select(Emitter *e, const Instruction *in) {
 
 static void emit_turned(Emitter *e, const Instruction *in) {
     Registers *r = &e->registers;
-    int evex = e->code->target.evex;
+    int evex = e->code->machine.evex;
     int angle = bring(r, in->operands[1], pinned(e, in));
     uint32_t pins = pinned(e, in);
     Source absolute = where_is(r, in->operands[2]), limit = where_is(r, in->operands[3]);
@@ -307,11 +307,11 @@ void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scr
 
     emission->entry = e->code->size;
     for (int k = 0; k < N_KEPT; k++) encode_push(e->code, kept[k]);
-    encode_read(e->code, RBX, RDI, offsetof(Work, numbers));
-    encode_read(e->code, RBP, RDI, offsetof(Work, rows));
-    encode_read(e->code, R13, RDI, offsetof(Work, totals));
-    encode_read(e->code, R15, RDI, offsetof(Work, slots));
-    encode_read(e->code, R14, RDI, offsetof(Work, count));
+    encode_read(e->code, RBX, RDI, offsetof(Memory, numbers));
+    encode_read(e->code, RBP, RDI, offsetof(Memory, rows));
+    encode_read(e->code, R13, RDI, offsetof(Memory, totals));
+    encode_read(e->code, R15, RDI, offsetof(Memory, slots));
+    encode_read(e->code, R14, RDI, offsetof(Memory, count));
     size_t top = e->code->size;
     for (r->at = 0; r->at < straight->instructions.size; r->at++) {
         const Instruction *in = instruction_at(r, r->at);

@@ -46,13 +46,13 @@ typedef struct {
     const double *numbers;
     double *rows, *totals, *slots;
     uint64_t count; /* vectors; at least 1 */
-} Work;
+} Memory;
 
 typedef struct {
     Code *code; /* it goes to the end of it */
     uint32_t stride, n_inputs;
     /* -- results -- */
-    size_t entry; /* in the code: a function of a Work */
+    size_t entry; /* in the code: a function of a Memory */
     GROWING(Number) numbers; /* of the arena */
     GROWING(Call) calls;
     uint32_t n_slots;

@@ -82,13 +82,13 @@ static void put_evex(Code *code, const FormInfo *form, unsigned field, unsigned 
     put(code, (~field >> 3 & 1) << 7 | (~reg >> 4 & 1) << 6 | (~reg >> 3 & 1) << 5 | (~field >> 4 & 1) << 4 |
                   form->map);
     put(code, 1u << 7 | (~first & 15) << 3 | 1u << 2 | PREFIX_66);
-    put(code, zeroing << 7 | (code->target.width == 8 ? 2u : 1u) << 5 | (unsigned)source.broadcast << 4 |
+    put(code, zeroing << 7 | (code->machine.width == 8 ? 2u : 1u) << 5 | (unsigned)source.broadcast << 4 |
                   (~first >> 4 & 1) << 3 | mask);
 }
 
 void encode(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
     const FormInfo *info = &form_info[form];
-    int evex = code->target.evex, has_immediate = 0;
+    int evex = code->machine.evex, has_immediate = 0;
     unsigned field = (unsigned)to, other = 0, opcode = info->opcode & 0xFF, mask = 0, zeroing = 0;
     if (make_room(code)) return;
     switch ((Place)info->place) {
@@ -109,7 +109,7 @@ void encode(Code *code, VectorForm form, int to, int first, Source source, int i
         break;
     case PLACE_BLEND_V:
         other = (unsigned)first;
-        immediate = (code->target.registers - 1) << 4;
+        immediate = (code->machine.registers - 1) << 4;
         has_immediate = 1;
         break;
     case PLACE_BLEND_M:
@@ -124,7 +124,7 @@ void encode(Code *code, VectorForm form, int to, int first, Source source, int i
     int32_t unit = 1;
     if (evex) {
         put_evex(code, info, field, other, source, mask, zeroing);
-        unit = source.broadcast || form == FORM_SPREAD ? 8 : 8 * code->target.width;
+        unit = source.broadcast || form == FORM_SPREAD ? 8 : 8 * code->machine.width;
     } else {
         put_vex(code, info, field, other, source);
     }

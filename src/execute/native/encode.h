@@ -19,7 +19,7 @@ typedef struct {
     int evex;
     int width;     /* 4 or 8 */
     int registers; /* 16 or 32 */
-} Target;
+} Machine;
 
 /* Of the 16 registers for numbers and addresses, by their numbers. */
 typedef enum {
@@ -123,7 +123,7 @@ typedef struct {
     uint8_t *bytes;
     size_t size, capacity;
     int failed; /* no memory: what was written is void */
-    Target target;
+    Machine machine;
 } Code;
 
 void code_free(Code *code);
@@ -137,7 +137,7 @@ static inline Source in_memory(Address base, int32_t at) {
     return (Source){.reg = -1, .base = (uint8_t)base, .at = at};
 }
 
-/* One double for all lanes, for targets with EVEX. */
+/* One double for all lanes, with EVEX. */
 static inline Source number_in_memory(Address base, int32_t at) {
     return (Source){.reg = -1, .base = (uint8_t)base, .at = at, .broadcast = 1};
 }

@@ -180,7 +180,14 @@ static void lower_line(Lowering *l, LineKind kind) {
     l->line = &l->to->lines[kind];
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
-        if (line_of(node) == kind && !is_total(graph, node)) l->value[i] = node_value(l, node);
+        if (is_total(graph, node)) {
+            /* At once, while registers still hold it. */
+            if (kind == LINE_SAMPLE) straight_total(l->line, l->row[i] - l->to->totals, summand(l, node));
+        } else if (line_of(node) == kind) {
+            l->value[i] = node_value(l, node);
+            if (kind == LINE_SAMPLE && l->to->loss_total != NONE && i == graph->roots[0])
+                straight_total(l->line, l->to->loss_total, operand(l, i));
+        }
     }
 }
 
@@ -202,14 +209,6 @@ static void number_columns(Lowering *l, Arena *arena) {
         l->column[graph->nodes[i].a] = to->n_columns;
         to->columns[to->n_columns++] = graph->nodes[i].a;
     }
-}
-
-static void give_sums(Lowering *l) {
-    const Graph *graph = l->graph;
-    for (uint32_t i = 0; i < graph->size; i++)
-        if (is_total(graph, &graph->nodes[i]))
-            straight_total(l->line, l->row[i] - l->to->totals, summand(l, &graph->nodes[i]));
-    if (l->to->loss_total != NONE) straight_total(l->line, l->to->loss_total, operand(l, graph->roots[0]));
 }
 
 /* The function's results: what does not change with the sample stands in the numbers. */
@@ -271,7 +270,6 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     for (uint32_t k = 0; graph->primal && k < graph->n_parameters; k++)
         straight_output(l->line, k, operand(l, graph->roots[1 + k]));
     lower_line(l, LINE_SAMPLE);
-    give_sums(l);
     give_roots(l, arena);
     /* What the others ask for is known now; it asks for nothing itself. */
     lower_line(l, LINE_ONCE);

@@ -12,7 +12,7 @@ void registers_begin(Registers *r, Emission *emission, const Straight *straight,
     r->next = ARENA_ARRAY(scratch, uint32_t, size + 1);
     r->reg = ARENA_ARRAY(scratch, int8_t, size + 1);
     r->slot = ARENA_ARRAY(scratch, uint32_t, size + 1);
-    r->n_registers = emission->code->target.registers - 1;
+    r->n_registers = emission->code->machine.registers - 1;
     r->available = r->n_registers == 31 ? UINT32_MAX >> 1 : (UINT32_C(1) << r->n_registers) - 1;
     memset(r->held, 0xFF, sizeof r->held);
     memset(r->next, 0xFF, size * sizeof *r->next);
@@ -41,7 +41,7 @@ void registers_begin(Registers *r, Emission *emission, const Straight *straight,
 /* -- memory ----------------------------------------------------------------------------------------- */
 
 static Source slot_at(const Registers *r, uint32_t slot) {
-    return in_memory(R15, (int32_t)slot * 8 * r->code->target.width);
+    return in_memory(R15, (int32_t)slot * 8 * r->code->machine.width);
 }
 
 Source where_is(const Registers *r, uint32_t value) {
@@ -50,8 +50,8 @@ Source where_is(const Registers *r, uint32_t value) {
     if (in->op == PRIMITIVE_INPUT) return in_memory(RBP, (int32_t)(in->detail * r->emission->stride * 8));
     if (in->op != PRIMITIVE_NUMBER) return slot_at(r, r->slot[value]);
     int32_t place = (int32_t)r->slot[value] * 8;
-    return r->code->target.evex ? number_in_memory(RBX, place)
-                                    : in_memory(RBX, place * r->code->target.width);
+    return r->code->machine.evex ? number_in_memory(RBX, place)
+                                    : in_memory(RBX, place * r->code->machine.width);
 }
 
 static uint32_t take_slot(Registers *r) {

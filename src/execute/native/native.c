@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "native.h"
+
+#include "pages.h"
+#include "program/text.h"
+
+extern const Executor vector_executor;
+
+enum {
+    ROWS_BYTES = 16 * 1024, /* of a block's inputs and outputs: they stay in the first cache */
+    MOST_LANES = 256,
+    LEAST_LANES = 32,
+    APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */
+    MOST_NODES = 1 << 20    /* of a graph: distances in code have 32 bits */
+};
+
+/* -- code --------------------------------------------------------------------------------------------- */
+
+void native_code_free(NativeCode *code) {
+    if (!code) return;
+    pages_free(code->pages, code->size);
+    for (int k = 0; k < LINES; k++) free(code->pieces[k].numbers);
+    arena_free(&code->arena);
+    free(code);
+}
+
+static double *vectors(size_t doubles) {
+    double *memory = NULL;
+    size_t bytes = (doubles * sizeof(double) + 63) / 64 * 64;
+    return posix_memalign((void **)&memory, 64, bytes + 64) == 0 ? memory : NULL;
+}
+
+/* Room for the numbers that a piece reads, with those of its text in place. */
+static int make_numbers(Piece *piece, const Machine *machine) {
+    size_t copies = machine->evex ? 1 : (size_t)machine->width;
+    piece->numbers = vectors(piece->emission.numbers.size * copies);
+    if (!piece->numbers) return -1;
+    for (uint32_t k = 0; k < piece->emission.numbers.size; k++)
+        for (size_t c = 0; c < copies; c++)
+            piece->numbers[k * copies + c] = piece->emission.numbers.items[k].number;
+    return 0;
+}
+
+static uint32_t choose_lanes(const Lowered *lowered) {
+    uint32_t lanes = ROWS_BYTES / (uint32_t)sizeof(double) / (lowered->n_columns + lowered->n_outputs + 1) / 8 * 8;
+    return lanes > MOST_LANES ? MOST_LANES : lanes < LEAST_LANES ? LEAST_LANES : lanes;
+}
+
+/* The code as bytes; 0, or -1: no memory. */
+static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *scratch) {
+    jmp_buf out_of_memory;
+    if (setjmp(out_of_memory)) return -1;
+    code->arena.out_of_memory = scratch->out_of_memory = &out_of_memory;
+    lower(&code->lowered, graph, &code->arena, scratch);
+    code->lanes = choose_lanes(&code->lowered);
+    code->stride = code->lanes + APART;
+    for (int k = 0; k < LINES; k++) {
+        Emission *emission = &code->pieces[k].emission;
+        emission->code = bytes;
+        emission->stride = k == LINE_SAMPLE ? code->stride : (uint32_t)code->machine.width;
+        emission->n_inputs = k == LINE_SAMPLE ? code->lowered.n_columns : 0;
+        emit(emission, &code->lowered.lines[k], &code->arena, scratch);
+        emission->code = NULL;
+        if (code->n_slots < emission->n_slots) code->n_slots = emission->n_slots;
+        if (make_numbers(&code->pieces[k], &code->machine)) return -1;
+    }
+    memset(code->lowered.lines, 0, sizeof code->lowered.lines);
+    return bytes->failed ? -1 : 0;
+}
+
+static NativeCode *make_code(const Graph *graph, Machine machine, RunStatus *status) {
+    NativeCode *code = calloc(1, sizeof *code);
+    Arena scratch = {.least = graph->size * (size_t)200};
+    Code bytes = {.machine = machine};
+    *status = RUN_NO_MEMORY;
+    if (!code) return NULL;
+    code->machine = machine;
+    if (write_code(code, graph, &bytes, &scratch) == 0) {
+        *status = RUN_DONE;
+        code->size = bytes.size;
+        code->pages = pages_make(bytes.bytes, bytes.size);
+    }
+    code_free(&bytes);
+    arena_free(&scratch);
+    if (code->pages) return code;
+    native_code_free(code);
+    return NULL;
+}
+
+NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status) {
+    static const Machine machines[] = {[WIDE] = {1, 8, 32}, [FOUR] = {1, 4, 32}, [NARROW] = {0, 4, 16}};
+    int which = batch->level->width == 8 ? batch->size > 4 ? WIDE : FOUR : NARROW;
+    *status = RUN_DONE;
+    if (batch->level->width < 4) return NULL;
+    if (!program->codes[which]) program->codes[which] = make_code(program->graph, machines[which], status);
+    return program->codes[which];
+}
+
+/* -- programs ----------------------------------------------------------------------------------------- */
+
+static const char *native_refuses(const Graph *graph) {
+    int count;
+    const Level *const *levels = levels_available(&count);
+    if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
+    if (graph->size > MOST_NODES) return "it is too long for machine code";
+    const char *reason = lower_refuses(graph);
+    return reason ? reason : pages_refused();
+}
+
+static void native_free(Program *base) {
+    NativeProgram *program = (NativeProgram *)base;
+    for (int k = 0; k < CODES; k++) native_code_free(program->codes[k]);
+    if (program->instead) program->instead->executor->free(program->instead);
+    free(program->memory);
+    free(program->partial);
+    free(program->numbers);
+    free(program->places);
+    free(program);
+}
+
+/* As many numbers as lowering may want: see lower.h. And how much there is to do. */
+static size_t count_numbers(const Graph *graph, double *work) {
+    size_t count = 2 * (size_t)graph->n_parameters + 2 + graph->n_roots;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        count += node->stage != SAMPLE;
+        if (node->stage == SAMPLE) *work += 2 + (has_args(node) ? node->b : 0);
+    }
+    return count;
+}
+
+static MakeStatus native_make(Graph *graph, Program **made) {
+    NativeProgram *program = calloc(1, sizeof *program);
+    if (!program) return MADE_NO_MEMORY;
+    double work = 0.0;
+    program->graph = graph;
+    program->n_numbers = count_numbers(graph, &work);
+    program->numbers = calloc(program->n_numbers, sizeof(double));
+    program->places = calloc((size_t)graph->n_parameters + 1, sizeof *program->places);
+    if (!program->numbers || !program->places) {
+        native_free(&program->base);
+        return MADE_NO_MEMORY;
+    }
+    for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
+    program->base = (Program){.executor = &native_executor, .numbers = program->numbers,
+                              .to_adjoint = graph->n_parameters, .parameter_at = program->places,
+                              .n_roots = graph->primal ? 1 : graph->n_roots, .work = work};
+    *made = &program->base;
+    return MADE;
+}
+
+static size_t native_bytes(const Program *base) {
+    const NativeProgram *program = (const NativeProgram *)base;
+    size_t bytes = sizeof *program;
+    bytes += (program->n_numbers + program->memory_size + program->partial_size) * sizeof(double);
+    for (int k = 0; k < CODES; k++) {
+        const NativeCode *code = program->codes[k];
+        if (code) bytes += sizeof *code + code->arena.bytes + code->size;
+    }
+    if (program->instead) bytes += program->instead->executor->bytes(program->instead);
+    return bytes;
+}
+
+static char *native_listing(const Program *base) {
+    static const char *const targets[] = {[WIDE] = "AVX-512, 8 lanes", [FOUR] = "AVX-512, 4 lanes", [NARROW] = "AVX2, 4 lanes"};
+    static const char *const lines[] = {"once a batch", "for every vector of samples", "after the batch"};
+    const NativeProgram *program = (const NativeProgram *)base;
+    Text text = {0};
+    for (int k = 0; k < CODES; k++) {
+        const NativeCode *code = program->codes[k];
+        if (!code) continue;
+        put(&text, "%s: %zu bytes of machine code\n", targets[k], code->size);
+        for (int line = 0; line < LINES; line++) {
+            const Emission *emission = &code->pieces[line].emission;
+            put(&text, "  %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n", lines[line],
+                emission->instructions, emission->numbers.size, emission->stores, emission->n_slots,
+                emission->calls.size);
+        }
+    }
+    if (!text.size) put(&text, "machine code, not made yet\n");
+    return finished(&text);
+}
+
+const Executor native_executor = {"native", native_refuses, native_make, native_evaluate,
+                                  native_gradients, native_listing, native_bytes, native_free};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A program as machine code, and what its runs need.
+ *
+ * Code is made when a batch first asks for it: for AVX-512 or AVX2, as the batch's level says, and of AVX-512
+ * for vectors of four where there are no more samples than that.
+ */
+#ifndef MICROGRAD_C_NATIVE_H
+#define MICROGRAD_C_NATIVE_H
+
+#include "emit.h"
+#include "execute/execute.h"
+#include "lower.h"
+
+/* A straight line as code. */
+typedef struct {
+    Emission emission;
+    double *numbers; /* as the code reads them: see emit.h */
+} Piece;
+
+typedef struct {
+    Machine machine;
+    Arena arena;
+    Lowered lowered; /* but for its lines, which are gone */
+    Piece pieces[LINES];
+    const uint8_t *pages;
+    size_t size;
+    uint32_t lanes, stride; /* samples of a block; doubles from one row to the next */
+    uint32_t n_slots;       /* of all pieces, the most */
+} NativeCode;
+
+enum { WIDE, FOUR, NARROW, CODES }; /* AVX-512, AVX-512 with vectors of four, AVX2 */
+
+typedef struct {
+    Program base; /* its numbers are lower.h's */
+    const Graph *graph;
+    double *numbers;
+    uint32_t *places;   /* of parameters in them */
+    size_t n_numbers;
+    NativeCode *codes[CODES];
+    Program *instead;   /* of the vector executor, for levels and systems without code; NULL so far */
+    double *memory;     /* of workers */
+    double *partial;    /* of chunks: sums over the batch */
+    size_t memory_size, partial_size;
+} NativeProgram;
+
+extern const Executor native_executor;
+
+/* The code for a batch. *status: RUN_DONE, or RUN_NO_MEMORY; NULL without that: the system gives none. */
+NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status);
+void native_code_free(NativeCode *code);
+
+RunStatus native_evaluate(Program *program, Batch *batch);
+RunStatus native_gradients(Program *program, Batch *batch);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Runs of machine code: blocks of lanes, chunks of blocks, workers.
+ *
+ * As in the vector executor, a batch is cut into blocks and chunks by its size alone, and chunks' sums are
+ * added in order, so that results are the same for any number of threads. Lanes behind the last sample
+ * repeat it, and are left out of the sums: the last vector has sums of its own.
+ */
+#include "execute/vector/program.h"
+#include "execute/vector/team.h"
+#include "native.h"
+
+#include <math.h>
+
+extern const Executor vector_executor;
+
+enum { MOST_CHUNKS = 16, BLOCKS_OF_CHUNK = 4, CACHE_LINE = 8 /* doubles */ };
+
+#define THREAD_WORK 4e6 /* operations that are worth a thread's start */
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static double *aligned(double *memory) {
+    return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
+}
+
+/* -- calls from code ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const Call *calls;
+    const Kernels *kernels;
+    size_t width;
+} Callee;
+
+static void call_kernel(double *slots, uint64_t which) {
+    const Callee *callee = header_of(slots)->owner;
+    const Call *call = &callee->calls[which];
+    double scratch[4 * WIDEST];
+    Step step = {.kind = STEP_MAP, .op = call->op, .count = 1, .flat = 1, .number = call->number};
+    Ref *refs[] = {&step.x, &step.y, &step.w};
+    step.out = (Ref){call->out, IN_ROWS, 1};
+    for (uint32_t k = 0; k < op_arity(call->op); k++) *refs[k] = (Ref){call->slots[k], IN_ROWS, 1};
+    Frame frame = {.rows = slots, .lanes = callee->width, .valid = callee->width, .scratch = scratch, .bad_lane = NONE};
+    callee->kernels->run(&step, 1, &frame);
+}
+
+/* The library's sine or cosine where code has left it to it. */
+static void turn_far(double *slots, uint64_t op) {
+    Header *header = header_of(slots);
+    const Callee *callee = header->owner;
+    for (size_t k = 0; k < callee->width; k++)
+        if (fabs(header->angle[k]) > 1.6e6)
+            header->turned[k] = op == OP_sin ? sin(header->angle[k]) : cos(header->angle[k]);
+}
+
+/* -- pieces --------------------------------------------------------------------------------------------- */
+
+/* What one worker works on. */
+typedef struct {
+    double *slots, *rows, *totals;
+} Desk;
+
+typedef void (*Entry)(const Memory *memory);
+
+static void run_piece(const NativeCode *code, const Piece *piece, const Kernels *kernels, const Desk *desk,
+                      double *rows, double *totals, size_t count) {
+    const uint8_t *at = code->pages + piece->emission.entry;
+    Callee callee = {piece->emission.calls.items, kernels, (size_t)code->machine.width};
+    Header *header = header_of(desk->slots);
+    Memory memory = {piece->numbers, rows, totals, desk->slots, count};
+    Entry entry;
+    header->call = call_kernel;
+    header->turn = turn_far;
+    header->owner = &callee;
+    memcpy(&entry, &at, sizeof entry); /* ISO C has no conversion of one to the other */
+    entry(&memory);
+}
+
+/* Gives a piece the numbers that stand in the program. */
+static void read_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
+    size_t copies = code->machine.evex ? 1 : (size_t)code->machine.width;
+    for (uint32_t k = 0; k < piece->emission.numbers.size; k++) {
+        const Number *number = &piece->emission.numbers.items[k];
+        if (number->row == NONE) continue;
+        for (size_t c = 0; c < copies; c++) piece->numbers[k * copies + c] = program->numbers[number->row];
+    }
+}
+
+static void run_once(NativeProgram *program, NativeCode *code, LineKind line, const Kernels *kernels,
+                     const Desk *desk, uint32_t to, uint32_t count) {
+    size_t width = (size_t)code->machine.width;
+    if (!count) return;
+    read_numbers(program, code, &code->pieces[line]);
+    run_piece(code, &code->pieces[line], kernels, desk, desk->rows, desk->totals, 1);
+    for (uint32_t k = 0; k < count; k++) program->numbers[to + k] = desk->rows[k * width];
+}
+
+/* -- blocks ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    NativeProgram *program;
+    NativeCode *code;
+    Batch *batch;
+    const Kernels *kernels;
+    size_t n_blocks, n_chunks;
+    double *sums; /* of the chunks */
+    size_t desk_size;
+    Counter next_chunk;
+    Flag stopped;
+    RunStatus outcomes[MOST_CHUNKS];
+} Job;
+
+static Desk desk_of(const Job *job, int worker) {
+    const NativeCode *code = job->code;
+    Desk desk;
+    double *memory = aligned(job->program->memory) + (size_t)worker * job->desk_size;
+    desk.slots = memory + sizeof(Header) / sizeof(double);
+    desk.totals = desk.slots + (size_t)code->n_slots * (size_t)code->machine.width;
+    desk.rows = desk.totals + (size_t)code->lowered.n_totals * (size_t)code->machine.width;
+    return desk;
+}
+
+static size_t desk_doubles(const NativeCode *code, const Graph *graph) {
+    size_t width = (size_t)code->machine.width, n_rows = code->lowered.n_columns + code->lowered.n_outputs;
+    size_t rows = n_rows * code->stride, once = code->lowered.n_given * width, adjoints = graph->n_parameters * width;
+    if (rows < once) rows = once;
+    if (rows < adjoints) rows = adjoints;
+    size_t slots = (code->n_slots + (size_t)code->lowered.n_totals) * width;
+    return round_up(sizeof(Header) / sizeof(double) + slots + rows, CACHE_LINE);
+}
+
+static void read_column(const Column *column, const uint32_t *samples, size_t first, double *row, size_t valid) {
+    if (!samples && !column->is_float32 && column->stride == sizeof(double)) {
+        memcpy(row, column->data + first * sizeof(double), valid * sizeof(double));
+        return;
+    }
+    for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+}
+
+static void read_columns(const Job *job, double *rows, size_t first, size_t valid, size_t lanes) {
+    const Lowered *lowered = &job->code->lowered;
+    for (uint32_t c = 0; c < lowered->n_columns; c++) {
+        double *row = rows + c * job->code->stride;
+        read_column(&job->batch->columns[lowered->columns[c]], job->batch->samples, first, row, valid);
+        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
+    }
+}
+
+static void write_outputs(const Job *job, const double *rows, size_t first, size_t valid) {
+    const Lowered *lowered = &job->code->lowered;
+    const double *row = rows + lowered->n_columns * job->code->stride;
+    for (uint32_t r = 0; r < job->program->base.n_roots; r++) {
+        const Target target = job->batch->targets[r];
+        double *out = target.data + first * target.stride;
+        if (lowered->root_rows[r] != NONE) {
+            for (size_t k = 0; k < valid; k++) out[k * target.stride] = job->program->numbers[lowered->root_rows[r]];
+            continue;
+        }
+        for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
+        row += job->code->stride;
+    }
+}
+
+/* Adds the first `valid` lanes of each total to the sums. */
+static void add_totals(const Job *job, const double *totals, size_t valid, double *sums) {
+    size_t width = (size_t)job->code->machine.width;
+    for (uint32_t t = 0; t < job->code->lowered.n_totals; t++) {
+        const double *lanes = totals + t * width;
+        if (valid == 8) {
+            sums[t] += ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+        } else if (valid == 4) {
+            sums[t] += (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+        } else {
+            double sum = lanes[0];
+            for (size_t k = 1; k < valid; k++) sum += lanes[k];
+            sums[t] += sum;
+        }
+    }
+}
+
+static void clear_totals(const Job *job, const Desk *desk) {
+    memset(desk->totals, 0, (size_t)job->code->lowered.n_totals * (size_t)job->code->machine.width * sizeof(double));
+}
+
+/* `valid` samples from `first` on. The totals grow; what the last vector adds, if it is not full, is left to
+ * the sums of the chunk. */
+static void run_block(const Job *job, const Desk *desk, size_t first, size_t valid, double *sums) {
+    const NativeCode *code = job->code;
+    const Piece *piece = &code->pieces[LINE_SAMPLE];
+    size_t width = (size_t)code->machine.width, full = valid / width, rest = valid % width;
+    read_columns(job, desk->rows, first, valid, round_up(valid, width));
+    if (full) run_piece(code, piece, job->kernels, desk, desk->rows, desk->totals, full);
+    if (rest) {
+        add_totals(job, desk->totals, width, sums);
+        clear_totals(job, desk);
+        run_piece(code, piece, job->kernels, desk, desk->rows + full * width, desk->totals, 1);
+        add_totals(job, desk->totals, rest, sums);
+        clear_totals(job, desk);
+    }
+    if (!job->program->graph->primal) write_outputs(job, desk->rows, first, valid);
+}
+
+static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_poll) {
+    Program *base = &job->program->base;
+    size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
+    double *sums = job->sums + chunk * round_up(job->code->lowered.n_totals, CACHE_LINE);
+    clear_totals(job, desk);
+    for (size_t block = first; block < end; block++) {
+        size_t at = block * job->code->lanes, left = job->batch->size - at;
+        run_block(job, desk, at, left < job->code->lanes ? left : job->code->lanes, sums);
+        if (flag_is_set(&job->stopped)) return RUN_STOPPED;
+        if (!may_poll || !job->batch->poll) continue;
+        base->unpolled += base->work * job->code->lanes + 100;
+        if (base->unpolled <= POLL_WORK) continue;
+        base->unpolled = 0;
+        if (job->batch->poll()) {
+            flag_set(&job->stopped);
+            return RUN_STOPPED;
+        }
+    }
+    if (job->batch->size % (size_t)job->code->machine.width == 0 || end < job->n_blocks)
+        add_totals(job, desk->totals, (size_t)job->code->machine.width, sums);
+    return RUN_DONE;
+}
+
+static void work_on(void *job_, int worker) {
+    Job *job = job_;
+    Desk desk = desk_of(job, worker);
+    for (;;) {
+        size_t chunk = counter_next(&job->next_chunk);
+        if (chunk >= job->n_chunks) return;
+        job->outcomes[chunk] = run_chunk(job, &desk, chunk, worker == 0);
+    }
+}
+
+static int grow(double **memory, size_t *size, size_t needed) {
+    if (*size >= needed) return 0;
+    free(*memory);
+    *memory = malloc((needed + CACHE_LINE) * sizeof(double));
+    *size = *memory ? needed : 0;
+    return *memory ? 0 : -1;
+}
+
+static int choose_threads(const Job *job) {
+    double total = job->program->base.work * (double)job->batch->size;
+    size_t threads = (size_t)job->batch->threads;
+    if (job->batch->threads <= 0) {
+        threads = total / THREAD_WORK < MOST_CHUNKS ? (size_t)(total / THREAD_WORK) : MOST_CHUNKS;
+        if (threads > 1 && (size_t)processors() < threads) threads = (size_t)processors();
+    }
+    if (threads > job->n_chunks) threads = job->n_chunks;
+    return threads < 1 ? 1 : (int)threads;
+}
+
+/* All samples, after what is computed once. Sums over the batch are numbers of the program afterwards. */
+static RunStatus run_samples(Job *job, int threads) {
+    NativeProgram *program = job->program;
+    uint32_t n_totals = job->code->lowered.n_totals;
+    size_t sums_size = round_up(n_totals, CACHE_LINE);
+    double *to = program->numbers + job->code->lowered.totals;
+    memset(to, 0, n_totals * sizeof(double));
+    if (job->batch->size == 0) return RUN_DONE;
+    if (grow(&program->partial, &program->partial_size, sums_size * job->n_chunks)) return RUN_NO_MEMORY;
+    job->sums = program->partial;
+    if (job->n_chunks) memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
+    read_numbers(program, job->code, &job->code->pieces[LINE_SAMPLE]);
+    if (threads == 1) work_on(job, 0);
+    else team_run(work_on, job, threads);
+    for (size_t chunk = 0; chunk < job->n_chunks; chunk++) {
+        if (job->outcomes[chunk] != RUN_DONE) return job->outcomes[chunk];
+        for (uint32_t t = 0; t < n_totals; t++) to[t] += job->sums[chunk * sums_size + t];
+    }
+    return RUN_DONE;
+}
+
+/* -- runs -------------------------------------------------------------------------------------------------- */
+
+/* By the vector executor. */
+static RunStatus run_instead(NativeProgram *program, Batch *batch) {
+    Program *own = &program->base;
+    if (!program->instead && vector_executor.make((Graph *)(uintptr_t)program->graph, &program->instead) != MADE)
+        return RUN_NO_MEMORY;
+    Program *instead = program->instead;
+    for (uint32_t k = 0; k < program->graph->n_parameters; k++) {
+        double *number = program_parameter(instead, k);
+        if (number) *number = own->numbers[k];
+    }
+    RunStatus status = (program->graph->primal ? vector_executor.gradients : vector_executor.evaluate)(instead, batch);
+    for (uint32_t k = 0; k < program->graph->n_parameters; k++) {
+        const double *number = program_parameter(instead, k);
+        own->numbers[own->to_adjoint + k] = number ? number[instead->to_adjoint] : 0.0;
+    }
+    own->lanes = instead->lanes;
+    return status;
+}
+
+static RunStatus run(NativeProgram *program, Batch *batch) {
+    RunStatus status;
+    NativeCode *code = native_code(program, batch, &status);
+    if (status != RUN_DONE) return status;
+    if (!code) return run_instead(program, batch);
+    const Lowered *lowered = &code->lowered;
+    const Graph *graph = program->graph;
+    Job job; /* outcomes are set as chunks are run */
+    job.program = program;
+    job.code = code;
+    job.batch = batch;
+    job.kernels = (const Kernels *)(const void *)batch->level; /* a level is the beginning of its kernels */
+    memset(&job.next_chunk, 0, sizeof job.next_chunk);
+    memset(&job.stopped, 0, sizeof job.stopped);
+    job.n_blocks = (batch->size + code->lanes - 1) / code->lanes;
+    job.n_chunks = job.n_blocks / BLOCKS_OF_CHUNK;
+    if (job.n_chunks < 1) job.n_chunks = 1;
+    if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
+    program->base.lanes = code->lanes;
+    int threads = choose_threads(&job);
+    job.desk_size = desk_doubles(code, graph);
+    if (grow(&program->memory, &program->memory_size, job.desk_size * (size_t)threads)) return RUN_NO_MEMORY;
+    Desk desk = desk_of(&job, 0);
+
+    int is_sample = graph->primal && lowered->root_rows[0] == NONE;
+    program->numbers[lowered->seed] = is_sample ? sample_seed(batch) : once_seed(batch);
+    run_once(program, code, LINE_ONCE, job.kernels, &desk, lowered->given, lowered->n_given);
+    status = run_samples(&job, threads);
+    if (status != RUN_DONE || !graph->primal) return status;
+    batch->loss = is_sample ? sample_loss(batch, program->numbers[lowered->totals + lowered->loss_total])
+                            : once_loss(batch, program->numbers[lowered->root_rows[0]]);
+    run_once(program, code, LINE_BATCH, job.kernels, &desk, lowered->adjoints, graph->n_parameters);
+    return RUN_DONE;
+}
+
+RunStatus native_evaluate(Program *program, Batch *batch) { return run((NativeProgram *)program, batch); }
+
+RunStatus native_gradients(Program *program, Batch *batch) { return run((NativeProgram *)program, batch); }
