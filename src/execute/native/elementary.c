@@ -322,47 +322,50 @@ static int compare_holds(const Item *compare, double left, double right) {
     abort();
 }
 
-static V item_value(Straight *s, const Cell *cell, uint8_t at, const V names[NAME_COUNT]);
+/* own: the row whose value the cell is, or -1. What a row's value calls by the row's own name is a function of
+ * the library. */
+static V item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]);
 
-static V choice_value(Straight *s, const Cell *cell, const Item *choice, const V names[NAME_COUNT]) {
+static V choice_value(Straight *s, const Cell *cell, const Item *choice, int own, const V names[NAME_COUNT]) {
     static const Predicate predicates[] = {COMPARE_IS_LESS, COMPARE_IS_LESS_EQUAL, COMPARE_IS_EQUAL};
     const Item *compare = &cell->items[choice->a];
-    V left = item_value(s, cell, compare->a, names), right = item_value(s, cell, compare->b, names);
+    V left = item_value(s, cell, compare->a, own, names), right = item_value(s, cell, compare->b, own, names);
     double numbers[2];
     if (straight_known(s, left, &numbers[0]) && straight_known(s, right, &numbers[1])) /* the choice is made now */
-        return item_value(s, cell, compare_holds(compare, numbers[0], numbers[1]) ? choice->b : choice->c, names);
-    V then = item_value(s, cell, choice->b, names), otherwise = item_value(s, cell, choice->c, names);
+        return item_value(s, cell, compare_holds(compare, numbers[0], numbers[1]) ? choice->b : choice->c, own, names);
+    V then = item_value(s, cell, choice->b, own, names), otherwise = item_value(s, cell, choice->c, own, names);
     return straight_do(s, PRIMITIVE_SELECT, predicates[compare->compare], left, right, then, otherwise);
 }
 
-static V item_value(Straight *s, const Cell *cell, uint8_t at, const V names[NAME_COUNT]) {
+static V item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]) {
     const Item *item = &cell->items[at];
     switch ((ItemKind)item->kind) {
     case ITEM_NUMBER: return NUM(item->number);
     case ITEM_NAME: return names[item->name];
     case ITEM_CALL: {
-        uint32_t arity = op_arity(item->op);
-        V x = item_value(s, cell, item->a, names), y = arity > 1 ? item_value(s, cell, item->b, names) : NONE;
-        return row_value(s, (Op)item->op, 0, x, y, arity > 2 ? item_value(s, cell, item->c, names) : NONE);
+        const uint8_t items[] = {item->a, item->b, item->c};
+        V of[3] = {NONE, NONE, NONE};
+        for (uint32_t k = 0; k < op_arity(item->op); k++) of[k] = item_value(s, cell, items[k], own, names);
+        if (item->op == own) return straight_call(s, (Op)own, 0, of[0], of[1], of[2]);
+        return row_value(s, (Op)item->op, 0, of[0], of[1], of[2]);
     }
-    case ITEM_CHOICE: return choice_value(s, cell, item, names);
+    case ITEM_CHOICE: return choice_value(s, cell, item, own, names);
     case ITEM_COMPARE: break; /* part of a choice */
     }
     abort();
 }
 
-V row_cell(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
-    const Cell *cell = cell_of(op, which);
-    return item_value(s, cell, (uint8_t)(cell->size - 1), names);
+static V cell_result(Straight *s, const Cell *cell, int own, const V names[NAME_COUNT]) {
+    return item_value(s, cell, (uint8_t)(cell->size - 1), own, names);
+}
+
+V row_gain(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
+    return cell_result(s, cell_of(op, which), -1, names);
 }
 
 V row_value(Straight *s, Op op, double number, V x, V y, V w) {
+    V names[NAME_COUNT] = {x, op_info[op].shape == SCALED ? NUM(number) : y, w, NONE, NONE};
     if (unary[op]) return unary[op](s, x);
     if (binary[op]) return binary[op](s, x, y);
-    const Cell *cell = cell_of(op, -1);
-    const Item *whole = &cell->items[cell->size - 1];
-    /* What is nothing but itself is a function of the library. */
-    if (whole->kind == ITEM_CALL && whole->op == op) return straight_call(s, op, number, x, y, w);
-    V names[NAME_COUNT] = {x, op_info[op].shape == SCALED ? NUM(number) : y, w, NONE, NONE};
-    return row_cell(s, op, -1, names);
+    return cell_result(s, cell_of(op, -1), op, names);
 }

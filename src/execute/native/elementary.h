@@ -11,7 +11,7 @@
 /* The value of a row on up to three values; number: a SCALED row's. */
 uint32_t row_value(Straight *s, Op op, double number, uint32_t x, uint32_t y, uint32_t w);
 
-/* What operand `which` of a row gains, or its value (which == -1): names are those of cells. */
-uint32_t row_cell(Straight *s, Op op, int which, const uint32_t names[NAME_COUNT]);
+/* What operand `which` of a row gains. */
+uint32_t row_gain(Straight *s, Op op, int which, const uint32_t names[NAME_COUNT]);
 
 #endif

@@ -3,9 +3,6 @@
 
 #include "elementary.h"
 
-/* Products of sums are added in one rounding, as in the kernels for matrix products. */
-static const int contracts = 0;
-
 typedef struct {
     const Graph *graph;
     Lowered *to;
@@ -72,19 +69,18 @@ static uint32_t two(Lowering *l, Primitive op, uint32_t a, uint32_t b) {
     return straight_do(l->line, op, 0, a, b, NONE, NONE);
 }
 
-/* sum + a * b; sum is NONE before the first product. Then it is 0, whose sign eager code has, too. */
+/* sum + a * b in one rounding, as kernels for matrices have it; before the first product the sum, NONE, is 0. */
 static uint32_t plus_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) {
-    uint32_t zero = straight_number(l->line, 0.0);
-    if (sum == NONE) return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, zero, NONE);
-    if (contracts) return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
-    return two(l, PRIMITIVE_ADD, sum, two(l, PRIMITIVE_MUL, a, b));
+    if (sum == NONE) sum = straight_number(l->line, 0.0);
+    return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
 }
 
 static uint32_t linear(Lowering *l, const Node *node) {
     const uint32_t *args = l->graph->args.items + node->a;
     uint32_t k = 2 * node->c, sum = k < node->b ? operand(l, args[k++]) : NONE; /* a bias first, as eager code does */
+    if (sum == NONE) sum = straight_number(l->line, 0.0); /* and 0 - 0 is not -0 */
     for (uint32_t p = 0; p < node->c; p++)
-        sum = plus_product(l, sum, operand(l, args[2 * p]), operand(l, args[2 * p + 1]));
+        sum = two(l, PRIMITIVE_ADD, sum, two(l, PRIMITIVE_MUL, operand(l, args[2 * p]), operand(l, args[2 * p + 1])));
     for (; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
     return sum;
 }
@@ -101,7 +97,7 @@ static uint32_t gain(Lowering *l, const Node *node) {
     gain_names(l->graph, node, nodes);
     for (int k = 0; k < NAME_COUNT; k++) names[k] = nodes[k] == NONE ? NONE : operand(l, nodes[k]);
     if (op_info[node->of].shape == SCALED) names[NAME_Y] = straight_number(l->line, node->number);
-    return row_cell(l->line, (Op)node->of, node->which, names);
+    return row_gain(l->line, (Op)node->of, node->which, names);
 }
 
 static uint32_t map(Lowering *l, const Node *node) {

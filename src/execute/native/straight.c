@@ -155,6 +155,10 @@ uint32_t straight_do(Straight *s, Primitive op, uint32_t detail, uint32_t a, uin
     }
     if (op == PRIMITIVE_SUB && (other = negated(s, b)) != NONE)
         return straight_do(s, PRIMITIVE_ADD, 0, a, other, NONE, NONE);
+    if (op == PRIMITIVE_FMADD) { /* (-a) * b is -(a * b) */
+        if ((other = negated(s, a)) != NONE) return straight_do(s, PRIMITIVE_FNMADD, 0, other, b, c, NONE);
+        if ((other = negated(s, b)) != NONE) return straight_do(s, PRIMITIVE_FNMADD, 0, a, other, c, NONE);
+    }
     if ((op == PRIMITIVE_ADD || op == PRIMITIVE_MUL) && a > b) { /* they give the same bits either way */
         in.operands[0] = b;
         in.operands[1] = a;
