@@ -84,9 +84,7 @@ def compile(
         return functools.partial(
             compile, reduction=reduction, threads=threads, skip=skip, executor=executor
         )
-    return CompiledFunction(
-        fn, reduction=reduction, threads=threads, skip=skip, executor=executor
-    )
+    return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip, executor=executor)
 
 
 class CompiledFunction:
