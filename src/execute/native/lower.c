@@ -2,6 +2,7 @@
 #include "lower.h"
 
 #include "elementary.h"
+#include "encode.h"
 
 typedef struct {
     const Graph *graph;
@@ -12,6 +13,7 @@ typedef struct {
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
     uint32_t *column; /* of arguments: which input of line SAMPLE */
+    uint32_t bad;     /* of the line at hand: above 0 if an index is none; NONE: there are none */
 } Lowering;
 
 static LineKind line_of(const Node *node) {
@@ -53,12 +55,12 @@ static uint32_t operand(Lowering *l, uint32_t i) {
     case FORM_TOTAL:
     case FORM_LINEAR:
     case FORM_GAIN:
-    case FORM_ADJOINT: break;
     case FORM_TAKE:
+    case FORM_ADJOINT: break;
     case FORM_SCATTER:
     case FORM_PRODUCT:
     case FORM_TRANSPOSED:
-    case FORM_OUTER: abort(); /* refused, or records, which no number is read of */
+    case FORM_OUTER: abort(); /* records, which no number is read of */
     }
     return line_of(node) == l->kind && !is_total(l->graph, node) ? l->value[i] : number_of(l, i);
 }
@@ -127,8 +129,43 @@ static uint32_t input_gain(Lowering *l, const Node *transposed, uint32_t k) {
     return sum;
 }
 
+static uint32_t choose(Lowering *l, Predicate predicate, uint32_t a, uint32_t b, uint32_t then, uint32_t otherwise) {
+    return straight_do(l->line, PRIMITIVE_SELECT, predicate, a, b, then, otherwise);
+}
+
+/* The index of a take, counted from the first element even where it is negative. */
+static uint32_t whole_index(Lowering *l, const Node *take) {
+    uint32_t index = operand(l, l->graph->args.items[take->a]);
+    uint32_t from_end = two(l, PRIMITIVE_ADD, index, straight_number(l->line, take->b - 1));
+    return choose(l, COMPARE_IS_LESS, index, straight_number(l->line, 0.0), from_end, index);
+}
+
+/* Above 0 where it is none. */
+static uint32_t is_bad(Lowering *l, uint32_t index, uint32_t n_elements) {
+    uint32_t zero = straight_number(l->line, 0.0), one = straight_number(l->line, 1.0);
+    uint32_t whole = straight_do(l->line, PRIMITIVE_ROUND, ROUND_DOWN, index, NONE, NONE, NONE);
+    uint32_t bad = choose(l, COMPARE_IS_EQUAL, index, whole, zero, one);
+    bad = choose(l, COMPARE_IS_GREATER_EQUAL, index, zero, bad, one);
+    return choose(l, COMPARE_IS_LESS, index, straight_number(l->line, n_elements), bad, one);
+}
+
+static uint32_t take(Lowering *l, const Node *node) {
+    const uint32_t *elements = l->graph->args.items + node->a + 1;
+    uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, index, count);
+    uint32_t chosen = operand(l, elements[count - 1]);
+    for (uint32_t k = count - 1; k-- > 0;)
+        chosen = choose(l, COMPARE_IS_EQUAL, index, straight_number(l->line, k), operand(l, elements[k]), chosen);
+    l->bad = l->bad == NONE ? bad : two(l, PRIMITIVE_ADD, l->bad, bad);
+    return chosen;
+}
+
 static uint32_t part(Lowering *l, const Node *node) {
     const Node *record = &l->graph->nodes[node->a];
+    if (record->op == NODE_SCATTER) {
+        uint32_t index = whole_index(l, &l->graph->nodes[record->a]);
+        return choose(l, COMPARE_IS_EQUAL, index, straight_number(l->line, node->b), operand(l, record->b),
+                      straight_number(l->line, 0.0));
+    }
     if (record->op == NODE_TRANSPOSED) return input_gain(l, record, node->b);
     Product product = product_of(l->graph, node->a);
     return output(l, &product, node->b);
@@ -140,6 +177,7 @@ static uint32_t node_value(Lowering *l, const Node *node) {
     case FORM_LINEAR: return linear(l, node);
     case FORM_GAIN: return gain(l, node);
     case FORM_ADJOINT: return adjoint(l, node);
+    case FORM_TAKE: return take(l, node);
     case FORM_PART: return part(l, node);
     case FORM_CONSTANT:
     case FORM_PARAMETER:
@@ -147,8 +185,7 @@ static uint32_t node_value(Lowering *l, const Node *node) {
     case FORM_SEED:
     case FORM_CUSTOM:  /* all of these are read where they stand */
     case FORM_TOTAL:
-    case FORM_TAKE:
-    case FORM_SCATTER: /* refused */
+    case FORM_SCATTER:
     case FORM_PRODUCT:
     case FORM_TRANSPOSED:
     case FORM_OUTER: return NONE; /* have no number */
@@ -174,6 +211,7 @@ static void lower_line(Lowering *l, LineKind kind) {
     const Graph *graph = l->graph;
     l->kind = kind;
     l->line = &l->to->lines[kind];
+    l->bad = NONE;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         if (is_total(graph, node)) {
@@ -185,6 +223,7 @@ static void lower_line(Lowering *l, LineKind kind) {
                 straight_total(l->line, l->to->loss_total, operand(l, i));
         }
     }
+    if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
 }
 
 static void number_totals(Lowering *l) {
@@ -193,6 +232,9 @@ static void number_totals(Lowering *l) {
     for (uint32_t i = 0; i < graph->size; i++)
         if (is_total(graph, &graph->nodes[i])) l->row[i] = to->totals + to->n_totals++;
     to->loss_total = graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE ? to->n_totals++ : NONE;
+    to->bad_total = NONE;
+    for (uint32_t i = 0; i < graph->size && to->bad_total == NONE; i++)
+        if (graph->nodes[i].op == OP_take && graph->nodes[i].stage == SAMPLE) to->bad_total = to->n_totals++;
     to->given = to->totals + to->n_totals;
 }
 
@@ -224,30 +266,6 @@ static void give_roots(Lowering *l, Arena *arena) {
     }
 }
 
-const char *lower_refuses(const Graph *graph) {
-    for (uint32_t i = 0; i < graph->size; i++) {
-        switch (form_of(&graph->nodes[i])) {
-        case FORM_TAKE:
-        case FORM_SCATTER: return "it takes elements by an index";
-        case FORM_CONSTANT:
-        case FORM_PARAMETER:
-        case FORM_INPUT:
-        case FORM_SEED:
-        case FORM_MAP:
-        case FORM_PART:
-        case FORM_TOTAL:
-        case FORM_LINEAR:
-        case FORM_CUSTOM:
-        case FORM_PRODUCT:
-        case FORM_GAIN:
-        case FORM_ADJOINT:
-        case FORM_TRANSPOSED:
-        case FORM_OUTER: break;
-        }
-    }
-    return NULL;
-}
-
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     *lowered = (Lowered){.adjoints = graph->n_parameters, .seed = 2 * graph->n_parameters,
                          .totals = 2 * graph->n_parameters + 1};
@@ -271,8 +289,13 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     lower_line(l, LINE_ONCE);
     for (uint32_t k = 0; k < lowered->n_given; k++) {
         uint32_t i = l->given[k];
-        LineKind from = line_of(&graph->nodes[i]);
-        straight_output(l->line, k, from == LINE_ONCE ? operand(l, i) : NONE);
+        if (line_of(&graph->nodes[i]) != LINE_ONCE) abort(); /* sums have their places already */
+        straight_output(l->line, k, operand(l, i));
+    }
+    lowered->bad_row = NONE;
+    if (l->bad != NONE) {
+        straight_output(l->line, lowered->n_given, l->bad);
+        lowered->bad_row = lowered->given + lowered->n_given++;
     }
     lowered->n_numbers = lowered->given + lowered->n_given;
     lowered->work = lowered->lines[LINE_SAMPLE].instructions.size;

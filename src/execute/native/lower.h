@@ -21,14 +21,13 @@ typedef struct {
     uint32_t totals, n_totals;     /* ... sums over the batch begin; how many                                */
     uint32_t given, n_given;       /* ... what line ONCE gives begins; how much                              */
     uint32_t loss_total;           /* which of the sums is that of the losses; NONE: none is                 */
+    uint32_t bad_total;            /* which of the sums is above 0 if an index was none; NONE: there are none */
+    uint32_t bad_row;              /* where in the numbers is what is above 0 if one of line ONCE was; NONE  */
     uint32_t *columns, n_columns;  /* of the arguments: those that line SAMPLE reads, as its inputs          */
     uint32_t *root_rows;           /* of each root: its number; NONE: an output of line SAMPLE, in order     */
     uint32_t n_outputs;            /* of line SAMPLE */
     double work;                   /* operations for one sample, about */
 } Lowered;
-
-/* Why the graph has no straight lines; NULL: it has. */
-const char *lower_refuses(const Graph *graph);
 
 /* Results are of the arena; lines, of scratch. */
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch);

@@ -11,7 +11,7 @@ enum {
     MOST_LANES = 256,
     LEAST_LANES = 32,
     APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */
-    MOST_NODES = 1 << 20    /* of a graph: distances in code have 32 bits */
+    MOST_NODES = 1 << 20    /* of a graph, and operands: distances in code have 32 bits */
 };
 
 /* -- code --------------------------------------------------------------------------------------------- */
@@ -102,9 +102,8 @@ static const char *native_refuses(const Graph *graph) {
     int count;
     const Level *const *levels = levels_available(&count);
     if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
-    if (graph->size > MOST_NODES) return "it is too long for machine code";
-    const char *reason = lower_refuses(graph);
-    return reason ? reason : pages_refused();
+    if (graph->size + (size_t)graph->args.size > MOST_NODES) return "it is too long for machine code";
+    return pages_refused();
 }
 
 static void native_free(Program *base) {
@@ -120,7 +119,7 @@ static void native_free(Program *base) {
 
 /* As many numbers as lowering may want: see lower.h. And how much there is to do. */
 static size_t count_numbers(const Graph *graph, double *work) {
-    size_t count = 2 * (size_t)graph->n_parameters + 2 + graph->n_roots;
+    size_t count = 2 * (size_t)graph->n_parameters + 4 + graph->n_roots;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         count += node->stage != SAMPLE;

@@ -321,8 +321,13 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
     int is_sample = graph->primal && lowered->root_rows[0] == NONE;
     program->numbers[lowered->seed] = is_sample ? sample_seed(batch) : once_seed(batch);
     run_once(program, code, LINE_ONCE, job.kernels, &desk, lowered->given, lowered->n_given);
+    if (lowered->bad_row != NONE && program->numbers[lowered->bad_row] > 0) return run_instead(program, batch);
     status = run_samples(&job, threads);
-    if (status != RUN_DONE || !graph->primal) return status;
+    if (status != RUN_DONE) return status;
+    /* An index was none: the other executor says which. */
+    if (lowered->bad_total != NONE && program->numbers[lowered->totals + lowered->bad_total] > 0)
+        return run_instead(program, batch);
+    if (!graph->primal) return RUN_DONE;
     batch->loss = is_sample ? sample_loss(batch, program->numbers[lowered->totals + lowered->loss_total])
                             : once_loss(batch, program->numbers[lowered->root_rows[0]]);
     run_once(program, code, LINE_BATCH, job.kernels, &desk, lowered->adjoints, graph->n_parameters);
