@@ -367,15 +367,29 @@ any_float = st.floats() | st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e308
 
 # -- executors -------------------------------------------------------------------------------------
 
-# All ways to run a program: executors, and of the vector one its levels.
-WAYS = [name for name in _core.executor_names() if name != "vector"] + _core.levels()
+
+
+def runs(executor):
+    """Whether this processor and system have what the executor needs."""
+    try:
+        micrograd_c.compile(lambda x: x, executor=executor)([1.0])
+    except ValueError:
+        return False
+    return True
+
+
+EXECUTORS = [name for name in _core.executor_names() if runs(name)]
+
+# All ways to run a program: executors, each on its levels of vector units.
+NATIVE_WAYS = [f"native {level}" for level in _core.levels()[1:] if "native" in EXECUTORS]
+WAYS = ["scalar"] + [f"vector {level}" for level in _core.levels()] + NATIVE_WAYS
 
 
 def run_on(way):
     """Compiled functions that are recorded from now on run this way; None: the best there is."""
-    is_level = way in _core.levels()
-    _core.set_level(way if is_level else None)
-    _core.set_executor("vector" if is_level else way)
+    executor, _, level = (way or "").partition(" ")
+    _core.set_level(level or None)
+    _core.set_executor(executor or None)
 
 
 # -- processes -------------------------------------------------------------------------------------

@@ -4,12 +4,14 @@
  */
 #include "execute.h"
 
-extern const Executor vector_executor, native_executor, scalar_executor;
+extern const Executor native_executor, vector_executor, scalar_executor;
 
-const Executor *const executors[] = {&vector_executor, &native_executor, &scalar_executor, NULL};
+const Executor *const executors[] = {&native_executor, &vector_executor, &scalar_executor, NULL};
 
 const Executor *executor_for(const Graph *graph) {
     const Executor *const *executor = executors;
-    while ((*executor)->refuses(graph)) executor++; /* the last one refuses nothing */
-    return *executor;
+    for (;; executor++) { /* the last one suits all, and refuses nothing */
+        if ((*executor)->suits && !(*executor)->suits(graph)) continue;
+        if (!(*executor)->refuses(graph)) return *executor;
+    }
 }

@@ -121,6 +121,9 @@ typedef struct {
 
     size_t (*bytes)(const Program *program);
     void (*free)(Program *program);
+
+    /* Whether a graph that it does not refuse is best left to it; NULL: each is. */
+    int (*suits)(const Graph *graph);
 } Executor;
 
 /* What every program has; an executor's own stands behind it. */
@@ -138,7 +141,7 @@ struct Program {
 /* The executors, the best first, NULL behind the last. */
 extern const Executor *const executors[];
 
-/* The best executor that does not refuse the graph. */
+/* The first executor that the graph suits, and that does not refuse it. */
 const Executor *executor_for(const Graph *graph);
 
 /* The number of a parameter; NULL: nothing depends on it. */

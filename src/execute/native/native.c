@@ -2,7 +2,7 @@
 #include "native.h"
 
 #include "pages.h"
-#include "program/text.h"
+#include "program/print.h"
 
 extern const Executor vector_executor;
 
@@ -106,6 +106,19 @@ static const char *native_refuses(const Graph *graph) {
     return pages_refused();
 }
 
+/* Matrix products have kernels that keep more sums in registers than straight lines can, and takes among
+ * many elements are a matter of memory. A product's multiply-add costs here about what two operations save. */
+static int native_suits(const Graph *graph) {
+    double products = 0, elements = 0, nodes = 0;
+    for (uint32_t i = 0; i < (graph->primal ? graph->primal : graph->size); i++) {
+        const Node *node = &graph->nodes[i];
+        if (node->op == NODE_PRODUCT) products += (double)product_of(graph, i).n_out * node->c;
+        if (node->op == OP_take) elements += node->b;
+        nodes += node->stage == SAMPLE;
+    }
+    return 2 * products <= nodes && elements <= nodes;
+}
+
 static void native_free(Program *base) {
     NativeProgram *program = (NativeProgram *)base;
     for (int k = 0; k < CODES; k++) native_code_free(program->codes[k]);
@@ -165,20 +178,20 @@ static char *native_listing(const Program *base) {
     static const char *const lines[] = {"once a batch", "for every vector of samples", "after the batch"};
     const NativeProgram *program = (const NativeProgram *)base;
     Text text = {0};
+    put_graph(&text, program->graph);
     for (int k = 0; k < CODES; k++) {
         const NativeCode *code = program->codes[k];
         if (!code) continue;
-        put(&text, "%s: %zu bytes of machine code\n", targets[k], code->size);
+        put(&text, "  machine code for %s: %zu bytes\n", targets[k], code->size);
         for (int line = 0; line < LINES; line++) {
             const Emission *emission = &code->pieces[line].emission;
-            put(&text, "  %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n", lines[line],
+            put(&text, "    %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n", lines[line],
                 emission->instructions, emission->numbers.size, emission->stores, emission->n_slots,
                 emission->calls.size);
         }
     }
-    if (!text.size) put(&text, "machine code, not made yet\n");
     return finished(&text);
 }
 
 const Executor native_executor = {"native", native_refuses, native_make, native_evaluate,
-                                  native_gradients, native_listing, native_bytes, native_free};
+                                  native_gradients, native_listing, native_bytes, native_free, native_suits};

@@ -277,4 +277,4 @@ static char *scalar_listing(const Program *base) {
 }
 
 const Executor scalar_executor = {"scalar", scalar_refuses, scalar_make, scalar_evaluate,
-                                  scalar_gradients, scalar_listing, scalar_bytes, scalar_free};
+                                  scalar_gradients, scalar_listing, scalar_bytes, scalar_free, NULL};

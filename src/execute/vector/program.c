@@ -372,4 +372,4 @@ static RunStatus vector_gradients(Program *base, Batch *batch) {
 }
 
 const Executor vector_executor = {"vector", vector_refuses, vector_make, vector_evaluate,
-                                  vector_gradients, vector_listing, vector_bytes, vector_free};
+                                  vector_gradients, vector_listing, vector_bytes, vector_free, NULL};

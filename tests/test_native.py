@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: MIT
+"""Machine code gives what the scalar executor gives: arithmetic to the bit, whatever the numbers are."""
+
+import itertools
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import hypothesis
+import numpy as np
+import pytest
+from common import EXECUTORS, NATIVE_WAYS, in_threads, needs_proc, resident, run_on
+from hypothesis import strategies as st
+from test_replay import Graph, draw_batch
+
+import micrograd_c as mc
+from micrograd_c import Value, _core, nn
+
+pytestmark = pytest.mark.skipif("native" not in EXECUTORS, reason="no machine code here")
+
+inf, nan = math.inf, math.nan
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, inf, -inf, nan, 5e-324, -5e-324, 1e-310, 2.3e-308, 1.7e308, -3.0, 1e16]
+
+# Rows of which all executors have the same numbers: arithmetic, choices, and what the C library computes.
+UNARY = "neg abs sign floor ceil sqrt relu exp2 cbrt log2 log10 tan asin acos asinh acosh atanh".split()
+BINARY = "add sub mul truediv maximum minimum fmod mod floordiv hypot atan2".split()
+OPERATORS = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "truediv": lambda a, b: a / b,
+    "mod": lambda a, b: a % b,
+    "floordiv": lambda a, b: a // b,
+    "neg": lambda a: -a,
+    "abs": abs,
+}
+OTHERS = ["where", "clip", "leaky", "power", "sum", "dot", "take", "custom", "chain", "detach"]
+
+
+@pytest.fixture(autouse=True)
+def best():
+    yield
+    run_on(None)
+
+
+@pytest.fixture(params=NATIVE_WAYS)
+def way(request):
+    run_on(request.param)
+    return request.param
+
+
+class Exact:
+    """A function of (inputs, index) of random operations that have one right number."""
+
+    def __init__(self, rng, n_inputs, size, kinds=(*UNARY, *BINARY * 3, *OTHERS * 2)):
+        self.parameters = [Value(rng.uniform(-2, 2)) for _ in range(rng.randint(2, 6))]
+        self.n_inputs = n_inputs
+        self.plan = [(rng.choice(kinds), [rng.random() for _ in range(5)]) for _ in range(size)]
+
+    def __call__(self, inputs, index):
+        pool = [*(x * 1.0 for x in inputs), *(p * 1.0 for p in self.parameters)]
+        for kind, u in self.plan:
+            a, b, c, d = (pool[int(v * len(pool))] for v in u[:4])
+            try:
+                pool.append(self.operation(kind, a, b, c, d, index))
+            except (ValueError, OverflowError, ZeroDivisionError):  # of the numbers at hand
+                pool.append(a - b)
+        return [*pool[-5:], mc.sum(pool[-7:])]
+
+    @staticmethod
+    def operation(kind, a, b, c, d, index):
+        special = {
+            "where": lambda: mc.where(a, b, c),
+            "clip": lambda: mc.clip(a, b, c),
+            "leaky": lambda: a.leaky_relu(0.25),
+            "power": lambda: a**3,
+            "sum": lambda: mc.sum([a, b, c, d]),
+            "dot": lambda: mc.dot([a, b], [c, d]),
+            "take": lambda: mc.take([a, b, c], index),
+            "custom": lambda: mc.custom(0.3, [], []) * a,
+            "chain": lambda: a * b + c * d + a,
+            "detach": lambda: a.detach() * b,
+        }
+        if kind in special:
+            return special[kind]()
+        operands = (a,) if kind in UNARY else (a, b)
+        return OPERATORS[kind](*operands) if kind in OPERATORS else getattr(a, kind)(*operands[1:])
+
+
+def same_bits(a, b):
+    """NaNs are equal, whatever their bits are."""
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    return np.array_equal(np.where(np.isnan(a), 7.0, a).view(np.int64), np.where(np.isnan(b), 7.0, b).view(np.int64))
+
+
+def results(function, executor, rows, indices, gradients):
+    """Outputs and, of a loss, value and gradients, by an executor."""
+    compiled = mc.compile(function, executor=executor, skip=("matrices",))
+    if not gradients:
+        return [np.asarray(part) for part in compiled(rows, indices)]
+    loss = mc.compile(lambda x, i: function(x, i)[-1], executor=executor, skip=("matrices",))
+    return [loss.value_and_grad(rows, indices), *(p.grad for p in function.parameters)]
+
+
+def draw_special(rng, function, size):
+    rows, indices = draw_batch(rng, function, size)
+    for k, j in itertools.product(range(size), range(function.n_inputs)):
+        if rng.random() < 0.3:
+            rows[k, j] = rng.choice(SPECIAL)
+    return rows, indices
+
+
+functions = st.builds(
+    lambda seed, inputs, size: Exact(random.Random(seed), inputs, size),
+    st.integers(0, 2**32),
+    st.integers(1, 4),
+    st.integers(1, 40),
+)
+
+
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(functions, st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 33, 300]), st.sampled_from(NATIVE_WAYS), st.integers(0, 2**32))
+def test_outputs_are_the_scalar_executor_s_to_the_bit(function, size, way, seed):
+    run_on(way)
+    rows, indices = draw_special(random.Random(seed), function, size)
+    expected, got = (results(function, name, rows, indices, False) for name in ("scalar", "native"))
+    for ours, theirs in zip(got, expected, strict=True):
+        assert same_bits(ours, theirs)
+
+
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(functions, st.sampled_from(NATIVE_WAYS), st.integers(0, 2**32))
+def test_derivatives_of_a_sample_are_the_scalar_executor_s_to_the_bit(function, way, seed):
+    run_on(way)
+    rows, indices = draw_special(random.Random(seed), function, 1)
+    expected, got = (results(function, name, rows, indices, True) for name in ("scalar", "native"))
+    assert same_bits(got, expected)
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(
+    st.integers(0, 2**32),
+    st.sampled_from([0, 1, 2, 5, 8, 64, 255, 257, 1000]),
+    st.sampled_from(["mean", "sum"]),
+    st.sampled_from(NATIVE_WAYS),
+)
+def test_all_operations_within_rounding(seed, size, reduction, way):
+    rng = random.Random(seed)
+    graph = Graph(rng, 3, rng.randint(1, 60))
+    rows, indices = draw_batch(rng, graph, size)
+    run_on(way)
+    found = {}
+    for executor in ("scalar", "native"):
+        f = mc.compile(graph, executor=executor, reduction=reduction)
+        outputs = np.array(f(rows, indices))
+        found[executor] = [*outputs, f.value_and_grad(rows, indices), *(p.grad for p in graph.parameters)]
+    assert found["native"] == pytest.approx(found["scalar"], rel=1e-10, abs=1e-10, nan_ok=True)
+
+
+# -- elementary functions ---------------------------------------------------------------------------
+
+FUNCTIONS = "exp expm1 log log1p tanh sinh cosh atan erf erfc sin cos sigmoid softplus gelu silu normal_cdf".split()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_elementary_functions_are_the_kernels(name, way):
+    """Up to the last places: compilers may contract the kernels' products, and nothing contracts machine code."""
+    rng = np.random.default_rng(5)
+    ordinary = rng.normal(size=6000) * 10.0 ** rng.uniform(-9, 6, size=6000)
+    bits = rng.integers(0, 2**64, size=4000, dtype=np.uint64).view(np.float64)
+    x = np.concatenate([ordinary, bits, np.array(SPECIAL), [709.9, -745.3, 22.1, 0.549, 28.1, 1.6e6, -1.7e6]])
+    ours, theirs = (
+        np.asarray(mc.compile(lambda v: getattr(v * 1.0, name)(), executor=executor)(x))
+        for executor in ("native", "vector")
+    )
+    with np.errstate(all="ignore"):
+        apart = np.abs(ours - theirs) <= 4 * np.spacing(np.abs(theirs))
+    assert (apart | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all()
+
+
+def test_far_angles_are_the_library_s_one_by_one(way):
+    x = np.array([1.5e6, 1.61e6, -4e8, 1e22, inf, nan, 0.25, -1.7e308, 3.0])
+    sines = np.asarray(mc.compile(lambda v: v.sin(), executor="native")(x))
+    cosines = np.asarray(mc.compile(lambda v: v.cos(), executor="native")(x))
+    for k, angle in enumerate(x):
+        expected = (math.sin(angle), math.cos(angle)) if math.isfinite(angle) else (nan, nan)
+        assert (sines[k], cosines[k]) == pytest.approx(expected, rel=4e-16, abs=0, nan_ok=True)
+        near = np.asarray(mc.compile(lambda v: v.sin(), executor="native")([angle]))
+        assert same_bits(near[0], sines[k])  # whatever its neighbours are
+
+
+def test_registers_survive_what_is_computed_aside(way):
+    """Values that are alive while the library computes a sine are what they were afterwards."""
+
+    def f(v):
+        alive = [v * float(k) for k in range(1, 40)]
+        return mc.sum([(v * 1e7).sin(), *(x * x for x in alive), *alive])
+
+    x = np.linspace(-2, 2, 37)
+    native, scalar = (np.asarray(mc.compile(f, executor=name)(x)) for name in ("native", "scalar"))
+    assert native == pytest.approx(scalar, rel=1e-12)
+
+
+# -- programs of all sizes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [200, 3000])
+def test_long_programs_with_many_values_alive(size, way):
+    """More than registers hold, in both directions."""
+    rng = random.Random(size)
+    weights = [Value(rng.uniform(-1, 1)) for _ in range(30)]
+    plan = [(rng.random(), rng.random(), rng.randrange(3)) for _ in range(size)]
+
+    def f(x, y):
+        pool = [x, y, *weights]
+        for u, v, kind in plan:
+            a, b = pool[int(u * len(pool))], pool[int(v * len(pool))]
+            pool.append([a + b, a - b, a * b * 0.5][kind])
+        return mc.sum(pool) * 0.001
+
+    rows = np.random.default_rng(1).normal(size=(2, 19))
+    found = {}
+    for name in ("scalar", "native"):
+        g = mc.compile(f, executor=name)
+        found[name] = [*np.asarray(g(*rows)), g.value_and_grad(*rows), *(w.grad for w in weights)]
+    assert found["native"] == pytest.approx(found["scalar"], rel=1e-11, abs=1e-12)
+    assert same_bits(found["native"][:19], found["scalar"][:19])
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 8, 9, 31, 32, 257, 1000, 5000])
+def test_batches_of_every_size(size, way):
+    w = [Value(0.5), Value(-0.25), Value(2.0)]
+    x = np.linspace(-1, 1, 2 * size).reshape(size, 2)
+    found = {}
+    for name in ("scalar", "native"):
+        f = mc.compile(lambda v: ((v[0] * w[0] + v[1] * w[1]).tanh() - w[2]) ** 2, executor=name)
+        found[name] = [*np.asarray(f(x)), f.value_and_grad(x), *(p.grad for p in w)]
+    assert found["native"] == pytest.approx(found["scalar"], rel=1e-12, abs=1e-14, nan_ok=True)
+
+
+def test_what_no_sample_changes(way):
+    w = [Value(0.5), Value(-0.25)]
+    for f in [
+        lambda x: w[0] * w[1].exp(),
+        lambda x: w[0],
+        lambda x: x,
+        lambda x: x * 0.0 + w[0].tanh() * w[1].tanh(),
+        lambda x: mc.take([w[0], w[1] * 2.0], w[0] + 0.5),
+        lambda x: Value(3.0) * 1.0,
+    ]:
+        found = {}
+        for name in ("scalar", "native"):
+            g = mc.compile(f, executor=name)
+            found[name] = [*np.asarray(g([0.5, 1.5, 2.5])), g.value_and_grad([0.5, 1.5, 2.5]), *(p.grad for p in w)]
+        assert found["native"] == pytest.approx(found["scalar"], rel=1e-14)
+
+
+def test_several_results_and_columns_of_every_layout(way):
+    w = Value(1.5)
+    f = mc.compile(lambda a, b: (a[0] * w, [b, a[1] - b, w]), executor="native")
+    a = np.arange(40, dtype=np.float32).reshape(2, 20).T
+    b = np.arange(60.0)[::3]
+    first, rest = f(a, b)
+    assert np.asarray(first).tolist() == (a[:, 0] * 1.5).tolist()
+    assert np.asarray(rest).tolist() == np.stack([b, a[:, 1] - b, np.full(20, 1.5)], axis=1).tolist()
+
+
+def test_a_bad_index_is_named_as_elsewhere(way):
+    for index, error in [(3.0, IndexError), (-4.0, IndexError), (0.5, TypeError), (nan, TypeError)]:
+        messages = []
+        for name in ("scalar", "native"):
+            f = mc.compile(lambda x, i: mc.take([x, x * 2.0, x * 3.0], i), executor=name)
+            with pytest.raises(error) as caught:
+                f([1.0] * 11, [0.0] * 9 + [index, 7.0])
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+        assert "sample 9" in messages[0]
+
+
+def test_results_are_the_same_for_any_number_of_threads(way):
+    graph = Graph(random.Random(3), 3, 40)
+    rows, indices = draw_batch(random.Random(4), graph, 9001)
+    seen = set()
+    for threads in (1, 2, 3):
+        f = mc.compile(graph, executor="native", threads=threads)
+        loss = f.value_and_grad(rows, indices)
+        seen.add((np.asarray(f(rows, indices)).tobytes(), loss, *(p.grad for p in graph.parameters)))
+    assert len(seen) == 1
+
+
+def test_runs_at_the_same_time(way):
+    w = Value(0.75)
+    f = mc.compile(lambda x: (x * w).sin() + (x * 1e7).cos(), executor="native")
+    x = np.linspace(0, 5, 40_000)
+    expected = np.asarray(f(x)).tobytes()
+
+    def work():
+        for _ in range(10):
+            assert np.asarray(f(x)).tobytes() == expected
+
+    in_threads(work, work, work)
+
+
+def test_training_is_the_vector_executor_s(way):
+    found = []
+    for executor in ("vector", "native"):
+        random.seed(5)
+        model = nn.MLP(2, [8, 1])
+        opt = mc.optim.Adam(model.parameters(), lr=0.05)
+        step = mc.compile(lambda x, y: (model(x) - y) ** 2, executor=executor)
+        x = np.random.default_rng(2).normal(size=(50, 2))
+        losses = step.fit(x, x[:, 0] * x[:, 1], optimizer=opt, steps=30, batch_size=16)
+        found.append([*losses, *(p.data for p in model.parameters())])
+    assert found[1] == pytest.approx(found[0], rel=1e-8)
+
+
+# -- what is chosen, and what is said ----------------------------------------------------------------
+
+
+def test_it_is_chosen_where_no_matrix_products_are():
+    w = [Value(float(k)) for k in range(20)]
+    f = mc.compile(lambda x: (x * w[0] + w[1]).tanh() * x)
+    f([1.0])
+    assert f.stats().executor == "native"
+    model = nn.MLP(4, [16, 16, 1])
+    g = mc.compile(lambda x: model(x))
+    g([[1.0, 2.0, 3.0, 4.0]])
+    assert g.stats().executor == "vector"
+
+
+def test_the_listing_says_what_was_made(way):
+    w = Value(2.0)
+    f = mc.compile(lambda x: x * w + x.tan(), executor="native")
+    assert "machine code" not in str(f)
+    f.value_and_grad([1.0] * 9)
+    text = str(f)
+    assert ("AVX-512, 8 lanes" if "avx512" in way else "AVX2, 4 lanes") in text
+    assert "1 calls" in text
+
+
+def test_a_level_without_code_runs_all_the_same():
+    run_on("native baseline")
+    w = Value(3.0)
+    f = mc.compile(lambda x: x * w, executor="native")
+    assert f([1.0, 2.0]).tolist() == [3.0, 6.0]
+    assert f.value_and_grad([1.0, 2.0]) == 4.5
+    assert w.grad == 1.5
+
+
+# -- memory --------------------------------------------------------------------------------------------
+
+
+@needs_proc
+def test_code_is_freed_with_its_program():
+    def made(count):
+        for k in range(count):
+            w = Value(1.0)
+            f = mc.compile(lambda x: (x * w).sin() + float(k), executor="native")
+            f.value_and_grad([1.0, 2.0])
+            f([1.0, 2.0])
+
+    def mappings():
+        with open("/proc/self/maps") as maps:
+            return sum(1 for _ in maps)
+
+    made(300)
+    memory, maps = resident(), mappings()
+    made(1500)
+    assert mappings() <= maps + 5
+    assert resident() <= memory + 2_000_000
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int mprotect(void *at, size_t size, int rights) {
+    if (rights & PROT_EXEC && rights & PROT_READ && size < 1 << 20) { errno = EACCES; return -1; }
+    return (int)syscall(SYS_mprotect, at, size, rights);
+}
+"""
+
+REFUSED = """
+import micrograd_c as mc
+f = mc.compile(lambda x: x * mc.Value(2.0))
+assert f([1.0, 2.0]).tolist() == [2.0, 4.0]
+assert f.stats().executor == "vector", f.stats()
+try:
+    mc.compile(lambda x: x * 2.0, executor="native")([1.0])
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="something else is loaded first")
+def test_a_system_that_gives_no_executable_memory(tmp_path):
+    source, library = tmp_path / "shim.c", tmp_path / "shim.so"
+    source.write_text(SHIM)
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", REFUSED],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "executor 'native' cannot run this function: the system gives no memory for machine code" in run.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_code_runs_in_a_forked_process(way):
+    f = mc.compile(lambda x: x.exp() * 2.0, executor="native")
+    x = np.linspace(0, 1, 100)
+    expected = np.asarray(f(x)).tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.asarray(f(x)).tobytes() == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
