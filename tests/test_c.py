@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("program", sorted((HERE / "c").glob("*.c")), ids=lambda path: path.stem)
 def test_c(program, tmp_path):
     binary = tmp_path / program.stem
-    sources = [SOURCES / name for name in ("tape/tape.c", "tape/sweep.c", "ops/cells.c", "execute/native/encode.c")]
+    sources = [SOURCES / name for name in ("tape/tape.c", "tape/sweep.c", "ops/cells.c")]
+    native = ("encode", "straight", "registers", "emit", "elementary", "pages")
+    sources += [SOURCES / "execute" / "native" / f"{name}.c" for name in native]
     options = ["-std=gnu11", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", f"-I{SOURCES}"]
     subprocess.run(
         [COMPILER, *options, program, *sources, "-o", binary, "-lm"],

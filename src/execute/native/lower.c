@@ -13,6 +13,8 @@ typedef struct {
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
     uint32_t *column; /* of arguments: which input of line SAMPLE */
+    uint32_t *so_far; /* of each sum over the batch: what one sample adds to it, or NONE; and how many nodes */
+    uint32_t *missing; /* ... that add to it are still to come */
     uint32_t bad;     /* of the line at hand: above 0 if an index is none; NONE: there are none */
 } Lowering;
 
@@ -90,7 +92,12 @@ static uint32_t linear(Lowering *l, const Node *node) {
 static uint32_t adjoint(Lowering *l, const Node *node) {
     const uint32_t *args = l->graph->args.items + node->a;
     uint32_t sum = operand(l, args[0]);
-    for (uint32_t k = 1; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+    for (uint32_t k = 1; k < node->b; k++) {
+        /* One sum over the batch may stand for several: see share_totals. */
+        int is_shared = is_total(l->graph, &l->graph->nodes[args[k]]) && l->row[args[k]] == l->row[args[k - 1]];
+        if (is_shared && args[k] != args[k - 1]) continue;
+        sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+    }
     return sum;
 }
 
@@ -193,16 +200,27 @@ static uint32_t node_value(Lowering *l, const Node *node) {
     abort();
 }
 
-/* What a sum over the batch adds up. */
-static uint32_t summand(Lowering *l, const Node *node) {
-    if (node->op == NODE_TOTAL) return operand(l, node->a);
+static uint32_t plus(Lowering *l, uint32_t sum, uint32_t value) {
+    return sum == NONE ? value : two(l, PRIMITIVE_ADD, sum, value);
+}
+
+/* What a sample adds to a sum over the batch, with what a node of the sum adds. */
+static uint32_t with_summand(Lowering *l, uint32_t sum, const Node *node) {
+    if (node->op == NODE_TOTAL) return plus(l, sum, operand(l, node->a));
     const Node *outer = &l->graph->nodes[node->a];
     const uint32_t *args = l->graph->args.items + outer->a;
     Product product = product_of(l->graph, args[0]);
     uint32_t n_weights = product.n_out * product.n_in;
-    if (node->b >= n_weights) return operand(l, args[1 + node->b - n_weights - outer->c]);
-    return two(l, PRIMITIVE_MUL, operand(l, args[1 + node->b / product.n_in - outer->c]),
-               operand(l, product.inputs[node->b % product.n_in]));
+    if (node->b >= n_weights) return plus(l, sum, operand(l, args[1 + node->b - n_weights - outer->c]));
+    uint32_t g = operand(l, args[1 + node->b / product.n_in - outer->c]);
+    uint32_t x = operand(l, product.inputs[node->b % product.n_in]);
+    return sum == NONE ? two(l, PRIMITIVE_MUL, g, x) : plus_product(l, sum, g, x);
+}
+
+static void lower_total(Lowering *l, uint32_t i) {
+    uint32_t which = l->row[i] - l->to->totals;
+    l->so_far[which] = with_summand(l, l->so_far[which], &l->graph->nodes[i]);
+    if (--l->missing[which] == 0) straight_total(l->line, which, l->so_far[which]);
 }
 
 /* -- the whole -------------------------------------------------------------------------------------- */
@@ -215,8 +233,7 @@ static void lower_line(Lowering *l, LineKind kind) {
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         if (is_total(graph, node)) {
-            /* At once, while registers still hold it. */
-            if (kind == LINE_SAMPLE) straight_total(l->line, l->row[i] - l->to->totals, summand(l, node));
+            if (kind == LINE_SAMPLE) lower_total(l, i); /* at once, while registers still hold it */
         } else if (line_of(node) == kind) {
             l->value[i] = node_value(l, node);
             if (kind == LINE_SAMPLE && l->to->loss_total != NONE && i == graph->roots[0])
@@ -226,11 +243,43 @@ static void lower_line(Lowering *l, LineKind kind) {
     if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
 }
 
-static void number_totals(Lowering *l) {
+static uint32_t new_total(Lowering *l) {
+    l->so_far[l->to->n_totals] = NONE;
+    return l->to->n_totals++;
+}
+
+/* Sums over the batch that are added up one after the other, and nothing else, are one sum. */
+static void share_totals(Lowering *l, Arena *scratch) {
+    const Graph *graph = l->graph;
+    uint32_t *uses = ARENA_ARRAY(scratch, uint32_t, graph->size + 1), count;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const uint32_t *operands = node_operands(graph, i, &count);
+        for (uint32_t k = 0; graph->nodes[i].stage == BATCH && k < count; k++) uses[operands[k]]++;
+    }
+    for (uint32_t r = 0; r < graph->n_roots; r++) uses[graph->roots[r]]++;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        if (node->op != NODE_ADJOINT || node->stage != BATCH) continue;
+        const uint32_t *args = graph->args.items + node->a;
+        uint32_t n = 0;
+        while (n < node->b && is_total(graph, &graph->nodes[args[n]]) && uses[args[n]] == 1) n++;
+        if (n < 2) continue;
+        uint32_t which = new_total(l);
+        l->missing[which] = n;
+        for (uint32_t k = 0; k < n; k++) l->row[args[k]] = l->to->totals + which;
+    }
+}
+
+static void number_totals(Lowering *l, Arena *scratch) {
     const Graph *graph = l->graph;
     Lowered *to = l->to;
-    for (uint32_t i = 0; i < graph->size; i++)
-        if (is_total(graph, &graph->nodes[i])) l->row[i] = to->totals + to->n_totals++;
+    share_totals(l, scratch);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (!is_total(graph, &graph->nodes[i]) || l->row[i] != NONE) continue;
+        uint32_t which = new_total(l);
+        l->missing[which] = 1;
+        l->row[i] = to->totals + which;
+    }
     to->loss_total = graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE ? to->n_totals++ : NONE;
     to->bad_total = NONE;
     for (uint32_t i = 0; i < graph->size && to->bad_total == NONE; i++)
@@ -274,10 +323,12 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->value = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->row = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->given = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->so_far = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->missing = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
     memset(l->row, 0xFF, graph->size * sizeof *l->row);
     for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
-    number_totals(l);
+    number_totals(l, scratch);
     number_columns(l, arena);
 
     lower_line(l, LINE_BATCH);
