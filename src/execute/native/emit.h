@@ -54,6 +54,7 @@ typedef struct {
     /* -- results -- */
     size_t entry; /* in the code: a function of a Memory */
     GROWING(Number) numbers; /* of the arena */
+    uint32_t n_moving;       /* the first of them, which are not of the text */
     GROWING(Call) calls;
     uint32_t n_slots;
     uint32_t instructions; /* that something depends on */

@@ -9,7 +9,7 @@ typedef struct {
     Lowered *to;
     Straight *line; /* the one at hand, and which */
     LineKind kind;
-    uint32_t *value; /* of nodes of the line at hand */
+    uint32_t *value; /* of nodes of the line at hand; of a sum over the batch: which */
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
     uint32_t *column; /* of arguments: which input of line SAMPLE */
@@ -39,7 +39,7 @@ static int is_total(const Graph *graph, const Node *node) {
 static uint32_t number_of(Lowering *l, uint32_t i) {
     if (l->row[i] == NONE) {
         l->given[l->to->n_given] = i;
-        l->row[i] = l->to->given + l->to->n_given++;
+        l->to->given_rows[l->to->n_given++] = l->row[i] = l->to->n_numbers++;
     }
     return straight_once(l->line, l->row[i]);
 }
@@ -218,7 +218,7 @@ static uint32_t with_summand(Lowering *l, uint32_t sum, const Node *node) {
 }
 
 static void lower_total(Lowering *l, uint32_t i) {
-    uint32_t which = l->row[i] - l->to->totals;
+    uint32_t which = l->value[i];
     l->so_far[which] = with_summand(l, l->so_far[which], &l->graph->nodes[i]);
     if (--l->missing[which] == 0) straight_total(l->line, which, l->so_far[which]);
 }
@@ -243,12 +243,29 @@ static void lower_line(Lowering *l, LineKind kind) {
     if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
 }
 
-static uint32_t new_total(Lowering *l) {
-    l->so_far[l->to->n_totals] = NONE;
-    return l->to->n_totals++;
+/* A sum over the batch of so many nodes, which stands in this row; NONE: in one of its own. */
+static uint32_t new_total(Lowering *l, uint32_t row, uint32_t nodes) {
+    uint32_t which = l->to->n_totals++;
+    l->so_far[which] = NONE;
+    l->missing[which] = nodes;
+    l->to->total_rows[which] = row != NONE ? row : l->to->n_numbers++;
+    return which;
 }
 
-/* Sums over the batch that are added up one after the other, and nothing else, are one sum. */
+static void set_total(Lowering *l, uint32_t node, uint32_t which) {
+    l->value[node] = which;
+    l->row[node] = l->to->total_rows[which];
+}
+
+/* Where a parameter's adjoint is to stand, if the node is that. */
+static uint32_t adjoint_row(const Lowering *l, uint32_t i) {
+    const Graph *graph = l->graph;
+    const Node *of = &graph->nodes[graph->nodes[i].c];
+    return of->op == NODE_PARAMETER && graph->roots[1 + of->a] == i ? l->to->adjoints + of->a : NONE;
+}
+
+/* Sums over the batch that are added up one after the other, and nothing else, are one sum. If that is all
+ * that there is of a parameter's adjoint, it stands where that is to be. */
 static void share_totals(Lowering *l, Arena *scratch) {
     const Graph *graph = l->graph;
     uint32_t *uses = ARENA_ARRAY(scratch, uint32_t, graph->size + 1), count;
@@ -263,28 +280,25 @@ static void share_totals(Lowering *l, Arena *scratch) {
         const uint32_t *args = graph->args.items + node->a;
         uint32_t n = 0;
         while (n < node->b && is_total(graph, &graph->nodes[args[n]]) && uses[args[n]] == 1) n++;
-        if (n < 2) continue;
-        uint32_t which = new_total(l);
-        l->missing[which] = n;
-        for (uint32_t k = 0; k < n; k++) l->row[args[k]] = l->to->totals + which;
+        if (!n) continue;
+        uint32_t which = new_total(l, n == node->b ? adjoint_row(l, i) : NONE, n);
+        for (uint32_t k = 0; k < n; k++) set_total(l, args[k], which);
     }
 }
 
-static void number_totals(Lowering *l, Arena *scratch) {
+static void number_totals(Lowering *l, Arena *arena, Arena *scratch) {
     const Graph *graph = l->graph;
     Lowered *to = l->to;
+    uint32_t count = 2;
+    for (uint32_t i = 0; i < graph->size; i++) count += is_total(graph, &graph->nodes[i]) != 0;
+    to->total_rows = ARENA_ARRAY(arena, uint32_t, count);
     share_totals(l, scratch);
-    for (uint32_t i = 0; i < graph->size; i++) {
-        if (!is_total(graph, &graph->nodes[i]) || l->row[i] != NONE) continue;
-        uint32_t which = new_total(l);
-        l->missing[which] = 1;
-        l->row[i] = to->totals + which;
-    }
-    to->loss_total = graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE ? to->n_totals++ : NONE;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (is_total(graph, &graph->nodes[i]) && l->row[i] == NONE) set_total(l, i, new_total(l, NONE, 1));
+    to->loss_total = graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE ? new_total(l, NONE, 1) : NONE;
     to->bad_total = NONE;
     for (uint32_t i = 0; i < graph->size && to->bad_total == NONE; i++)
-        if (graph->nodes[i].op == OP_take && graph->nodes[i].stage == SAMPLE) to->bad_total = to->n_totals++;
-    to->given = to->totals + to->n_totals;
+        if (graph->nodes[i].op == OP_take && graph->nodes[i].stage == SAMPLE) to->bad_total = new_total(l, NONE, 1);
 }
 
 static void number_columns(Lowering *l, Arena *arena) {
@@ -295,6 +309,27 @@ static void number_columns(Lowering *l, Arena *arena) {
         if (graph->nodes[i].op != NODE_INPUT) continue;
         l->column[graph->nodes[i].a] = to->n_columns;
         to->columns[to->n_columns++] = graph->nodes[i].a;
+    }
+}
+
+/* As many nodes as line ONCE may give. */
+static size_t count_given(const Graph *graph) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < graph->size; i++) count += graph->nodes[i].stage <= ONCE;
+    return count;
+}
+
+/* Those that are not sums over the batch, which stand in their places already. */
+static void give_adjoints(Lowering *l, Arena *arena) {
+    const Graph *graph = l->graph;
+    Lowered *to = l->to;
+    to->batch_rows = ARENA_ARRAY(arena, uint32_t, graph->n_parameters + 1);
+    for (uint32_t k = 0; graph->primal && k < graph->n_parameters; k++) {
+        const Node *root = &graph->nodes[graph->roots[1 + k]];
+        uint32_t first = root->op == NODE_ADJOINT ? graph->args.items[root->a] : NONE;
+        if (first != NONE && is_total(graph, &graph->nodes[first]) && l->row[first] == to->adjoints + k) continue;
+        straight_output(l->line, to->n_batch, operand(l, graph->roots[1 + k]));
+        to->batch_rows[to->n_batch++] = to->adjoints + k;
     }
 }
 
@@ -317,7 +352,7 @@ static void give_roots(Lowering *l, Arena *arena) {
 
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     *lowered = (Lowered){.adjoints = graph->n_parameters, .seed = 2 * graph->n_parameters,
-                         .totals = 2 * graph->n_parameters + 1};
+                         .n_numbers = 2 * graph->n_parameters + 1};
     Lowering lowering = {.graph = graph, .to = lowered};
     Lowering *l = &lowering;
     l->value = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
@@ -328,12 +363,12 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
     memset(l->row, 0xFF, graph->size * sizeof *l->row);
     for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
-    number_totals(l, scratch);
+    lowered->given_rows = ARENA_ARRAY(arena, uint32_t, count_given(graph) + graph->n_roots + 1);
+    number_totals(l, arena, scratch);
     number_columns(l, arena);
 
     lower_line(l, LINE_BATCH);
-    for (uint32_t k = 0; graph->primal && k < graph->n_parameters; k++)
-        straight_output(l->line, k, operand(l, graph->roots[1 + k]));
+    give_adjoints(l, arena);
     lower_line(l, LINE_SAMPLE);
     give_roots(l, arena);
     /* What the others ask for is known now; it asks for nothing itself. */
@@ -346,8 +381,7 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     lowered->bad_row = NONE;
     if (l->bad != NONE) {
         straight_output(l->line, lowered->n_given, l->bad);
-        lowered->bad_row = lowered->given + lowered->n_given++;
+        lowered->given_rows[lowered->n_given++] = lowered->bad_row = lowered->n_numbers++;
     }
-    lowered->n_numbers = lowered->given + lowered->n_given;
     lowered->work = lowered->lines[LINE_SAMPLE].instructions.size;
 }

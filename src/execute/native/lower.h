@@ -16,10 +16,11 @@ typedef enum { LINE_ONCE, LINE_SAMPLE, LINE_BATCH, LINES } LineKind;
 typedef struct {
     Straight lines[LINES];
     uint32_t n_numbers;
-    uint32_t adjoints;             /* where in the numbers parameters' adjoints begin, what line BATCH gives */
+    uint32_t adjoints;             /* where in the numbers parameters' adjoints begin                        */
+    uint32_t *batch_rows, n_batch; /* ... each output of line BATCH goes; how many                           */
     uint32_t seed;                 /* ... the seed stands                                                    */
-    uint32_t totals, n_totals;     /* ... sums over the batch begin; how many                                */
-    uint32_t given, n_given;       /* ... what line ONCE gives begins; how much                              */
+    uint32_t *total_rows, n_totals; /* ... each sum over the batch stands; how many                          */
+    uint32_t *given_rows, n_given; /* ... each output of line ONCE goes; how many                            */
     uint32_t loss_total;           /* which of the sums is that of the losses; NONE: none is                 */
     uint32_t bad_total;            /* which of the sums is above 0 if an index was none; NONE: there are none */
     uint32_t bad_row;              /* where in the numbers is what is above 0 if one of line ONCE was; NONE  */

@@ -5,6 +5,21 @@ static int has_effect(const Instruction *in) {
     return in->op == PRIMITIVE_TOTAL || in->op == PRIMITIVE_OUTPUT;
 }
 
+/* Those of the text, or the others. */
+static void list_numbers(Registers *r, Arena *arena, int moving) {
+    Emission *emission = r->emission;
+    for (uint32_t i = 0; i < r->straight->instructions.size; i++) {
+        const Instruction *in = instruction_at(r, i);
+        if (in->op != PRIMITIVE_NUMBER || r->next[i] == NONE || (in->operands[2] != NONE) != moving) continue;
+        Number number = {0, in->operands[2]};
+        uint64_t bits = bits_at(in->operands);
+        if (!moving) memcpy(&number.number, &bits, sizeof bits);
+        GROW(arena, &emission->numbers, Number, 1);
+        r->slot[i] = emission->numbers.size;
+        emission->numbers.items[emission->numbers.size++] = number;
+    }
+}
+
 void registers_begin(Registers *r, Emission *emission, const Straight *straight, Arena *arena, Arena *scratch) {
     uint32_t size = straight->instructions.size;
     *r = (Registers){.straight = straight, .emission = emission, .code = emission->code, .scratch = scratch};
@@ -26,16 +41,9 @@ void registers_begin(Registers *r, Emission *emission, const Straight *straight,
         for (uint32_t k = 0; k < count; k++) r->next[in->operands[k]] = i;
         emission->instructions += !is_leaf(r, i);
     }
-    for (uint32_t i = 0; i < size; i++) {
-        const Instruction *in = instruction_at(r, i);
-        if (in->op != PRIMITIVE_NUMBER || r->next[i] == NONE) continue;
-        uint64_t bits = bits_at(in->operands);
-        Number number = {0, in->operands[2]};
-        if (number.row == NONE) memcpy(&number.number, &bits, sizeof bits);
-        GROW(arena, &emission->numbers, Number, 1);
-        r->slot[i] = emission->numbers.size;
-        emission->numbers.items[emission->numbers.size++] = number;
-    }
+    list_numbers(r, arena, 1);
+    emission->n_moving = emission->numbers.size;
+    list_numbers(r, arena, 0);
 }
 
 /* -- memory ----------------------------------------------------------------------------------------- */

@@ -78,21 +78,25 @@ static void run_piece(const NativeCode *code, const Piece *piece, const Kernels 
 
 /* Gives a piece the numbers that stand in the program. */
 static void read_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
-    size_t copies = code->machine.evex ? 1 : (size_t)code->machine.width;
-    for (uint32_t k = 0; k < piece->emission.numbers.size; k++) {
-        const Number *number = &piece->emission.numbers.items[k];
-        if (number->row == NONE) continue;
-        for (size_t c = 0; c < copies; c++) piece->numbers[k * copies + c] = program->numbers[number->row];
+    const Number *numbers = piece->emission.numbers.items;
+    uint32_t count = piece->emission.n_moving;
+    double *to = piece->numbers;
+    if (code->machine.evex) {
+        for (uint32_t k = 0; k < count; k++) to[k] = program->numbers[numbers[k].row];
+    } else {
+        for (uint32_t k = 0; k < count; k++, to += 4)
+            to[0] = to[1] = to[2] = to[3] = program->numbers[numbers[k].row];
     }
 }
 
+/* A line that is run once. rows: where its outputs go. */
 static void run_once(NativeProgram *program, NativeCode *code, LineKind line, const Kernels *kernels,
-                     const Desk *desk, uint32_t to, uint32_t count) {
+                     const Desk *desk, const uint32_t *rows, uint32_t count) {
     size_t width = (size_t)code->machine.width;
     if (!count) return;
     read_numbers(program, code, &code->pieces[line]);
     run_piece(code, &code->pieces[line], kernels, desk, desk->rows, desk->totals, 1);
-    for (uint32_t k = 0; k < count; k++) program->numbers[to + k] = desk->rows[k * width];
+    for (uint32_t k = 0; k < count; k++) program->numbers[rows[k]] = desk->rows[k * width];
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------ */
@@ -120,11 +124,11 @@ static Desk desk_of(const Job *job, int worker) {
     return desk;
 }
 
-static size_t desk_doubles(const NativeCode *code, const Graph *graph) {
+static size_t desk_doubles(const NativeCode *code) {
     size_t width = (size_t)code->machine.width, n_rows = code->lowered.n_columns + code->lowered.n_outputs;
-    size_t rows = n_rows * code->stride, once = code->lowered.n_given * width, adjoints = graph->n_parameters * width;
+    size_t rows = n_rows * code->stride, once = code->lowered.n_given * width, after = code->lowered.n_batch * width;
     if (rows < once) rows = once;
-    if (rows < adjoints) rows = adjoints;
+    if (rows < after) rows = after;
     size_t slots = (code->n_slots + (size_t)code->lowered.n_totals) * width;
     return round_up(sizeof(Header) / sizeof(double) + slots + rows, CACHE_LINE);
 }
@@ -134,7 +138,12 @@ static void read_column(const Column *column, const uint32_t *samples, size_t fi
         memcpy(row, column->data + first * sizeof(double), valid * sizeof(double));
         return;
     }
-    for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+    if (samples || column->is_float32) {
+        for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+        return;
+    }
+    const char *at = column->data + (ptrdiff_t)first * column->stride;
+    for (size_t k = 0; k < valid; k++, at += column->stride) memcpy(&row[k], at, sizeof row[k]);
 }
 
 static void read_columns(const Job *job, double *rows, size_t first, size_t valid, size_t lanes) {
@@ -257,18 +266,18 @@ static RunStatus run_samples(Job *job, int threads) {
     NativeProgram *program = job->program;
     uint32_t n_totals = job->code->lowered.n_totals;
     size_t sums_size = round_up(n_totals, CACHE_LINE);
-    double *to = program->numbers + job->code->lowered.totals;
-    memset(to, 0, n_totals * sizeof(double));
+    const uint32_t *rows = job->code->lowered.total_rows;
+    for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] = 0.0;
     if (job->batch->size == 0) return RUN_DONE;
     if (grow(&program->partial, &program->partial_size, sums_size * job->n_chunks)) return RUN_NO_MEMORY;
     job->sums = program->partial;
-    if (job->n_chunks) memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
+    memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
     read_numbers(program, job->code, &job->code->pieces[LINE_SAMPLE]);
     if (threads == 1) work_on(job, 0);
     else team_run(work_on, job, threads);
     for (size_t chunk = 0; chunk < job->n_chunks; chunk++) {
         if (job->outcomes[chunk] != RUN_DONE) return job->outcomes[chunk];
-        for (uint32_t t = 0; t < n_totals; t++) to[t] += job->sums[chunk * sums_size + t];
+        for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] += job->sums[chunk * sums_size + t];
     }
     return RUN_DONE;
 }
@@ -314,23 +323,23 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
     if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
     program->base.lanes = code->lanes;
     int threads = choose_threads(&job);
-    job.desk_size = desk_doubles(code, graph);
+    job.desk_size = desk_doubles(code);
     if (grow(&program->memory, &program->memory_size, job.desk_size * (size_t)threads)) return RUN_NO_MEMORY;
     Desk desk = desk_of(&job, 0);
 
     int is_sample = graph->primal && lowered->root_rows[0] == NONE;
     program->numbers[lowered->seed] = is_sample ? sample_seed(batch) : once_seed(batch);
-    run_once(program, code, LINE_ONCE, job.kernels, &desk, lowered->given, lowered->n_given);
+    run_once(program, code, LINE_ONCE, job.kernels, &desk, lowered->given_rows, lowered->n_given);
     if (lowered->bad_row != NONE && program->numbers[lowered->bad_row] > 0) return run_instead(program, batch);
     status = run_samples(&job, threads);
     if (status != RUN_DONE) return status;
     /* An index was none: the other executor says which. */
-    if (lowered->bad_total != NONE && program->numbers[lowered->totals + lowered->bad_total] > 0)
+    if (lowered->bad_total != NONE && program->numbers[lowered->total_rows[lowered->bad_total]] > 0)
         return run_instead(program, batch);
     if (!graph->primal) return RUN_DONE;
-    batch->loss = is_sample ? sample_loss(batch, program->numbers[lowered->totals + lowered->loss_total])
+    batch->loss = is_sample ? sample_loss(batch, program->numbers[lowered->total_rows[lowered->loss_total]])
                             : once_loss(batch, program->numbers[lowered->root_rows[0]]);
-    run_once(program, code, LINE_BATCH, job.kernels, &desk, lowered->adjoints, graph->n_parameters);
+    run_once(program, code, LINE_BATCH, job.kernels, &desk, lowered->batch_rows, lowered->n_batch);
     return RUN_DONE;
 }
 
