@@ -368,7 +368,6 @@ any_float = st.floats() | st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e308
 # -- executors -------------------------------------------------------------------------------------
 
 
-
 def runs(executor):
     """Whether this processor and system have what the executor needs."""
     try:

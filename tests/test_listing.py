@@ -9,7 +9,7 @@ from micrograd_c import Value
 
 
 def lines_of(fn, *arrays):
-    f = mc.compile(fn)
+    f = mc.compile(fn, executor="vector")
     f.value_and_grad(*arrays)
     return str(f).splitlines()
 

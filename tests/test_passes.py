@@ -20,7 +20,7 @@ def only(*names):
 
 def nodes(fn, *arrays, skip=()):
     """(nodes after optimisation, listing of the outputs' program)."""
-    f = mc.compile(fn, skip=skip)
+    f = mc.compile(fn, skip=skip, executor="vector")
     f(*arrays)
     return f.stats().optimised_nodes, str(f)
 
@@ -159,7 +159,7 @@ def test_weights_that_two_products_share_are_summed_over_both():
 
 def test_what_no_sample_changes_is_computed_once_a_batch():
     ws = [Value(float(k)) for k in range(50)]
-    f = mc.compile(lambda x: x.exp() + mc.sum(w * w for w in ws))
+    f = mc.compile(lambda x: x.exp() + mc.sum(w * w for w in ws), executor="vector")
     f.value_and_grad([1.0, 2.0, 3.0])
     listing = str(f)
     once, sample = listing.split("for every sample", 1)

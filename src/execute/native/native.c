@@ -11,34 +11,34 @@ enum {
     MOST_LANES = 256,
     LEAST_LANES = 32,
     APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */
+    FIRST_LINES = 50,       /* of a graph's listing */
+    LAST_LINES = 20,
     MOST_NODES = 1 << 20    /* of a graph, and operands: distances in code have 32 bits */
 };
 
 /* -- code --------------------------------------------------------------------------------------------- */
 
-void native_code_free(NativeCode *code) {
-    if (!code) return;
-    pages_free(code->pages, code->size);
-    for (int k = 0; k < LINES; k++) free(code->pieces[k].numbers);
-    arena_free(&code->arena);
-    free(code);
-}
-
-static double *vectors(size_t doubles) {
-    double *memory = NULL;
-    size_t bytes = (doubles * sizeof(double) + 63) / 64 * 64;
-    return posix_memalign((void **)&memory, 64, bytes + 64) == 0 ? memory : NULL;
-}
+/* How often each number of a piece stands in its memory. */
+static size_t copies_of(const Machine *machine) { return machine->evex ? 1 : (size_t)machine->width; }
 
 /* Room for the numbers that a piece reads, with those of its text in place. */
 static int make_numbers(Piece *piece, const Machine *machine) {
-    size_t copies = machine->evex ? 1 : (size_t)machine->width;
-    piece->numbers = vectors(piece->emission.numbers.size * copies);
+    size_t copies = copies_of(machine);
+    piece->numbers = numbers_make(piece->emission.numbers.size * copies);
     if (!piece->numbers) return -1;
     for (uint32_t k = 0; k < piece->emission.numbers.size; k++)
         for (size_t c = 0; c < copies; c++)
             piece->numbers[k * copies + c] = piece->emission.numbers.items[k].number;
     return 0;
+}
+
+void native_code_free(NativeCode *code) {
+    if (!code) return;
+    pages_free(code->pages, code->size);
+    for (int k = 0; k < LINES; k++)
+        numbers_free(code->pieces[k].numbers, code->pieces[k].emission.numbers.size * copies_of(&code->machine));
+    arena_free(&code->arena);
+    free(code);
 }
 
 static uint32_t choose_lanes(const Lowered *lowered) {
@@ -123,8 +123,8 @@ static void native_free(Program *base) {
     NativeProgram *program = (NativeProgram *)base;
     for (int k = 0; k < CODES; k++) native_code_free(program->codes[k]);
     if (program->instead) program->instead->executor->free(program->instead);
-    free(program->memory);
-    free(program->partial);
+    numbers_free(program->memory, program->memory_size);
+    numbers_free(program->partial, program->partial_size);
     free(program->numbers);
     free(program->places);
     free(program);
@@ -173,12 +173,32 @@ static size_t native_bytes(const Program *base) {
     return bytes;
 }
 
+/* The lines of a text; of many, the first and the last. */
+static void put_lines(Text *to, const char *text) {
+    uint32_t lines = 0, at = 0;
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    for (const char *c = text; *c; c++, at++) {
+        const char *end = strchr(c, '\n');
+        if (at == FIRST_LINES && lines > FIRST_LINES + LAST_LINES + 1)
+            put(to, "    ... %u lines more\n", lines - FIRST_LINES - LAST_LINES);
+        if (at < FIRST_LINES || at + LAST_LINES >= lines || lines <= FIRST_LINES + LAST_LINES + 1) {
+            put(to, "%.*s", (int)(end - c), c);
+            put(to, "\n");
+        }
+        c = end;
+    }
+}
+
 static char *native_listing(const Program *base) {
     static const char *const targets[] = {[WIDE] = "AVX-512, 8 lanes", [FOUR] = "AVX-512, 4 lanes", [NARROW] = "AVX2, 4 lanes"};
     static const char *const lines[] = {"once a batch", "for every vector of samples", "after the batch"};
     const NativeProgram *program = (const NativeProgram *)base;
-    Text text = {0};
-    put_graph(&text, program->graph);
+    Text text = {0}, graph = {0};
+    put_graph(&graph, program->graph);
+    char *nodes = finished(&graph);
+    if (!nodes) return NULL;
+    put_lines(&text, nodes);
+    free(nodes);
     for (int k = 0; k < CODES; k++) {
         const NativeCode *code = program->codes[k];
         if (!code) continue;

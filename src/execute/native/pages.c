@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -36,7 +37,61 @@ const char *pages_refused(void) {
     return answer == 1 ? NULL : "the system gives no memory for machine code";
 }
 
+enum { VECTOR = 64 /* bytes of the widest */ };
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+#if defined(MICROGRAD_C_DEBUG)
+
+#include <unistd.h>
+
+/* The numbers, then a page that nobody may touch; in front of them another one. */
+static size_t guarded_bytes(size_t count, size_t *page) {
+    *page = (size_t)sysconf(_SC_PAGESIZE);
+    return round_up(count * sizeof(double) + 1, *page) + 2 * *page;
+}
+
+double *numbers_make(size_t count) {
+    size_t page, bytes = guarded_bytes(count, &page), inner = bytes - 2 * page;
+    char *memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    if (mprotect(memory + page, inner, PROT_READ | PROT_WRITE) != 0) {
+        munmap(memory, bytes);
+        return NULL;
+    }
+    return (double *)(void *)(memory + page + inner - round_up(count * sizeof(double), VECTOR));
+}
+
+void numbers_free(double *numbers, size_t count) {
+    if (!numbers) return;
+    size_t page, bytes = guarded_bytes(count, &page);
+    char *end = (char *)numbers + round_up(count * sizeof(double), VECTOR);
+    munmap(end + page - bytes, bytes);
+}
+
 #else
+
+double *numbers_make(size_t count) {
+    void *memory;
+    size_t bytes = round_up(count * sizeof(double) + 1, VECTOR);
+    return posix_memalign(&memory, VECTOR, bytes) == 0 ? memory : NULL;
+}
+
+void numbers_free(double *numbers, size_t count) {
+    (void)count;
+    free(numbers);
+}
+
+#endif
+
+#else
+
+double *numbers_make(size_t count) {
+    (void)count;
+    return NULL;
+}
+
+void numbers_free(double *numbers, size_t count) { (void)numbers, (void)count; }
 
 const uint8_t *pages_make(const uint8_t *bytes, size_t size) {
     (void)bytes, (void)size;

@@ -9,6 +9,7 @@
 #include "execute/vector/program.h"
 #include "execute/vector/team.h"
 #include "native.h"
+#include "pages.h"
 
 #include <math.h>
 
@@ -19,10 +20,6 @@ enum { MOST_CHUNKS = 16, BLOCKS_OF_CHUNK = 4, CACHE_LINE = 8 /* doubles */ };
 #define THREAD_WORK 4e6 /* operations that are worth a thread's start */
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
-static double *aligned(double *memory) {
-    return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
-}
 
 /* -- calls from code ------------------------------------------------------------------------------------ */
 
@@ -117,7 +114,7 @@ typedef struct {
 static Desk desk_of(const Job *job, int worker) {
     const NativeCode *code = job->code;
     Desk desk;
-    double *memory = aligned(job->program->memory) + (size_t)worker * job->desk_size;
+    double *memory = job->program->memory + (size_t)worker * job->desk_size;
     desk.slots = memory + sizeof(Header) / sizeof(double);
     desk.totals = desk.slots + (size_t)code->n_slots * (size_t)code->machine.width;
     desk.rows = desk.totals + (size_t)code->lowered.n_totals * (size_t)code->machine.width;
@@ -244,8 +241,8 @@ static void work_on(void *job_, int worker) {
 
 static int grow(double **memory, size_t *size, size_t needed) {
     if (*size >= needed) return 0;
-    free(*memory);
-    *memory = malloc((needed + CACHE_LINE) * sizeof(double));
+    numbers_free(*memory, *size);
+    *memory = numbers_make(needed);
     *size = *memory ? needed : 0;
     return *memory ? 0 : -1;
 }
@@ -267,8 +264,10 @@ static RunStatus run_samples(Job *job, int threads) {
     uint32_t n_totals = job->code->lowered.n_totals;
     size_t sums_size = round_up(n_totals, CACHE_LINE);
     const uint32_t *rows = job->code->lowered.total_rows;
-    for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] = 0.0;
-    if (job->batch->size == 0) return RUN_DONE;
+    if (job->batch->size == 0) {
+        for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] = 0.0;
+        return RUN_DONE;
+    }
     if (grow(&program->partial, &program->partial_size, sums_size * job->n_chunks)) return RUN_NO_MEMORY;
     job->sums = program->partial;
     memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
@@ -277,7 +276,9 @@ static RunStatus run_samples(Job *job, int threads) {
     else team_run(work_on, job, threads);
     for (size_t chunk = 0; chunk < job->n_chunks; chunk++) {
         if (job->outcomes[chunk] != RUN_DONE) return job->outcomes[chunk];
-        for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] += job->sums[chunk * sums_size + t];
+        const double *sums = job->sums + chunk * sums_size;
+        for (uint32_t t = 0; t < n_totals; t++)
+            program->numbers[rows[t]] = chunk ? program->numbers[rows[t]] + sums[t] : sums[t];
     }
     return RUN_DONE;
 }
