@@ -51,7 +51,7 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
 core = Extension(
     "micrograd_c._core",
     sources=["src/python/_core.pyx", *sorted(glob("src/**/*.c", recursive=True))],
-    depends=glob("src/**/*.h", recursive=True) + glob("src/python/*.px[di]"),
+    depends=glob("src/**/*.h", recursive=True) + glob("src/python/**/*.px[di]", recursive=True),
     include_dirs=["src"],
     libraries=[] if sys.platform == "win32" else ["m"],
     extra_compile_args=compile_args,

@@ -412,21 +412,21 @@ cdef class Handle:
             setattr(self, name, value)
 
 # One compiled module has one translation unit: these are its rooms.
-include "numbers.pxi"
-include "handles.pxi"
-include "record.pxi"
-include "help.pxi"
-include "value.pxi"
-include "functions.pxi"
-include "recording.pxi"
-include "conditions.pxi"
-include "arguments.pxi"
-include "outputs.pxi"
-include "optimizer.pxi"
-include "program.pxi"
-include "training.pxi"
-include "derivatives.pxi"
-include "adopter.pxi"
+include "micrograd_c/_core/numbers.pxi"
+include "micrograd_c/_core/handles.pxi"
+include "micrograd_c/_core/record.pxi"
+include "micrograd_c/_core/help.pxi"
+include "micrograd_c/_core/value.pxi"
+include "micrograd_c/_core/functions.pxi"
+include "micrograd_c/_core/recording.pxi"
+include "micrograd_c/_core/conditions.pxi"
+include "micrograd_c/_core/arguments.pxi"
+include "micrograd_c/_core/outputs.pxi"
+include "micrograd_c/_core/optimizer.pxi"
+include "micrograd_c/_core/program.pxi"
+include "micrograd_c/_core/training.pxi"
+include "micrograd_c/_core/derivatives.pxi"
+include "micrograd_c/_core/adopter.pxi"
 
 # -- the graph ------------------------------------------------------------------------------------
 
