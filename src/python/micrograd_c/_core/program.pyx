@@ -1,46 +1,40 @@
 # SPDX-License-Identifier: MIT
-# Compiled functions: recorded once, replayed over batches, trained without Python in between.
+# Compiled functions: recorded once, replayed over batches.
+cimport cython
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memset
 
-cdef extern from "Python.h":
-    int PyErr_CheckSignals() noexcept
-    void *PyMem_RawMalloc(size_t size) nogil
+from headers.objects cimport PyErr_CheckSignals, Py_REFCNT
+from headers.program cimport *
+from headers.state cimport *
+from headers.tape cimport *
+from .arguments cimport Arguments
+from .handles cimport anchor_of, new_leaf, reraise, value_at
+from .levels cimport kernels_in_use
+from .outputs cimport Outputs
+from .record cimport record_unary
+from .recording cimport Recording, check_change, check_read
+
+import collections
+import os
+
+from .recording import TraceError
+
+cdef inline bint same_bits(double a, double b) noexcept:
+    """Unlike ==: 0.0 is not -0.0, and a NaN is itself."""
+    return memcmp(&a, &b, sizeof(double)) == 0
 
 cdef enum:
     LONG_WORK = 200_000     # multiply-adds: what takes longer lets other threads run
-    MOST_IDLE = 8           # programs kept of a kind: as many runs at once need not plan anew
 
 cdef int poll_signals() noexcept nogil:
     with gil:
         return PyErr_CheckSignals()
 
-# -- levels -----------------------------------------------------------------------------------------
-
-def levels():
-    """The levels of vector units that this processor has, the best last."""
-    cdef int count, k
-    cdef const Kernels *const *available = kernels_available(&count)
-    return [available[k].name.decode() for k in range(count)]
-
-cdef const Kernels *kernels = NULL
-
-def set_level(name=None):
-    """Replays on the named level of vector units from now on; None: the best there is.
-
-    ValueError if this processor has not got it. For tests and comparisons.
-    """
-    global kernels
-    cdef int count, k
-    cdef const Kernels *const *available = kernels_available(&count)
-    if name is None:
-        kernels = available[count - 1]
-        return
-    for k in range(count):
-        if available[k].name.decode() == name:
-            kernels = available[k]
-            return
-    raise ValueError(f'expected a level among {", ".join(levels())}; got {name!r}')
-
-set_level(os.environ.get('MICROGRAD_C_LEVEL') or None)
+# -- the making --------------------------------------------------------------------------------------
 
 def set_verifying(on):
     """Whether graphs and plans are verified after every step of their making. Returns what was set before.
@@ -85,18 +79,6 @@ cdef class Recorded:
     several threads, and those that a signal handler or a callback starts in the middle of another, do
     not meet.
     """
-    cdef Arena raw          # of the graph as recorded
-    cdef Arena arena        # of the optimised graph
-    cdef Arena scratch
-    cdef Graph graph
-    cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
-    cdef int n_idle[2]
-    cdef uint32_t lanes         # of the last run
-    cdef readonly list parameters
-    cdef list guards            # (Value, is it the grad, the number that the function has read)
-    cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
-    cdef readonly object layout     # of the structure that they stand in
-
     def __cinit__(self):
         self.graph.arena = &self.raw
         self.graph.scratch = &self.scratch
@@ -114,7 +96,7 @@ cdef class Recorded:
         """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
         cdef uint32_t i
         for value, is_grad, number in self.guards:
-            i = (<Handle>value).anchor.index
+            i = anchor_of(<PyObject *>value).index
             if not same_bits(tape_adjoint(&tape, i) if is_grad else tape.value[i], number):
                 return False
         return True
@@ -169,7 +151,7 @@ cdef class Recorded:
             for k in range(self.n_idle[gradients]):
                 bytes += program_bytes(self.idle[gradients][k])
         return CompiledStats(self.graph.recorded, self.graph.size, bytes, self.lanes,
-                             len(self.parameters), kernels.name.decode())
+                             len(self.parameters), kernels_in_use().name.decode())
 
     def listing(self, bint gradients):
         """The program as text."""
@@ -305,7 +287,7 @@ cdef Batch new_batch(Arguments arguments, int threads):
     batch.size = <size_t>arguments.size
     batch.threads = threads
     batch.is_mean = True
-    batch.kernels = kernels
+    batch.kernels = kernels_in_use()
     batch.poll = poll_signals
     return batch
 

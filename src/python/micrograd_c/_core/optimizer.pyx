@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: MIT
 # The core of optim's classes: settings that are checked and live, moments, steps, and their state as a dict.
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from headers.objects cimport PyObject_GenericSetAttr, TYPE_OF, _PyType_Lookup
+from headers.program cimport ADAM, ADAMW, Kernels, Moments, Rule, SGD
+from headers.state cimport *
+from headers.tape cimport *
+from .handles cimport anchor_of, is_handle
+from .levels cimport kernels_in_use
+from .numbers cimport as_number, kind
+from .recording cimport check_change
+
+import copyreg
+import operator
 
 cdef double setting_number(str name, value) except? -1:
     cdef double number = 0
@@ -83,10 +100,6 @@ cdef class Optimizer:
 
     A class names its rule in _rule, and its settings in _settings: those that all have, below, and its own.
     """
-    cdef list values
-    cdef Rule rule
-    cdef Moments moments
-    cdef double *work       # numbers and gradients, side by side for a step
 
     def __cinit__(self, *args, **kwargs):
         self.values = []
@@ -200,10 +213,8 @@ cdef class Optimizer:
 
     cdef int check_idle(self, str what) except -1:
         """While fit runs, the moments are the core's."""
-        cdef Session session
-        for session in running_sessions:
-            if session.optimizer is self:
-                raise RuntimeError(f'{what}: a fit with this optimizer is running')
+        if self.running:
+            raise RuntimeError(f'{what}: a fit with this optimizer is running')
         return 0
 
     # -- steps --
@@ -226,8 +237,7 @@ cdef class Optimizer:
         cdef uint32_t i
         if is_recording:
             check_change('the step of an optimizer was made')
-        if PyList_GET_SIZE(running_sessions):
-            self.check_idle('step')
+        self.check_idle('step')
         if n == 0:
             raise RuntimeError(f'step: {type(self).__name__}.__init__ has not been called')
         for k in range(n):
@@ -235,7 +245,7 @@ cdef class Optimizer:
             p[k] = tape.value[i]
             g[k] = tape_adjoint(&tape, i)
         self.moments.steps += 1
-        kernels.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
+        kernels_in_use().update(&self.rule, &self.moments, p, g, <size_t>n, 0)
         for k in range(n):
             tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
 

@@ -1,5 +1,25 @@
 # SPDX-License-Identifier: MIT
 # Training in the core: an optimiser's parameters are moved into a program's rows, and back.
+cimport cython
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport UINTPTR_MAX, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.string cimport memcpy
+
+from headers.program cimport *
+from headers.state cimport *
+from headers.tape cimport *
+from .arguments cimport Arguments
+from .handles cimport anchor_of
+from .optimizer cimport Optimizer
+from .program cimport Recorded, check_run, new_batch
+from .recording cimport Context, check_change, here
+
+import os
+import threading
+
+from .recording import TraceError
 
 cdef enum:
     LOSSES_AT_ONCE = 65536      # steps for which there is room, whatever number is asked for
@@ -237,10 +257,12 @@ cdef class Session:
                 pass
             other = self.rival()
         running_sessions.append(self)
+        self.optimizer.running += 1
         return 0
 
     cdef int leave(self) except -1:
         running_sessions.remove(self)
+        self.optimizer.running -= 1
         self.turn.release()
         return 0
 
@@ -291,3 +313,15 @@ cdef class Session:
     def all_losses(self):
         cdef size_t k
         return [self.losses[k] for k in range(self.training.done)]
+
+def after_fork():
+    """In a child process: what other threads were training when it was made is lost."""
+    cdef Context context = here()
+    cdef Session session
+    for session in running_sessions[:]:
+        if session.context is not context:
+            running_sessions.remove(session)
+            session.optimizer.running -= 1
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=after_fork)

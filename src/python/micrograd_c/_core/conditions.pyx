@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 # Conditions: comparisons whose outcome differs from sample to sample, in a function that is being compiled.
+cimport cython
+from cpython.object cimport Py_GT, Py_LE, Py_LT
+from libc.stdint cimport uintptr_t
 
-cdef str WHAT_TO_WRITE = ('write where(condition, a, b) for `a if condition else b`, where(condition, 1.0, 0.0) '
-                          'for a number, and &, |, ~ or logical_and(), logical_or(), logical_not() for `and`, `or`, '
-                          '`not`; `0 < x < 1` is (0 < x) & (x < 1)')
+from headers.tape cimport *
+from .handles cimport is_handle
+from .numbers cimport as_number, is_bool, kind
+from .record cimport record_binary
+from .recording cimport Recording, Unread, inner_of, is_good, recording_of, refuse_condition
 
-cdef int refuse_condition(str what) except -1:
-    raise TraceError(f'{what} a condition on a Value that depends on an input, in a function that is being '
-                     f'compiled: it differs from sample to sample. Instead, {WHAT_TO_WRITE}')
+from .recording import TraceError
 
 @cython.final
-cdef class Condition:
+cdef class Condition(Unread):
     """What a comparison (<, <=, >, >=) of Values gives in a function that is being compiled, if it depends
     on an input: true for some samples, false for others.
 
@@ -18,8 +21,6 @@ cdef class Condition:
     truth value, ==, and its use as a number raise TraceError. It is good as long as its function is being
     recorded. In plain calls, and where nothing depends on an input, comparisons give bools.
     """
-    cdef object node            # a Value: 1 or 0
-    cdef Recording recording    # in which it is good
     __array_ufunc__ = None      # NumPy's bools leave the operators to it
 
     def __cinit__(self):
@@ -117,7 +118,7 @@ cdef Condition new_condition(object node, Recording recording):
 
 cdef object node_of_condition(Condition condition):
     """Its Value, of a condition that is still good."""
-    if condition.recording not in recordings:
+    if not is_good(condition):
         raise TraceError('a condition was used after the function that it comes from had been recorded; '
                          'compare the Values anew, where the condition is needed')
     return condition.node
@@ -170,8 +171,7 @@ cdef object combined(int op, object left, object right):
         if type(truth) is Condition:
             node_of_condition(truth)
             other = (<Condition>truth).recording
-            if recording is None or recordings.index(other) > recordings.index(recording):
-                recording = other   # the inner one ends first
+            recording = other if recording is None else inner_of(recording, other)
     return new_condition(record_binary(op, truth_node(left), truth_node(right)), recording)
 
 cdef object negated(Condition condition):

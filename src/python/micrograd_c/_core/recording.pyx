@@ -8,20 +8,28 @@
 # Python code runs while a function is recorded or trained, and may come back to any function from any
 # thread. So nothing here is locked: what is under way stands in the Context of its thread, and what a
 # run writes to is nobody else's (Recorded.take).
+cimport cython
+from cpython.list cimport PyList_GET_ITEM
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM
+from libc.stdlib cimport free, malloc
+
+from headers.objects cimport PyDict_GetItemWithError, PyThreadState_GetDict, Py_REFCNT
+from headers.program cimport trace_depends, trace_sources
+from headers.state cimport *
+from headers.tape cimport *
+from .handles cimport anchor_of, is_handle, value_at
+
+import os
 
 class TraceError(RuntimeError):
     """A function that is being compiled did what cannot be replayed."""
-
-cdef extern from "Python.h":
-    PyObject *PyThreadState_GetDict() noexcept
 
 cdef str CONTEXT = 'micrograd_c._core.Context'
 
 @cython.final
 cdef class Context:
     """A thread's own state, which dies with the thread."""
-    cdef uint32_t pauses        # depth of no_grad()
-    cdef Recording recording    # the innermost: a function that is being compiled may compile another
 
     def __dealloc__(self):
         global special
@@ -106,26 +114,11 @@ cdef bint gives_leaf(list operands) except -1:
                                  'cannot stop the gradient of what depends on an input; use detach()')
     return True
 
-cdef object stopped(object value, int op):
-    """What operation `op` has recorded, behind a node that stops the gradient where no_grad() says so."""
-    if is_recording and op != OP_detach and is_paused() and here().recording is not None:
-        return record_unary(value, OP_detach)
-    return value
-
 # -- recordings -------------------------------------------------------------------------------------
 
 @cython.final
 cdef class Recording:
     """One call of a function on inputs whose numbers stand for any."""
-    cdef Context context
-    cdef Recording outer
-    cdef object marker          # a leaf below all that is recorded
-    cdef list leaves            # the inputs, ascending
-    cdef uint32_t mark          # the marker's node; nodes stay where they are while the tape is busy
-    cdef uint32_t *inputs       # the inputs' nodes
-    cdef uint32_t n_inputs
-    cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
-    cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
 
     def __dealloc__(self):
         free(self.inputs)
@@ -160,13 +153,13 @@ cdef class Recording:
         is_recording = len(recordings) > 0
         return 0
 
-    cdef int watch(self, Handle value, bint is_grad) except -1:
+    cdef int watch(self, object value, bint is_grad) except -1:
         """Somebody reads the number."""
         cdef uint32_t *sources
         cdef size_t k, count
         if is_grad:
-            return self.guard(value, True, tape_adjoint(&tape, value.anchor.index))
-        if trace_sources(&tape, value.anchor.index, self.mark, &sources, &count):
+            return self.guard(value, True, tape_adjoint(&tape, anchor_of(<PyObject *>value).index))
+        if trace_sources(&tape, anchor_of(<PyObject *>value).index, self.mark, &sources, &count):
             raise MemoryError
         try:
             for k in range(count):
@@ -189,11 +182,6 @@ cdef class Recording:
         return guards
 
 cdef list recordings = []           # all that are under way, in whatever thread
-cdef bint is_recording = False      # whether there are some
-
-cdef inline bint same_bits(double a, double b) noexcept:
-    """Unlike ==: 0.0 is not -0.0, and a NaN is itself."""
-    return memcmp(&a, &b, sizeof(double)) == 0
 
 cdef bint is_traced(object handle) except -1:
     """Whether the node depends on an input of a function that is being recorded."""
@@ -222,22 +210,22 @@ cdef int refuse_traced(object handle, str what) except -1:
                          f'combined by &, | and ~; compute with Values; or call the function without compile()')
     return 0
 
-cdef int check_read(Handle self, str what, bint is_grad=False) except -1:
+cdef int check_read(object value, str what, bint is_grad=False) except -1:
     """Called where a number leaves the graph: TraceError if it depends on an input."""
-    refuse_traced(self, what)
+    refuse_traced(value, what)
     cdef Recording recording = here().recording
     if recording is not None:
-        recording.watch(self, is_grad)
+        recording.watch(value, is_grad)
     return 0
 
 cdef int refuse_change(str what) except -1:
     raise TraceError(f'{what} in a function that is being compiled: the program would not do it again')
 
-cdef int check_write(Handle self, str what) except -1:
+cdef int check_write(object value, str what) except -1:
     """Called where somebody assigns a number: only leaves that the function has just made may get one."""
     cdef Recording recording = here().recording
-    cdef uint32_t i = self.anchor.index
-    if is_traced(self) or recording is not None and (
+    cdef uint32_t i = anchor_of(<PyObject *>value).index
+    if is_traced(value) or recording is not None and (
             i < recording.mark or tape.op[i] != OP_leaf or tape_is_operand(&tape, i)):
         refuse_change(f'{what} was assigned')
     return 0
@@ -248,20 +236,40 @@ cdef int check_change(str what) except -1:
         refuse_change(what)
     return 0
 
+# -- what has no number yet -------------------------------------------------------------------------
+
+cdef class Unread:
+    """What differs from sample to sample in a function that is being compiled, and is no Value: the base
+    of Condition."""
+
+cdef bint is_good(Unread thing) except -1:
+    """Whether the function that it comes from is still being recorded."""
+    return thing.recording in recordings
+
+cdef Recording inner_of(Recording one, Recording other):
+    """The one of two recordings that ends first."""
+    return other if recordings.index(other) > recordings.index(one) else one
+
+cdef str WHAT_TO_WRITE = ('write where(condition, a, b) for `a if condition else b`, where(condition, 1.0, 0.0) '
+                          'for a number, and &, |, ~ or logical_and(), logical_or(), logical_not() for `and`, `or`, '
+                          '`not`; `0 < x < 1` is (0 < x) & (x < 1)')
+
+cdef int refuse_condition(str what) except -1:
+    raise TraceError(f'{what} a condition on a Value that depends on an input, in a function that is being '
+                     f'compiled: it differs from sample to sample. Instead, {WHAT_TO_WRITE}')
+
+# -- fork -------------------------------------------------------------------------------------------
+
 def after_fork():
-    """In a child process: what other threads were recording or training when it was made is lost."""
+    """In a child process: what other threads were recording when it was made is lost."""
     global is_recording
     cdef Context context = here()
     cdef Recording recording
-    cdef Session session
     for recording in recordings[:]:
         if recording.context is not context:
             recordings.remove(recording)
             tape.busy -= 1
     is_recording = len(recordings) > 0
-    for session in running_sessions[:]:
-        if session.context is not context:
-            running_sessions.remove(session)
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=after_fork)

@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Functions that record one node on any number of operands.
+from cpython.object cimport PyObject
+from cpython.list cimport PyList_GET_ITEM
+
+from headers.state cimport tape
+from headers.tape cimport *
+from .conditions cimport Condition, node_of_condition
+from .handles cimport anchor_of, is_handle, new_leaf
+from .numbers cimport is_bool, kind, real
+from .record cimport expect_order, operand_list, record_variadic
+from .recording cimport is_paused, is_traced
 
 def sum(values, start=None):
     """The sum of values (Values or numbers), one node.

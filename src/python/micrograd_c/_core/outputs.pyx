@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
 # What a compiled function gives back: batches of numbers.
+cimport cython
+from libc.stdlib cimport free
+
+from .arguments cimport room_for
+
+import operator
 
 cdef enum:
     MOST_SHOWN = 20     # rows, and numbers of a row, that a repr shows all of
@@ -12,11 +18,6 @@ cdef class Outputs:
     numpy.asarray() takes it without a copy. Without NumPy: len, indexing (a number, or rows as lists),
     iteration, tolist().
     """
-    cdef double *numbers
-    cdef readonly tuple shape
-    cdef Py_ssize_t[3] sizes
-    cdef Py_ssize_t[3] strides
-    cdef int ndim
 
     def __cinit__(self, Py_ssize_t size, tuple of_sample):
         cdef Py_ssize_t n

@@ -1,5 +1,19 @@
 # SPDX-License-Identifier: MIT
-# What help(Value.tanh) says: the formula and the derivative, from the trees of the operation table's cells.
+# The operation table as Python sees it, and what help(Value.tanh) says: the formula and the derivative, from
+# the trees of the cells.
+from headers.tape cimport *
+
+import re
+
+def operations():
+    """The operation table: for each row its name, symbol, shape and a tested interval; whether it is a
+    method of Value, and whether it is an inner row, which no method or operator records."""
+    shapes = {UNARY: 'unary', SCALED: 'scaled', STOPPED: 'stopped', BINARY: 'binary', TERNARY: 'ternary',
+              VARIADIC: 'variadic'}
+    return [{'name': op_info[op].name.decode(), 'symbol': op_info[op].symbol.decode(),
+             'shape': shapes[op_info[op].shape], 'interval': (op_info[op].low, op_info[op].high),
+             'is_method': bool(op_is_method(<int>op)), 'is_inner': bool(op_is_inner(<int>op))}
+            for op in range(OP_leaf + 1, OP_COUNT)]
 
 # Constants of cells, by what they are.
 cdef dict constants = {
@@ -110,11 +124,3 @@ cdef str help_of(int op):
         if re.search(rf'\b{helper}\b', f'{formula} {derivative}'):
             lines.append(f'{meaning}.')
     return '\n'.join(lines)
-
-cdef list documents = []      # that methods point into
-
-cdef const char *document_of(int op) noexcept:
-    documents.append(help_of(op).encode())
-    return <bytes>documents[len(documents) - 1]
-
-make_methods(document_of)

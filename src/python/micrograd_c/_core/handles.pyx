@@ -1,6 +1,21 @@
 # SPDX-License-Identifier: MIT
 # Handles and annexes: who keeps a node, and what a node keeps.
 #
+# A Value is a handle: the index of a node, and nothing else. What the node is stands on the tape.
+# Handles are made and dropped at every operation, so they come from a free list and are invisible to
+# Python's cyclic collector until they refer to Python objects:
+#
+# * A *light* node, the usual kind, is numbers on the tape. Its graph keeps it alive there, whether or
+#   not a handle to it exists.
+# * A *heavy* node refers to Python objects that may refer back to it: a chain rule written in Python,
+#   attributes that hold containers, an instance of a subclass. Handles of heavy nodes, and of all nodes
+#   recorded on top of them, hold references to their operands' handles, as in the lesson, and the
+#   collector sees them.
+#
+# Three rules keep indices valid. Allocating a handle may run the collector, and with it any Python
+# code: allocate first. Reserving room may compact the tape: reserve next. Only then read indices, and
+# append.
+#
 # Whether a node is needed is a question for two memories. The tape knows which nodes have which as
 # operands, but no Python objects; Python's collector knows who refers to which object, but not the tape.
 # Most nodes are numbers, and the tape's answer is the whole one. Some have Python objects in their annex
@@ -27,6 +42,13 @@
 #
 # From 2, 3 and 4: whatever is reachable from a living Value, through objects or through the tape, the
 # collector finds reachable or is not shown at all; and what is not reachable it can see, once settled.
+from cpython.list cimport PyList_GET_ITEM
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdlib cimport calloc, free
+
+from headers.objects cimport *
+
+tape_init(&tape)
 
 # -- handles --------------------------------------------------------------------------------------
 
@@ -34,36 +56,9 @@ cdef enum:
     FREE_HANDLES = 1024         # at most, 48 KB: what a step of a small training loop drops
     LARGE_TAPE = 65536          # nodes: worth the looks for garbage that smaller tapes do without
 
-cdef PyObject *free_handles = NULL
-cdef Py_ssize_t free_count = 0
 cdef Py_ssize_t made_handles = 0        # in the free list or in use
 cdef Py_ssize_t most_handles = 0        # in use at once, since the last look for garbage
 cdef Py_ssize_t free_stop = FREE_HANDLES
-cdef uint32_t disturbances = 0          # times that Python code may have run in make_handle or has_room
-
-cdef inline Anchor *anchor_of(PyObject *handle) noexcept:
-    return &(<HandleObject *>handle).anchor
-
-cdef inline bint is_plain(PyObject *value) noexcept:
-    """A light Value, and no instance of a subclass."""
-    return TYPE_OF(value) == ValueType and not anchor_of(value).flags & HEAVY
-
-cdef inline bint is_handle(object value) noexcept:
-    return TYPE_OF(<PyObject *>value) == ValueType or isinstance(value, Handle)
-
-cdef inline object steal(PyObject *owned):
-    result = <object>owned
-    Py_DECREF(result)
-    return result
-
-cdef inline PyObject *pop_handle() noexcept:
-    global free_handles, free_count
-    cdef PyObject *handle = free_handles
-    free_handles = (<HandleObject *>handle).weakrefs
-    free_count -= 1
-    (<HandleObject *>handle).weakrefs = NULL
-    Py_SET_REFCNT(handle, 1)
-    return handle
 
 cdef PyObject *make_handle() noexcept:
     """A handle to no node yet, or NULL with MemoryError set. May run the collector."""
@@ -81,12 +76,6 @@ cdef PyObject *make_handle() noexcept:
         most_handles = made_handles - free_count
         set_free_stop()
     return handle
-
-cdef inline object attach(PyObject *handle, uint32_t i):
-    """Gives the node just appended its handle; takes the reference over."""
-    anchor_of(handle).index = i
-    tape.owner[i] = <Owner>anchor_of(handle)
-    return steal(handle)
 
 cdef void set_free_stop() noexcept:
     """When half of a large tape's handles are dropped, it is worth looking for garbage."""
@@ -173,17 +162,6 @@ cdef bint has_room(uint32_t nodes, uint32_t args) noexcept:
 cdef int reserve(uint32_t nodes, uint32_t args) except -1:
     return 0 if has_room(nodes, args) else -1
 
-cdef inline PyObject *prepare(uint32_t nodes, uint32_t args, PyAnnex *annex=NULL) except NULL:
-    """A new handle and room on the tape. Until the next call, indices stay as they are.
-
-    annex: what else there is to give back if there is no memory.
-    """
-    cdef PyObject *handle = make_handle()
-    if handle == NULL or ((tape.limit - tape.size < nodes or args) and not has_room(nodes, args)):
-        abandon(handle, annex)
-        return NULL
-    return handle
-
 cdef void abandon(PyObject *handle, PyAnnex *annex) noexcept:
     """Drops what was prepared for a node that is not to be."""
     if handle != NULL:
@@ -195,11 +173,6 @@ cdef void abandon(PyObject *handle, PyAnnex *annex) noexcept:
 cdef object new_leaf(double value):
     cdef PyObject *handle = prepare(1, 0)
     return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
-
-cdef inline PyObject *handle_at(uint32_t i) noexcept:
-    """The handle of node i, or NULL."""
-    cdef Anchor *anchor = owner_anchor(tape.owner[i])
-    return NULL if anchor == NULL or Py_REFCNT(HANDLE_OF(anchor)) == 0 else HANDLE_OF(anchor)
 
 cdef object value_at(uint32_t i):
     """The Value of node i: the one there is, or a new one. Only while the tape is busy."""
@@ -238,9 +211,6 @@ cdef list operand_values(uint32_t i):
 
 # -- annexes --------------------------------------------------------------------------------------
 
-cdef PyAnnex *annex_of(Handle self) noexcept:
-    return <PyAnnex *>owner_annex(tape.owner[self.anchor.index])
-
 cdef PyAnnex *make_annex() except NULL:
     cdef PyAnnex *annex = <PyAnnex *>calloc(1, sizeof(PyAnnex))
     if annex == NULL:
@@ -260,11 +230,11 @@ cdef void show_weight(PyObject *handle, PyAnnex *annex) noexcept:
         if not PyObject_GC_IsTracked(handle):
             PyObject_GC_Track(handle)
 
-cdef PyAnnex *need_annex(Handle self) except NULL:
-    cdef PyAnnex *annex = annex_of(self)
+cdef PyAnnex *need_annex(PyObject *handle) except NULL:
+    cdef PyAnnex *annex = annex_of(handle)
     if annex == NULL:
         annex = make_annex()
-        attach_annex(<PyObject *>self, annex)
+        attach_annex(handle, annex)
     return annex
 
 cdef void replace(PyObject **slot, object value):
@@ -273,17 +243,17 @@ cdef void replace(PyObject **slot, object value):
     slot[0] = <PyObject *>value
     Py_XDECREF(old)
 
-cdef void make_heavy(Handle self) noexcept:
+cdef void make_heavy(PyObject *handle) noexcept:
     """From now on, what is recorded on this node holds a reference to its handle."""
     global any_late
-    cdef PyAnnex *annex = annex_of(self)
+    cdef PyAnnex *annex = annex_of(handle)
     if annex.base.weight == LIGHT:
-        if self.anchor.index + 1 == tape.size:      # nothing has been recorded on it
+        if anchor_of(handle).index + 1 == tape.size:      # nothing has been recorded on it
             annex.base.weight = SETTLED
         else:
             annex.base.weight = LATE
             any_late = True
-        show_weight(<PyObject *>self, annex)
+        show_weight(handle, annex)
 
 cdef bint any_late = False
 
@@ -306,7 +276,7 @@ cdef int settle() except -1:
             handles.append(value_at(nodes[k]))
         late = set([id(handle) for handle in handles])
         for k in range(count):
-            hold_operands(need_annex(handles[k]), nodes[k], late)
+            hold_operands(need_annex(PyList_GET_ITEM(handles, k)), nodes[k], late)
         for k in range(count):      # from here on nothing can fail
             annex = <PyAnnex *>owner_annex(tape.owner[nodes[k]])
             annex.base.weight = SETTLED
@@ -316,6 +286,12 @@ cdef int settle() except -1:
         tape.busy -= 1
         free(nodes)
     return 0
+
+cdef int settle_these() except -1:
+    """The same where nodes have become LATE that make_heavy knows nothing of."""
+    global any_late
+    any_late = True
+    return settle()
 
 cdef int hold_operands(PyAnnex *annex, uint32_t i, set late) except -1:
     """Makes the annex of node i refer to the handles of its operands that are heavy or, being of those

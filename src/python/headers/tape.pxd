@@ -25,6 +25,8 @@ cdef extern from "ops/ops.h" nogil:
         pass
     double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
+    bint op_is_method(int op)
+    bint op_is_inner(int op)
 
 cdef extern from "ops/cells.h" nogil:
     enum:

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: MIT
 # What a compiled function is called with: batches of numbers.
+cimport cython
 from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
                              PyObject_GetBuffer)
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy
+
+from headers.objects cimport PY_SSIZE_T_MAX
+from .handles cimport is_handle, new_leaf
+from .numbers cimport as_real, is_number, is_numpy_number, kind
+
+import sys
 
 cdef list integer_rows(view, bint is_little, bint is_signed):
     """The integers of a buffer whose format Python's own memoryview does not read."""
@@ -31,15 +41,6 @@ cdef class Arguments:
     which are copied; of shape (B,) or (B, n), all of one B, else ValueError.
     name_of: a function that gives argument k's name for messages.
     """
-    cdef Column *columns
-    cdef uint32_t n_columns
-    cdef readonly Py_ssize_t size       # B
-    cdef readonly tuple structure       # an argument's n; -1: of shape (B,)
-    cdef Py_buffer *buffers
-    cdef int n_buffers
-    cdef double **copies
-    cdef int n_copies
-    cdef object name_of
 
     def __init__(self, tuple arrays, name_of):
         cdef int k, count = <int>len(arrays)
@@ -69,7 +70,7 @@ cdef class Arguments:
         return f'argument {self.name_of(k)!r}'
 
     cdef int add(self, array, int k) except -1:
-        if isinstance(array, (str, bytes, bytearray, dict, set, frozenset, Handle)):
+        if isinstance(array, (str, bytes, bytearray, dict, set, frozenset)) or is_handle(array):
             raise TypeError(f'{self.name(k)}: expected an array of numbers, got {kind(array)}')
         if PyObject_CheckBuffer(array):
             return self.add_buffer(array, k)
@@ -151,7 +152,7 @@ cdef class Arguments:
         """The shape of nested sequences, whose numbers are looked at later."""
         cdef tuple shape = ()
         for j, row in enumerate(rows):
-            if isinstance(row, (str, bytes, bytearray, dict, set, frozenset, Handle)):
+            if isinstance(row, (str, bytes, bytearray, dict, set, frozenset)) or is_handle(row):
                 raise TypeError(f'{self.name(k)}: expected numbers, got {kind(row)}')
             length = None if not hasattr(row, '__len__') or is_numpy_number(row) else len(row)
             if j == 0:

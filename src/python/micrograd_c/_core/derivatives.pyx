@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: MIT
 # Derivatives as nodes: what excerpt.h computes, with Values on both sides.
+from cpython.list cimport PyList_GET_ITEM
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from headers.excerpt cimport *
+from headers.state cimport *
+from headers.tape cimport *
+from .handles cimport *
+from .numbers cimport expect_value, kind
+from .record cimport record_unary
+from .recording cimport Context, here, is_paused, set_pauses
+
+from .value import Value
 
 cdef uint32_t *nodes_of(list values) except NULL:
     """The nodes of Values, NO_NODE for None, UNIT for 1.0; the caller frees them."""
@@ -87,7 +102,6 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
     cdef int late = 0
     cdef bint decides = not is_recording or here().recording is None
     cdef list partials, results
-    global any_late
     if len(directions) != (n_xs if forward else n_roots):
         raise ValueError('derivatives: expected a direction for each')
     if not n_found:
@@ -114,8 +128,7 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
             excerpt_set_partial(&excerpt, k, anchor_of(<PyObject *>PyList_GET_ITEM(partials, k)).index)
         results = append_derivatives(&excerpt, found, n_found, &late)
         if late:    # while whoever holds the heavy ones still does
-            any_late = True
-            settle()
+            settle_these()
     finally:
         tape.busy -= 1
         excerpt_free(&excerpt)
@@ -144,8 +157,9 @@ def push_forward(list roots, list xs, list tangents):
     """The tangents of roots, where xs have these tangents: Values, or 1.0, or None for 0."""
     return derivatives_of(roots, xs, tangents, True)
 
-def same(Handle value not None):
+def same(value):
     """A node of its own with a Value's number and derivatives."""
+    expect_value(value, 'same')
     return record_unary(value, OP_same)
 
 def recorded(compute):

@@ -2,7 +2,7 @@
 # What the Python boundary uses of excerpt.h; the header is the documentation.
 from libc.stdint cimport uint32_t
 
-from tape cimport Tape
+from headers.tape cimport Tape
 
 cdef extern from "program/excerpt.h" nogil:
     const uint32_t UNIT

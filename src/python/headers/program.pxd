@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
-from tape cimport Tape
+from headers.tape cimport Tape
 
 cdef extern from "program/arena.h" nogil:
     ctypedef struct Arena:

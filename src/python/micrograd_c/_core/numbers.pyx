@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Which Python objects are numbers, and which exceptions the engine raises.
+from cpython.bool cimport PyBool_Check
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.long cimport PyLong_AsDouble, PyLong_Check
+
+from headers.tape cimport *
+from .handles cimport is_handle
+from .recording cimport Unread, refuse_condition
+
+import numbers
 
 cdef str kind(object value):
     """What a message calls it."""
@@ -9,7 +18,7 @@ cdef str kind(object value):
 
 cdef bint is_foreign(object value):
     """Whether it is a node of another engine in the manner of micrograd."""
-    return (not isinstance(value, Handle) and hasattr(type(value), 'backward')
+    return (not is_handle(value) and hasattr(type(value), 'backward')
             and hasattr(value, '_backward') and hasattr(value, '_prev'))
 
 cdef int refuse_foreign(int op, object left, object right) except -1:
@@ -27,7 +36,7 @@ cdef bint as_number(object value, double *number) except -1:
         number[0] = PyLong_AsDouble(value)
         if number[0] == -1.0:
             number[0] = float(value)    # raises what is to be raised
-    elif isinstance(value, Handle):
+    elif is_handle(value):
         return False
     elif is_number(value):
         number[0] = float(value)
@@ -41,12 +50,12 @@ cdef bint is_number(object value) except -1:
         return getattr(getattr(value, 'dtype', None), 'kind', 'f') != 'm'   # NumPy's time spans
     return is_numpy_number(value) and not hasattr(type(value), '__setitem__')
 
-cdef bint is_numpy_number(object value):
+cdef bint is_numpy_number(object value) except -1:
     """A NumPy scalar or 0-d array of a real type, told by its shape: NumPy need not be there."""
     return (getattr(value, 'ndim', None) == 0
             and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
 
-def is_bool(value):
+cpdef bint is_bool(object value) except -1:
     """Whether it is True or False, Python's or NumPy's."""
     return PyBool_Check(value) or (is_numpy_number(value) and value.dtype.kind == 'b')
 
@@ -59,11 +68,16 @@ cdef bint as_real(object value, double *number) except -1:
     number[0] = float(value)
     return True
 
+cdef int expect_value(object value, str what) except -1:
+    if not is_handle(value):
+        raise TypeError(f'{what}: expected a Value, got {kind(value)}')
+    return 0
+
 cdef double real(object value, str what) except? -1:
     cdef double number = 0
     if as_real(value, &number):
         return number
-    if type(value) is Condition:
+    if isinstance(value, Unread):
         refuse_condition('a number made of')
     raise TypeError(f'{what}: expected a real number, got {kind(value)}')
 
@@ -74,7 +88,7 @@ cdef object expect_operand(object operand, str what):
         return operand
     if as_real(operand, &number):
         return number
-    if type(operand) is Condition:
+    if isinstance(operand, Unread):
         refuse_condition('a number made of')
     raise TypeError(f'{what}: expected a Value or a real number, got {kind(operand)}')
 
@@ -94,6 +108,3 @@ cdef int refuse(int op, double x, double y, Verdict verdict) except -1:
     if op_is_method(op):
         raise ValueError(f'{call}: outside the domain of {name}')
     raise ValueError(f'{call}: the result would be complex')
-
-cdef int reraise() except -1:
-    return -1       # the exception is set
