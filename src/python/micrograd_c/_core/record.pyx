@@ -2,8 +2,8 @@
 # Recording: one node on the tape for one call from Python.
 #
 # Light operands, a handle in the free list and room on the tape: then no Python code can run meanwhile,
-# and the node is made at once (record_binary, record_unary, record_binary_number). All else goes through a
-# Draft, whatever the operation.
+# and the node is made at once (record_binary, record_binary_number, record_unary, record_scaled). All else
+# goes through a Draft, whatever the operation.
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
@@ -25,21 +25,23 @@ cdef struct Draft:      # a node that is about to be recorded
     bint leaf           # no_grad() makes a leaf of it
 
 cdef bint any_heavy(PyObject *const *operands, Py_ssize_t n) noexcept:
-    """operands: handles; what is none, or NULL, is a number's."""
+    """operands: handles, and numbers among them."""
     cdef Py_ssize_t k
+    cdef PyObject *operand
     for k in range(n):
-        if operands[k] != NULL and is_handle(<object>operands[k]) and anchor_of(operands[k]).flags & HEAVY:
+        operand = operands[k]
+        if TYPE_OF(operand) == ValueType:
+            if anchor_of(operand).flags & HEAVY:
+                return True
+        elif not PyFloat_CheckExact(<object>operand) and is_handle(<object>operand) and (
+                anchor_of(operand).flags & HEAVY):
             return True
     return False
 
 cdef PyAnnex *annex_for_heavy(PyObject *const *operands, Py_ssize_t n) except NULL:
     """An annex that holds the operands' handles."""
     cdef Py_ssize_t k
-    cdef list handles = []
-    for k in range(n):
-        if operands[k] != NULL and is_handle(<object>operands[k]):
-            handles.append(<object>operands[k])
-    held = tuple(handles)
+    held = tuple([<object>operands[k] for k in range(n) if is_handle(<object>operands[k])])
     cdef PyAnnex *annex = make_annex()
     replace(&annex.operands, held)
     annex.base.weight = SETTLED
@@ -53,13 +55,15 @@ cdef int draft(Draft *new, PyObject *const *operands, Py_ssize_t n, uint32_t nod
     Getting them may run the collector, before which what is late is settled: what was light may be heavy
     by then. So this looks again, and no recorder has to.
     """
+    cdef uint32_t before
     new.leaf = leaf
     new.annex = NULL
     while True:
         if not leaf and any_heavy(operands, n):
             new.annex = annex_for_heavy(operands, n)
+        before = disturbances
         new.handle = prepare(nodes, args, new.annex)
-        if leaf or new.annex != NULL or not any_heavy(operands, n):
+        if leaf or new.annex != NULL or disturbances == before or not any_heavy(operands, n):
             return 0
         discard(new.handle)
 
@@ -120,14 +124,19 @@ cdef object record_map(int op, PyObject *left, double x, PyObject *right, double
     """op(x, y), of handles, or of numbers where these are NULL. literal: marks y's leaf."""
     cdef Draft new
     cdef PyObject *operands[2]
+    cdef Py_ssize_t n = 0
     cdef uint32_t a = 0, b = 0
     cdef double z
     cdef Verdict verdict
     cdef bint has_second = op_info[op].shape in (SCALED, BINARY)
-    cdef bint leaf = special != 0 and gives_leaf([<object>left if left != NULL else None,
-                                                  <object>right if right != NULL else None])
-    operands[0], operands[1] = left, right
-    draft(&new, operands, 2, 3, 0, leaf)
+    if left != NULL:
+        operands[0] = left
+        n = 1
+    if right != NULL:
+        operands[n] = right
+        n += 1
+    cdef bint leaf = special != 0 and gives_leaf(operands, n)
+    draft(&new, operands, n, 3, 0, leaf)
     if left != NULL:
         a = anchor_of(left).index
         x = tape.value[a]
@@ -164,7 +173,17 @@ cdef object record_unary(object self, int op):
 
 cdef object record_scaled(int op, object self, double y, bint literal_int):
     """An operation on one Value and a number that is no operand."""
-    return record_map(op, <PyObject *>self, 0, NULL, y, LITERAL_INT if literal_int else 0)
+    cdef uint32_t a, b, literal = LITERAL_INT if literal_int else 0
+    cdef double x, z
+    if (not anchor_of(<PyObject *>self).flags & HEAVY | special and tape.limit - tape.size >= 2
+            and free_handles != NULL):
+        a = anchor_of(<PyObject *>self).index
+        x = tape.value[a]
+        z = op_value(op, x, y, 0)
+        if op_verdict(op, x, y, z) == ACCEPTED:
+            b = tape_append(&tape, OP_leaf, y, literal, 0, 0)
+            return attach(pop_handle(), tape_append(&tape, <uint8_t>op, z, a, b, 0))
+    return record_map(op, <PyObject *>self, 0, NULL, y, literal)
 
 cdef object record_power(object base, object exponent):
     cdef double y = 0
@@ -213,10 +232,10 @@ cdef object record_variadic(int op, list operands, object data=None):
     operands: of operand_list, but nobody else's, since Python code that runs meanwhile may change it.
     """
     # The data of custom() is Python's number: a leaf, also where a function is being compiled.
-    cdef bint leaf = special != 0 and (gives_leaf(operands) if data is None else is_paused())
+    cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
+    cdef bint leaf = special != 0 and (gives_leaf(LIST_ITEMS(operands), count) if data is None else is_paused())
     cdef Draft new
     cdef double value = 0 if data is None else data
-    cdef uint32_t k, count = <uint32_t>PyList_GET_SIZE(operands), size, args
     draft(&new, LIST_ITEMS(operands), count, count + 1, count, leaf)
     size = tape.size
     args = tape.args_size

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What differs from thread to thread, and what compile() records, for other units; see recording.pyx.
 cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 @cython.final
@@ -33,7 +34,7 @@ cdef class Unread:
 cdef Context here()
 cdef int set_pauses(Context context, uint32_t pauses) except -1
 cdef bint is_paused() except -1
-cdef bint gives_leaf(list operands) except -1
+cdef bint gives_leaf(PyObject *const *operands, Py_ssize_t n) except -1
 cdef bint is_traced(object handle) except -1
 cdef Recording recording_of(object handle)
 cdef Recording inner_of(Recording one, Recording other)

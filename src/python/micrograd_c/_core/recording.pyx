@@ -101,15 +101,16 @@ def resume_recording(list pauses):
 cdef bint is_paused() except -1:
     return special != 0 and here().pauses != 0
 
-cdef bint gives_leaf(list operands) except -1:
-    """Whether no_grad() makes a leaf of what is computed from the operands."""
+cdef bint gives_leaf(PyObject *const *operands, Py_ssize_t n) except -1:
+    """Whether no_grad() makes a leaf of what is computed from the operands, handles and numbers."""
+    cdef Py_ssize_t k
     if not is_paused():
         return False
     if is_recording:
         if here().recording is not None:
-            return False    # a node that stops the gradient: see stopped
-        for operand in operands:
-            if is_traced(operand):
+            return False    # a node that stops the gradient: see finish in record.pyx
+        for k in range(n):
+            if is_traced(<object>operands[k]):
                 raise TraceError('no_grad(): a thread other than that of the function that is being compiled '
                                  'cannot stop the gradient of what depends on an input; use detach()')
     return True

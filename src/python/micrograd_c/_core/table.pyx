@@ -109,6 +109,9 @@ cdef str written(tree, int binding=0):
         return f'{name}({", ".join([written(part) for part in tree[1:]])})'
     return f'({text})' if own < binding else text
 
+cdef set words_of(str text):
+    return set(re.findall(r'\w+', text))
+
 cdef str help_of(int op):
     cdef str name = op_info[op].name.decode()
     cdef bint binary = op_info[op].shape == BINARY
@@ -118,9 +121,10 @@ cdef str help_of(int op):
     signature, operands = ('$self, other, /', 'this value, y is other, a Value or a number') if binary else (
         '$self, /', 'this value')
     lines = [f'{name}({signature})\n--\n\n{formula}, where x is {operands}; a new node.', '',
-             f'Derivative: {derivative}' + (', where z is the result.' if re.search(r'\bz\b', derivative) else '.')]
+             f'Derivative: {derivative}' + (', where z is the result.' if 'z' in words_of(derivative) else '.')]
+    words = words_of(f'{formula} {derivative}')
     for helper, meaning in [*[(row, meaning) for row, meaning in meanings.items()],
                             *[(short, f'{short} is {meaning}') for short, meaning in constants.values()]]:
-        if re.search(rf'\b{helper}\b', f'{formula} {derivative}'):
+        if helper in words:
             lines.append(f'{meaning}.')
     return '\n'.join(lines)
