@@ -9,7 +9,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'graph',
-             'value', 'derivatives', 'levels', 'arguments', 'outputs', 'program', 'optimizer', 'training'):
+             'value', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'optimizer', 'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -25,7 +25,7 @@ from ._core.functions import clip, custom, dot, sum, take, where
 from ._core.graph import (TapeStats, accumulate_grads, around_collection, attributes_of, compact, is_stale, operands,
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)
 from ._core.layer import activations, layer, parameters_of
-from ._core.levels import levels, set_level
+from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
 from ._core.numbers import is_bool
 from ._core.optimizer import Optimizer
 from ._core.outputs import Outputs

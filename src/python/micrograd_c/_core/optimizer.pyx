@@ -7,11 +7,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from headers.objects cimport PyObject_GenericSetAttr, TYPE_OF, _PyType_Lookup
-from headers.program cimport ADAM, ADAMW, Kernels, Moments, Rule, SGD
+from headers.program cimport ADAM, ADAMW, Moments, Rule, SGD
 from headers.state cimport *
 from headers.tape cimport *
+from .executors cimport level_in_use
 from .handles cimport anchor_of, is_handle
-from .levels cimport kernels_in_use
 from .numbers cimport as_number, kind
 from .recording cimport check_change
 
@@ -245,7 +245,7 @@ cdef class Optimizer:
             p[k] = tape.value[i]
             g[k] = tape_adjoint(&tape, i)
         self.moments.steps += 1
-        kernels_in_use().update(&self.rule, &self.moments, p, g, <size_t>n, 0)
+        level_in_use().update(&self.rule, &self.moments, p, g, <size_t>n, 0)
         for k in range(n):
             tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
 

@@ -436,7 +436,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
     return 0
 
 cdef inline PyAnnex *settled_annex(PyObject *self) noexcept:
-    """What the collector may see: rule 4 in handles.pxi."""
+    """What the collector may see: rule 4 in handles.pyx."""
     if not anchor_of(self).flags & HEAVY:
         return NULL
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
