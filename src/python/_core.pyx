@@ -35,3 +35,9 @@ from ._core.recording import (Context, Pause, Recording, TraceError, after_fork,
 from ._core.table import cell_tree, operations
 from ._core.training import Session
 from ._core.value import Handle, Value, stand_for
+
+# As people meet them: in messages and pickles.
+for thing in [*globals().values()]:
+    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats):
+        thing.__module__ = __name__
+del thing
