@@ -17,7 +17,7 @@ from .program cimport Recorded, check_run, new_batch
 from .recording cimport Context, check_change, here
 
 import os
-import threading
+from _thread import allocate_lock
 
 from .recording import TraceError
 
@@ -245,7 +245,7 @@ cdef class Session:
         """
         cdef Session other
         self.context = here()
-        self.turn = threading.Lock()
+        self.turn = allocate_lock()
         self.turn.acquire()
         if self.identities is None:
             self.identities = set([id(value) for value in self.values])
