@@ -8,16 +8,10 @@ cdef extern from "program/excerpt.h" nogil:
     const uint32_t UNIT
     ctypedef struct Partial:
         uint32_t node, which
-    ctypedef struct Partials:
-        Partial *items
-        uint32_t size
-    ctypedef struct Function:
-        Partials partials
-    ctypedef struct TapeNodes:
-        uint32_t *items
     ctypedef struct Excerpt:
-        Function function
-        TapeNodes tape_nodes
+        Partial *partials "function.partials.items"
+        uint32_t n_partials "function.partials.size"
+        uint32_t *tape_nodes "tape_nodes.items"
         uint32_t closure
     ctypedef enum ExcerptStatus:
         EXCERPT_DONE, EXCERPT_CLOSURE, EXCERPT_NO_MEMORY

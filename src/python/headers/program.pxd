@@ -29,8 +29,8 @@ cdef extern from "program/graph.h" nogil:
         Arena *arena
         Arena *scratch
         Fault fault
-        const Node *nodes
-        const uint32_t *roots
+        Node *nodes
+        uint32_t *roots
         uint32_t size, recorded, n_parameters, n_roots
     ctypedef struct Pass:
         const char *name

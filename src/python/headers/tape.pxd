@@ -35,7 +35,7 @@ cdef extern from "ops/cells.h" nogil:
         double number
         uint8_t kind, op, name, compare, a, b, c
     ctypedef struct Cell:
-        const Item *items
+        Item items[]
         uint8_t size
     const char *cell_text(Op op, int which)
     const Cell *cell_of(Op op, int which)

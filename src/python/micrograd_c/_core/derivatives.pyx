@@ -37,8 +37,8 @@ cdef int check_values(str what, list values) except -1:
 
 cdef object partial_node(Excerpt *excerpt, uint32_t k):
     """A custom node's derivative by an operand, a Value whose own derivative nobody knows."""
-    cdef Partial partial = excerpt.function.partials.items[k]
-    cdef uint32_t i = excerpt.tape_nodes.items[partial.node], count
+    cdef Partial partial = excerpt.partials[k]
+    cdef uint32_t i = excerpt.tape_nodes[partial.node], count
     name = value_at(i)._op
     operands = operand_values(i)
     tape_operands(&tape, i, &count)
@@ -123,7 +123,7 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
         else:
             check_excerpt(excerpt_reverse(&excerpt, root_nodes, direction_nodes, n_roots, x_nodes, n_xs,
                                           found), &excerpt)
-        partials = [partial_node(&excerpt, k) for k in range(excerpt.function.partials.size)]
+        partials = [partial_node(&excerpt, k) for k in range(excerpt.n_partials)]
         for k in range(<uint32_t>len(partials)):
             excerpt_set_partial(&excerpt, k, anchor_of(<PyObject *>PyList_GET_ITEM(partials, k)).index)
         results = append_derivatives(&excerpt, found, n_found, &late)
