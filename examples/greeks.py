@@ -3,9 +3,9 @@
 # # Gamma and vanna of forty thousand options
 #
 # How does an option's delta change when the price of the share changes (gamma), and when the
-# volatility does (vanna)? Both are second derivatives of the option's price. The price is a page of
-# scalar formulas, here that of Black and Scholes (1973). The derivatives are asked for, and computed
-# for a whole grid of options at once.
+# volatility does (vanna)? Both are second derivatives of the option's price. The price is a page
+# of scalar formulas, here that of Black and Scholes (1973). The derivatives are asked for, and
+# computed for a whole grid of options at once.
 
 # %%
 import time
