@@ -9,8 +9,8 @@ be assigned between steps, is checked as in the constructor, and decides the nex
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, overload
 
-from ._core import Optimizer, Value
-from ._types import Number
+from .._core import Optimizer, Value
+from .._types import Number
 
 _T = TypeVar("_T")
 
