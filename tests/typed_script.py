@@ -129,6 +129,19 @@ class Classifier(Module):
         return [self.scale * score for score in self.out(self.hidden(x))]
 
 
+class Doubled(Module):
+    """As PyTorch has it, with a forward."""
+
+    def __init__(self, body: Module) -> None:
+        self.body = body
+
+    def forward(self, x: list[float]) -> Value:
+        result: Value = 2 * self.body(x)
+        return result
+
+
+row = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Tanh(), nn.Linear(4, 1), nn.ReLU())
+twice: Value = Doubled(row)(xs[0]) + Doubled(row).forward(xs[0]) + nn.Sigmoid()(a)
 classifier = Classifier(3, 2)
 scores: list[Value] = classifier(xs[0])
 many: list[Value] = Layer(3, 2)([*scores, a])
