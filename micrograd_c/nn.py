@@ -339,9 +339,11 @@ class Sequential(Module):
     forward = __call__
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self.layers)
 
     def __getitem__(self, index: int) -> Callable[..., Any]:
+        """The module or function at this place."""
         return self.layers[index]
 
     def __repr__(self) -> str:
