@@ -3,18 +3,22 @@
 
 They update the data of Values by their grad; zero_grad(), backward(), step(), as in PyTorch. With
 `compile`, `fit` runs the whole loop in the core. Every argument but params is an attribute: it may
-be assigned between steps, is checked as in the constructor, and decides the next step.
+be assigned between steps, is checked as in the constructor, and decides the next step. Schedules
+for lr are in `lr_scheduler`.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, overload
 
-from ._core import Optimizer, Value
-from ._types import Number
+from .._core import Optimizer, Value
+from .._types import Number
+from . import lr_scheduler as lr_scheduler
+from .checks import at_least_zero, positive
 
 _T = TypeVar("_T")
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm_"]
 
 
 class _Setting(Generic[_T]):
@@ -129,3 +133,49 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+def clip_grad_norm_(
+    params: Value | Iterable[Value],
+    max_norm: Number,
+    norm_type: Number = 2.0,
+    error_if_nonfinite: bool = False,
+) -> float:
+    """Scales the grads of all params, so that together they are no longer than max_norm.
+
+    As `torch.nn.utils.clip_grad_norm_`: grads are multiplied by max_norm / (norm + 1e-6) where that
+    is below 1. It comes between backward() and step(). Returns the norm that they had.
+
+    params: Values, each once. norm_type: p of the p-norm, math.inf for the largest absolute grad.
+    error_if_nonfinite: RuntimeError for a norm that is infinite or NaN, and nothing is changed;
+    else the grads become what the arithmetic gives, 0 and NaN.
+    """
+    values = [params] if isinstance(params, Value) else list(params)
+    for value in values:
+        if not isinstance(value, Value):
+            raise TypeError(f"clip_grad_norm_: expected Values, got {type(value).__name__}")
+    if len(set(map(id, values))) < len(values):
+        raise ValueError("clip_grad_norm_: expected each Value once, got one twice")
+    p = positive("clip_grad_norm_", "norm_type", norm_type)
+    longest = at_least_zero("clip_grad_norm_", "max_norm", max_norm)
+    norm = _norm([value.grad for value in values], p)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise RuntimeError(f"clip_grad_norm_: the norm of the grads is {norm}")
+    factor = longest / (norm + 1e-6)
+    if not factor >= 1:  # NaN goes on, as in PyTorch
+        for value in values:
+            value.grad *= factor
+    return norm
+
+
+def _norm(numbers: list[float], p: float) -> float:
+    """The p-norm; of none, 0."""
+    if any(map(math.isnan, numbers)):
+        return math.nan
+    largest = max(map(abs, numbers), default=0.0)
+    if p == 2:
+        return math.hypot(*numbers)
+    if p == math.inf or largest in (0.0, math.inf):
+        return largest
+    # Of numbers up to 1, so that no power overflows.
+    return largest * math.fsum((abs(number) / largest) ** p for number in numbers) ** (1 / p)
