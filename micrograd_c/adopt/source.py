@@ -2,9 +2,9 @@
 """Where a module hands its class to the adopter: a line after the class statement, nothing else.
 
     class Value: ...                             # as the script has it
-    Value = __micrograd_c_adopt__(Value, True)   # see adopter.py
+    Value = __micrograd_c_adopt__(Value, False)  # see adopter.py
 
-Where functions and imports follow the class, which it may need, the line stands after each of them.
+Where functions, classes and imports follow, which it may need, the line stands after them.
 """
 
 import ast
@@ -13,7 +13,6 @@ import os
 
 ADOPT = "__micrograd_c_adopt__"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-QUIET = (*FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def places(tree, name):
@@ -32,27 +31,34 @@ def places(tree, name):
 
 
 def add_lines(trees, name):
-    """Adds the lines to the parts of one module."""
+    """Adds the line to the parts of one module."""
     found = [place for tree in trees for place in places(tree, name)]
-    for body, i in reversed(found):
+    for k, (body, i) in reversed(list(enumerate(found, 1))):
         end = i + 1
         while end < len(body) and is_quiet(body[end], name):
             end += 1
-        again = body is not found[-1][0] or i != found[-1][1]
-        for k in range(end - 1, i - 1, -1):
-            line = f"{name} = {ADOPT}({name}, {k == end - 1}, {again})"
-            adoption = ast.parse(line).body[0]
-            for node in ast.walk(adoption):
-                ast.copy_location(node, body[i])
-            body.insert(k + 1, adoption)
+        adoption = ast.parse(f"{name} = {ADOPT}({name}, {k < len(found)})").body[0]
+        for node in ast.walk(adoption):
+            ast.copy_location(node, body[i])
+        body.insert(end, adoption)
 
 
 def is_quiet(statement, name):
-    """Whether a statement cannot make objects of the class."""
-    if isinstance(statement, QUIET):
-        return getattr(statement, "name", None) != name
-    value = getattr(statement, "value", None)
-    return isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(value, ast.Constant)
+    """Whether a statement cannot use the class: what it defines is only used later."""
+    if isinstance(statement, FUNCTIONS):
+        arguments = statement.args
+        now = [*statement.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)]
+    elif isinstance(statement, ast.ClassDef):
+        if statement.name == name or not all(is_quiet(inner, name) for inner in statement.body):
+            return False
+        now = [*statement.decorator_list, *statement.bases, *statement.keywords]
+    elif isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass)):
+        return True
+    else:
+        now = [statement]
+        if not isinstance(getattr(statement, "value", None), ast.Constant):
+            return False
+    return not any(getattr(node, "id", None) == name for part in now for node in ast.walk(part))
 
 
 class Mentions(set):

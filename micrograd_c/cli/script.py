@@ -14,7 +14,7 @@ import time
 import types
 
 from ..adopt import Adopter
-from ..adopt.attributes import refuse, told
+from ..adopt.refusal import refuse, told
 from ..adopt.source import (
     ADOPT,
     Finder,
