@@ -60,9 +60,9 @@ class Graft:
 
     def make(self):
         anatomy = self.anatomy = Anatomy(self.kind)
-        self.in_order = not anatomy.holds_sets and bool(self.mentions & anatomy.shapes.keys())
-        self.theirs = probes.Side(self.kind, anatomy, anatomy.operands_of)
-        self.ours = probes.Side(Value, anatomy, operands)
+        in_order = not anatomy.holds_sets and bool(self.mentions & anatomy.shapes.keys())
+        self.theirs = probes.Side(self.kind, anatomy, anatomy.operands_of, in_order)
+        self.ours = probes.Side(Value, anatomy, operands, in_order)
         found = stand_in(anatomy, self.words)
         asked = [name for name, member in self.members.items() if self.is_asked(name, member)]
         for name in (
@@ -99,35 +99,27 @@ class Graft:
 
     def difference(self, asked):
         """Where the two sides part, in words; '' where they agree; None if theirs never answers."""
-        answered = False
-        words = Words(self.words)
+        answered, words = False, Words(self.words)
         for text, run in asked:
             self.watch.put_back()
-            there, printed = self.theirs.answer(run)
-            asserted = isinstance(there, AssertionError)
-            if isinstance(there, BaseException) and not asserted:
+            there = self.theirs.answer(run)
+            if isinstance(there, BaseException) and type(there) is not AssertionError:
                 continue  # this engine may do what the class cannot
             self.watch.put_back()
-            here, printed_here = self.ours.answer(run)
-            if asserted and type(here) is AssertionError:
+            here = self.ours.answer(run)
+            if type(there) is AssertionError is type(here):
                 continue
-            if asserted:
-                return f"{text}: AssertionError in the script's class, none here"
             answered = True
-            if isinstance(here, Refusal):
-                return f"{text}: {here}"
-            if isinstance(here, BaseException):
-                result = next(reversed(there.values()))
-                there = getattr(result, self.anatomy.data, result)
-                return f"{text}: {probes.parted('the result', there, type(here).__name__)} ({here})"
-            if printed != printed_here:
-                first = printed.strip()[:40]
-                return f"{text}: prints {first!r} in the script's class, nothing here"
-            comparison = probes.Comparison(self.theirs, self.ours, words, self.in_order)
-            for name, value in there.items():
-                found = comparison.values(name, value, here[name])
-                if found:
-                    return f"{text}: {found}"
+            failed = [f"{type(e).__name__} ({e})" for e in (there, here) if type(e) is not list]
+            if type(there) is AssertionError:
+                found = probes.parted("the result", failed[0], "none")
+            elif failed:
+                result = dict(there).get("the result", "there")
+                found = probes.parted("the result", result, failed[0])
+            else:
+                found = probes.parting(there, here, words)
+            if found:
+                return f"{text}: {found}"
         self.words.update(words)
         return "" if answered else None
 

@@ -7,8 +7,8 @@ import math
 import sys
 import warnings
 
-from .._core import attributes_of
-from .anatomy import MISSING, A, B, C, is_number
+from .._core import Value, attributes_of
+from .anatomy import A, B, C, is_number
 from .refusal import Refusal
 from .stand_in import FIELDS
 
@@ -36,8 +36,8 @@ STEPS = {
 class Side:
     """One of the two: a class, and how its objects are read."""
 
-    def __init__(self, kind, anatomy, operands):
-        self.kind, self.anatomy, self.operands = kind, anatomy, operands
+    def __init__(self, kind, anatomy, operands, in_order):
+        self.kind, self.anatomy, self.operands, self.in_order = kind, anatomy, operands, in_order
         self.times, self.plus = anatomy.times, anatomy.plus
         self.names = vars(sys.modules[anatomy.kind.__module__])
 
@@ -48,15 +48,16 @@ class Side:
         setattr(value, getattr(self.anatomy, field), number)
 
     def answer(self, program):
-        """What the program gives and prints, or the exception that it ends in."""
+        """What the program gives, as facts, or the exception that it ends in."""
         text, name = io.StringIO(), self.anatomy.name
         self.names.update(dict.fromkeys(self.names.keys() & {name}, self.kind))
         with contextlib.redirect_stdout(text), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return program(self), text.getvalue()
+                results = program(self)
+                return self.facts({**results, "what it prints": text.getvalue()})
             except (Exception, Refusal) as error:
-                return error, ""
+                return error
 
     def backward(self, root, *arguments):
         if hasattr(self.anatomy.kind, "backward"):
@@ -75,84 +76,81 @@ class Side:
         for node in reversed(order):
             getattr(node, self.anatomy.rule)()
 
+    def facts(self, results):
+        """(name, fact) of all there is to compare; a node that was met before is told by its place.
 
-class Comparison:
-    """The nodes of two graphs, walked together from their roots. words: see Words."""
+        Where no order is seen, operands stand as they have been met, and then by their numbers.
+        """
+        found, met = [], {}
 
-    def __init__(self, theirs, ours, words, in_order):
-        self.theirs, self.ours, self.words, self.in_order = theirs, ours, words, in_order
-        self.met, self.partners = {}, {}  # id of a node -> (its place, the other side's node)
+        def rounded(node):
+            number = self.read(node, "data")
+            return float(f"{number:.9g}") if is_number(number) else 0.0
 
-    def values(self, name, a, b):
-        """Says what differs between two results, whatever they are; '' if nothing does."""
-        if isinstance(a, self.theirs.kind) and isinstance(b, self.ours.kind):
-            return self.nodes(name, a, b)
-        if isinstance(a, (list, tuple)) and type(a) is type(b) and len(a) == len(b):
-            if any(isinstance(x, self.theirs.kind) for x in a) and not self.in_order:
-                return "" if all(id(x) in self.met for x in a) else f"{name} holds other nodes"
-            pairs = enumerate(zip(a, b, strict=True))
-            return next(filter(None, (self.values(f"{name}[{i}]", *ab) for i, ab in pairs)), "")
-        if is_number(a) and is_number(b):
-            alike = same(a, b) and isinstance(a, bool) == isinstance(b, bool)
+        def place(node):
+            below = sorted(map(rounded, self.operands(node) or ()))
+            return met.get(id(node), (math.inf,))[0], rounded(node), below
+
+        def each(what, name, nodes):
+            ordered = self.in_order or not all(isinstance(v, self.kind) for v in nodes)
+            found.append((f"the number of {what}s of {name}", len(nodes)))
+            for k, node in enumerate(nodes if ordered else sorted(nodes, key=place), 1):
+                tell(f"{what} {k} of {name}", node)
+
+        def tell(name, value):
+            if isinstance(value, (list, tuple)):
+                each(f"{type(value).__name__} item", name, value)
+            elif is_number(value):
+                found.append((name, value))
+            elif not isinstance(value, self.kind):
+                plain = value is not None and not hasattr(value, "__dict__")
+                found.append((name, repr(value) if plain else f"a {type(value).__name__}"))
+            elif id(value) in met:
+                found.append((name, f"node {met[id(value)][0]}"))
+            else:
+                met[id(value)] = len(met), value  # kept: ids are used again
+                found.append((name, self.read(value, "data")))
+                found.append((f"the gradient of {name}", self.read(value, "grad")))
+                kind = self.anatomy.name if type(value) is self.kind else "a subclass"
+                found.append((f"the class of {name}", kind))
+                if self.anatomy.links:
+                    nodes = {id(v): v for v in self.operands(value)}.values()
+                    each("operand", name, nodes)
+                if self.anatomy.op:
+                    found.append((f".{self.anatomy.op} of {name}", self.word(value)))
+
+        for name, value in results.items():
+            tell(name, value)
+        return found
+
+    def word(self, value):
+        """What the operation is called; a Symbol where the class's word for it stands elsewhere."""
+        name = self.anatomy.op
+        if self.kind is not Value or name in attributes_of(value):
+            return getattr(value, name)
+        return Symbol(FIELDS["_op"].__get__(value)) or getattr(value, name)
+
+
+class Symbol(str):
+    """This engine's own name of an operation."""
+
+
+def parting(theirs, ours, words):
+    """Where two lists of facts part, in words; '' where they do not."""
+    for (name, there), (other, here) in zip(theirs, ours, strict=False):
+        if isinstance(here, Symbol) and words.fits(here, there):
+            continue
+        if is_number(there) and is_number(here):
+            alike = same(there, here) and isinstance(there, bool) == isinstance(here, bool)
         else:
-            alike, a, b = type(a) is type(b) and a == b, shown(a), shown(b)
-        return "" if alike else parted(name, a, b)
-
-    def nodes(self, name, a, b):
-        if id(a) in self.met:
-            alike = self.met[id(a)][1] is b
-            return "" if alike else f"{name} is a new node in one of them only"
-        self.met[id(a)], self.partners[id(b)] = (len(self.met), b), (len(self.met), a)
-        if (type(a) is self.theirs.kind) != (type(b) is self.ours.kind):
-            return parted(name, f"a {type(a).__name__}", f"a {type(b).__name__}")
-        for field in "data", "grad":
-            there, here = self.theirs.read(a, field), self.ours.read(b, field)
-            if not same(there, here):
-                return parted(f"{'the gradient of ' * (field == 'grad')}{name}", there, here)
-        return self.below(name, a, b) or self.operations(name, a, b)
-
-    def below(self, name, a, b):
-        theirs, ours = self.theirs.operands(a), self.ours.operands(b)
-        if theirs is None:
-            return ""
-        theirs, ours = (
-            self.sorted(theirs, self.theirs, self.met),
-            self.sorted(ours, self.ours, self.partners),
-        )
-        if len(theirs) != len(ours):
-            return parted(f"the number of operands of {name}", len(theirs), len(ours))
-        pairs = enumerate(zip(theirs, ours, strict=True), 1)
-        found = (self.nodes(f"operand {k} of {name}", x, y) for k, (x, y) in pairs)
-        return next(filter(None, found), "")
-
-    def sorted(self, nodes, side, met):
-        """Each node once; where no order is seen, those that were met first, then by numbers."""
-        nodes = list({id(v): v for v in nodes}.values())
-
-        def rounded(v):
-            return float(f"{side.read(v, 'data'):.9g}")
-
-        def place(v):
-            first = met.get(id(v), (math.inf,))[0]
-            return first, rounded(v), sorted(map(rounded, side.operands(v)))
-
-        return nodes if self.in_order else sorted(nodes, key=place)
-
-    def operations(self, name, a, b):
-        attribute = self.theirs.anatomy.op
-        if not attribute:
-            return ""
-        word, symbol = getattr(a, attribute), FIELDS["_op"].__get__(b)
-        explicit = attributes_of(b).get(attribute, MISSING) if symbol else getattr(b, attribute)
-        if explicit is MISSING:
-            explicit = word if self.words.fits(symbol, word) else symbol
-        return "" if explicit == word else parted(f".{attribute} of {name}", word, explicit)
+            alike = there is here or (type(there) is type(here) and there == here)
+        if not alike or name != other:
+            return parted(name, there, here)
+    return ""
 
 
 def same(a, b):
     """Whether two numbers are the same, the last digits aside."""
-    if not (is_number(a) and is_number(b)):
-        return a is b
     if a != a or b != b:
         return a != a and b != b
     return a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-15)
@@ -160,11 +158,6 @@ def same(a, b):
 
 def parted(what, there, here):
     return f"{what} is {there} in the script's class, {here} here"
-
-
-def shown(value):
-    plain = value is not None and not hasattr(value, "__dict__")
-    return repr(value) if plain else f"a {type(value).__name__}"
 
 
 # -- programs: what to say of them, and what to compute on either side ---------------------------
@@ -277,11 +270,12 @@ def broken_rule(side, method, *others, node=True):
                 side.write(value, "grad", start)
             side.write(result, "grad", seed)
             getattr(result, side.anatomy.rule)()
-            return [side.read(value, "grad") for value in nodes]
+            return {k: side.read(value, "grad") for k, value in enumerate(nodes)}
 
-        grads, _ = side.answer(run)
-        if isinstance(grads, BaseException):
+        facts = side.answer(run)
+        if isinstance(facts, BaseException):
             return ""  # it takes no such operand, or has no rule in this place
+        grads = [grad for _, grad in facts[:-1]]
         slopes = slopes or grads
         for grad, slope in zip(grads, slopes, strict=True):
             expected = start + seed * slope

@@ -69,30 +69,23 @@ class Mentions(set):
     """
 
     def __init__(self, trees, name):
-        super().__init__(names_outside(trees, name))
+        super().__init__()
         self.assigned, self.subclassed = set(), False
-        for node in (node for tree in trees for node in ast.walk(tree)):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                self.assigned.add(node.attr)
-            elif isinstance(node, ast.Global):
-                self.assigned.update(node.names)
-            elif isinstance(node, ast.ClassDef):
+        stack = [(tree, False) for tree in trees]
+        while stack:
+            node, inside = stack.pop()
+            if isinstance(node, ast.ClassDef):
                 bases = {getattr(base, "id", getattr(base, "attr", None)) for base in node.bases}
                 self.subclassed |= name in bases
-
-
-def names_outside(trees, name):
-    stack, found = list(trees), set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            continue
-        for field in "id", "attr", "value":
-            text = getattr(node, field, None)
-            if isinstance(text, str):
-                found.add(text)
-        stack.extend(ast.iter_child_nodes(node))
-    return found
+                inside |= node.name == name
+            elif isinstance(node, ast.Global):
+                self.assigned.update(node.names)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                self.assigned.add(node.attr)
+            if not inside:
+                texts = (getattr(node, field, None) for field in ("id", "attr", "value"))
+                self.update(text for text in texts if isinstance(text, str))
+            stack += [(child, inside) for child in ast.iter_child_nodes(node)]
 
 
 def imported_names(tree):
@@ -132,29 +125,21 @@ def modules_beside(tree, folder, root, found=None):
 class Finder:
     """Finds the given files as Python does, and has their class handed to the adopter."""
 
-    def __init__(self, files, name, adopter):
-        self.files = {os.path.realpath(file) for file in files}
-        self.name, self.adopter = name, adopter
+    def __init__(self, files, name):
+        self.files, self.name = {os.path.realpath(file) for file in files}, name
 
     def find_spec(self, name, path=None, target=None):
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or not spec.has_location or os.path.realpath(spec.origin) not in self.files:
             return None
-        spec.loader = Loader(self, spec.loader.name, spec.loader.path)
+        spec.loader = Loader(spec.loader.name, spec.loader.path)
+        spec.loader.class_name = self.name
         return spec
 
 
 class Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, finder, name, path):
-        super().__init__(name, path)
-        self.finder = finder
-
     def get_code(self, fullname):
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path), path)
-        add_lines([tree], self.finder.name)
+        add_lines([tree], self.class_name)
         return compile(tree, path, "exec", dont_inherit=True)
-
-    def exec_module(self, module):
-        vars(module)[ADOPT] = self.finder.adopter
-        super().exec_module(module)
