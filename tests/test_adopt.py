@@ -13,6 +13,18 @@ LOCAL = (SCRIPTS / "local_grads.py").read_text()
 CLOSURES = (SCRIPTS / "closures.py").read_text()
 SWEPT = "            v._backward()\n"
 FIELD = "self.data = data"
+BY_NAME = (
+    "class Value:\n    def __init__(self, data, of=(), op=''):\n"
+    "        self.data, self.grad, self.of, self.op = data, 0.0, of, op\n"
+    "    def __add__(self, o): return Value(self.data + o.data, (self, o), '+')\n"
+    "    def __mul__(self, o): return Value(self.data * o.data, (self, o), '*')\n"
+    "    def backward(self):\n        order = []\n        def visit(v):\n"
+    "            if v not in order:\n                for x in v.of: visit(x)\n"
+    "                order.append(v)\n        visit(self)\n        self.grad = 1.0\n"
+    "        for v in reversed(order):\n            for x, y in zip(v.of, v.of[::-1]):\n"
+    "                x.grad += v.grad * (y.data if v.op == '*' else 1.0)\n"
+)
+LEFT_RIGHT = (SCRIPTS / "left_right.py").read_text()
 ADDS = "            self.grad += out.grad\n            other.grad += out.grad\n"
 
 
@@ -146,6 +158,10 @@ KEPT = {
     "operands by another name": LOCAL + "print([c.data > 0 for c in loss._children])\n",
     "another class of that name of attribute": LOCAL
     + "class Tree:\n    def __init__(self): self._children = []\nprint(Tree()._children)\n",
+    "operations by name": BY_NAME
+    + "a, b = Value(2.0), Value(-0.5)\ny = a * b + a * a\ny.backward()\nprint(y.data, a.grad, b.grad)\n",
+    "operations by name, node by node": LEFT_RIGHT
+    + "a.grad = 0\nValue(a.data * b.data, a, b, '*').backward()\nprint(a.grad)\n",
     "Scalar": DEMO.replace("Value", "Scalar"),
 }
 
@@ -318,6 +334,24 @@ REFUSED = {
         )
         + "print(seen['+'])\n",
         r"class Value changes seen, which this engine's Value would not",
+    ),
+    "a chain rule that the constructor makes": (
+        changed(
+            DEMO,
+            ("lambda: None", "self.spread if _op == 'sum' else lambda: None"),
+            (
+                "    def __neg__",
+                "    def spread(self):\n        for v in self._prev: v.grad += self.grad\n"
+                "    def __neg__",
+            ),
+        )
+        + "s = Value(a.data + b.data, (a, b), 'sum')\ns.backward()\nprint(a.grad)\n",
+        r"line \d+: makes a node whose derivative only the script's own Value knows",
+    ),
+    "a chain rule by the name of the operation": (
+        BY_NAME
+        + "a = Value(2.0)\nValue(a.data * 3.0, (a, Value(3.0)), '*').backward()\nprint(a.grad)\n",
+        r"line \d+: makes a node whose derivative only the script's own Value knows",
     ),
     "a graph walked in the wrong order": (
         changed(DEMO, ("                topo.append(v)", "                topo.insert(0, v)")),

@@ -80,7 +80,7 @@ class Adopter:
     def put_back(self):
         """Value is this engine's own again."""
         members, naming = self.pristine
-        _core.stand_for(None)
+        _core.stand_for(None, None)
         for name in vars(Value).keys() - members.keys():
             delattr(Value, name)
         for name, member in {**members, **naming}.items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which attributes of a class's objects hold what: found by making objects of it."""
 
+import functools
 import inspect
 import numbers
 import operator
@@ -48,8 +49,8 @@ class Anatomy:
         self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
         self.partials = [
             n
-            for n, (nodes, rest) in parts.items()
-            if type(inner[n]) in HELD and not nodes and tuple(rest) == self.slopes
+            for n, (_, rest) in parts.items()
+            if type(inner[n]) in HELD and tuple(rest) == self.slopes
         ]
         self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
         self.grad = self.find_grad()
@@ -140,13 +141,15 @@ class Anatomy:
         return found if self.links else None
 
 
+@functools.cache
+def slots(kind):
+    members = (item for base in reversed(kind.__mro__) for item in vars(base).items())
+    return [name for name, member in members if isinstance(member, types.MemberDescriptorType)]
+
+
 def attributes(value):
     """Everything that an object holds, in __dict__ or in __slots__."""
-    found = {}
-    for kind in reversed(type(value).__mro__):
-        for name, member in vars(kind).items():
-            if isinstance(member, types.MemberDescriptorType) and hasattr(value, name):
-                found[name] = getattr(value, name)
+    found = {name: getattr(value, name) for name in slots(type(value)) if hasattr(value, name)}
     return {**found, **getattr(value, "__dict__", {})}
 
 

@@ -2,6 +2,7 @@
 """Puts one class on this engine's Value. Every name has candidates: this engine's own method, and
 the class's as written. The first one that agrees with the class on all probes is set."""
 
+import functools
 import inspect
 import re
 import types
@@ -176,6 +177,7 @@ class Graft:
             Value.backward = written
             agrees = self.difference(probes.sweep_programs((given,))) == ""
 
+        @functools.wraps(plain)
         def backward(self, *given, **named):
             if captures and _core.is_stale(self):
                 why = "backward on a graph whose numbers have been changed since"

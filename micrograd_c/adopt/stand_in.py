@@ -16,9 +16,8 @@ NATIVE = {
     for name, member in {**vars(HANDLE), **vars(Value)}.items()
     if callable(member) and name != "__eq__"
 }
-FIELDS = {name: vars(HANDLE)[name] for name in ("data", "grad", "_op", "_backward")}
 LESSON = {"data": inspect.Parameter.empty, "_children": (), "_op": "", "label": ""}
-LESSONS = {"data", "grad", "_prev", "_op", "_backward", "label"}
+FIELDS = {name: vars(HANDLE)[name] for name in ("data", "grad", "_op", "_backward")}
 
 
 class Lost:
@@ -101,7 +100,12 @@ def stand_in(anatomy, words):
         if (name, what) != ("label", ""):
             setattr(Value, name, what)
     _core.stand_for(
-        lambda v: Shown({**{n: getattr(v, n) for n in anatomy.leaf}, **attributes_of(v)})
+        lambda v: Shown({**{n: getattr(v, n) for n in anatomy.leaf}, **attributes_of(v)}),
+        lambda data: (
+            data
+            if type(data) is float or is_number(data)
+            else number_of(anatomy, attributes(kind(data)))
+        ),
     )
     return found
 
@@ -129,15 +133,25 @@ def held_as(shape, leaf):
     return lambda value: shape(operands(value)) if operands(value) else copy.copy(leaf)
 
 
+def number_of(anatomy, made):
+    number = made[anatomy.data]
+    if not is_number(number):
+        what = f"a {type(number).__name__} as its number"
+        refuse(f"gives {anatomy.name} {what}; here it is a float")
+    return number
+
+
 def make_init(anatomy, found, words, own):
-    """The class's own constructor makes a draft of what Value then holds; a number alone, or with
-    the lesson's other arguments, goes the short way. found: see stand_in. own: names in the class
-    that its methods change."""
-    kind, init, signature = anatomy.kind, HANDLE.__init__, inspect.signature(anatomy.kind)
-    parameters = {name: p.default for name, p in signature.parameters.items()}
-    first = next(iter(parameters))
-    same = list(LESSON.items())[: len(parameters)] == list(parameters.items())
-    same = same and anatomy.leaf.keys() <= LESSONS
+    """The class's own constructor makes a draft of what Value then holds; a number alone goes the
+    short way. found: see stand_in. own: names in the class that its methods change."""
+    kind, init = anatomy.kind, HANDLE.__init__
+    parameters = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
+    if is_lessons(anatomy, parameters):
+        return init
+    first, defaults = next(iter(parameters)), list(parameters.values())[1:]
+    lenient, leaf_rule = not any(defaults), anatomy.leaf.get(anatomy.rule)
+    swept = getattr(kind, "backward", None)
+    others = anatomy.others.keys() - {*anatomy.links, *anatomy.partials}
 
     def draft(given, named):
         lost = {name: vars(Value)[name] for name in own & vars(kind).keys()}
@@ -150,47 +164,55 @@ def make_init(anatomy, found, words, own):
                 setattr(Value, name, what)
 
     def __init__(self, *given, **named):
-        short = same or (len(given) == 1 and not named)
-        if short and given and type(given[0]) in (int, float):
-            return init(self, *given, **named)
+        if len(given) == 1 and not named and type(given[0]) in (int, float):
+            return init(self, given[0])
         made = draft(given, named)
-        number, nodes, slopes = made[anatomy.data], [], []
-        if not is_number(number):
-            what = f"a {type(number).__name__} as its number"
-            refuse(f"gives {anatomy.name} {what}; here it is a float")
-        for name in anatomy.links + anatomy.partials:
-            collect(made.get(name), Value, nodes, slopes)
-        if slopes and not (all(map(is_number, slopes)) and len(slopes) == len(nodes)):
-            what = f"{len(slopes)} local derivatives of {len(nodes)} operands"
-            refuse(f"gives {anatomy.name} {what}; here each has a number")
+        number, rule, word = number_of(anatomy, made), made.get(anatomy.rule), made.get(anatomy.op)
+        nodes, slopes, odd = [], [], []
+        for name in anatomy.links:
+            collect(made.get(name), Value, nodes, odd)
+        for name in anatomy.partials:
+            collect(made.get(name), Value, [], slopes)
+        fit = not slopes or (all(map(is_number, slopes)) and len(slopes) == len(nodes))
+        if not fit or odd not in ([], slopes):
+            what = "operands, or local derivatives, that are no Values, or no numbers"
+            refuse(f"gives {anatomy.name} {what}")
         init(self, number, nodes)
-        rest = {n: v for n, v in signature.bind(*given, **named).arguments.items() if n != first}
-        for name, value in rest.items():
-            if value is parameters[name] or (is_plain(value) and value == parameters[name]):
-                continue
-            seen = any(v is value or (is_plain(v) and v == value) for v in made.values())
-            if not (seen or (type(value) in HELD and nodes) or not (value or parameters[name])):
-                refuse(f"gives {name}={value!r}: only the script's own {kind.__name__} uses it")
+        rest = [*given[1:], *(value for name, value in named.items() if name != first)]
+        for value in rest:
+            places, plain = (*made.values(), *nodes, *defaults), is_plain(value)
+            seen = any(v is value or (plain and is_plain(v) and v == value) for v in places)
+            if not (seen or (type(value) in HELD and nodes) or (lenient and not value)):
+                refuse(f"gives {value!r}, which only the script's own {anatomy.name} can keep")
+        its_own = getattr(rule, "__code__", None) is not getattr(leaf_rule, "__code__", None)
+        by_name = not anatomy.rule and word in words.values()
         if slopes:
             self._backward = chain_rule(self, nodes, slopes)
-        elif anatomy.rule and any(made.get(anatomy.rule) is value for value in rest.values()):
-            setattr(self, anatomy.rule, made[anatomy.rule])
-        word = made.get(anatomy.op)
+        elif rule is not None and any(rule is value for value in rest):
+            setattr(self, anatomy.rule, rule)
+        elif nodes and (its_own or by_name) and inspect.unwrap(Value.backward) is not swept:
+            refuse(f"makes a node whose derivative only the script's own {anatomy.name} knows")
         if anatomy.op and word != anatomy.leaf.get(anatomy.op):
-            if nodes and not slopes and not anatomy.rule and word in words.values():
-                what = f"gives {word!r} to a node of its own: its derivative"
-                refuse(f"{what} is in the script's own {kind.__name__} alone")
             setattr(self, anatomy.op, word)
-        for name in anatomy.others.keys() & made.keys() - {*anatomy.links, *anatomy.partials}:
-            value, what = made[name], found[name]
+        for name in others:
+            value, what = made.get(name), found[name]
             if isinstance(what, Lost) and not what.get:  # every object has another
-                changed = not is_number(value) and any(v is value for v in rest.values())
+                changed = not is_number(value) and any(v is value for v in rest)
             else:
-                changed = not (is_plain(value) and value == anatomy.leaf.get(name))
+                changed = name in made and not (is_plain(value) and value == anatomy.leaf.get(name))
             if changed:
                 setattr(self, name, value)
 
     return __init__
+
+
+def is_lessons(anatomy, parameters):
+    """Whether a constructor takes what this engine's takes, and does not go by an operation."""
+    init = anatomy.kind.__init__
+    texts = {text for text in init.__code__.co_consts if isinstance(text, str)} - {init.__doc__, ""}
+    same = list(LESSON.items())[: len(parameters)] == list(parameters.items())
+    fields = {"data", "grad", "_prev", "_op", "_backward", "label"}
+    return same and anatomy.leaf.keys() <= fields and all("<lambda>" in text for text in texts)
 
 
 def chain_rule(node, nodes, slopes):

@@ -158,6 +158,7 @@ cdef void *value_init = NULL            # its __init__, to notice when somebody 
 cdef bint accumulates = False           # what accumulate_grads() last set
 cdef uint32_t special = 0               # threads in no_grad(); not 0: recording takes the long way
 cdef object description = None          # what __dict__ gives, see stand_for
+cdef object conversion = None           # what makes data that is no number one
 
 
 # -- the face of a node -----------------------------------------------------------------------------

@@ -6,11 +6,11 @@ def attributes_of(Handle value not None):
     cdef PyAnnex *annex = annex_of(value)
     return dict(<object>annex.attributes) if annex != NULL and annex.attributes != NULL else {}
 
-def stand_for(describe):
-    """Value stands for a class of the user's own: describe(value) is what __dict__ gives. None: for
-    itself."""
-    global description
-    description = describe
+def stand_for(describe, convert):
+    """Value stands for a class of the user's own: describe(value) is what __dict__ gives,
+    convert(data) the number for data that is none. None, None: for itself."""
+    global description, conversion
+    description, conversion = describe, convert
 
 def operands(Handle value not None):
     """The operands of a node, as a list in written order."""

@@ -4,7 +4,7 @@
 
 cdef int initialise(Handle self, data, children, op, label) except -1:
     """Value.__init__: a leaf, or a node on children whose chain rule will be written in Python."""
-    cdef double value = real(data, 'Value')
+    cdef double value = real(data if conversion is None else conversion(data), 'Value')
     cdef list operands = list(children)
     cdef PyObject *handle = <PyObject *>self
     cdef uint32_t k, count = <uint32_t>len(operands)
