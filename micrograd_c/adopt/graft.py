@@ -66,9 +66,8 @@ class Graft:
         self.ours = probes.Side(Value, anatomy, operands, in_order)
         found = stand_in(anatomy, self.words)
         asked = [name for name, member in self.members.items() if self.is_asked(name, member)]
-        for name in (
-            self.members.keys() - {"backward", *asked} - anatomy.known - anatomy.others.keys()
-        ):
+        elsewhere = {"backward", *asked, *anatomy.known, *anatomy.others}
+        for name in self.members.keys() - elsewhere:
             setattr(Value, name, self.members[name])
         own_way = bool(PICKLED & self.members.keys())
         Value.__reduce_ex__ = object.__reduce_ex__ if own_way else reduce
@@ -126,17 +125,15 @@ class Graft:
 
     def settle(self, name, candidates, asked):
         """Sets the first candidate that agrees with the class, and gives it."""
-        asked, differences, sweeps = list(asked), [], name == "backward"
+        asked, differences = list(asked), []
         for candidate in candidates:
             if getattr(Value, name, None) is not candidate:
                 setattr(Value, name, candidate)
             found = self.difference(asked)
-            if found == "" or (
-                found is None and candidate is self.members.get(name) and not sweeps
-            ):
+            if found == "" or (found is None and candidate is self.members.get(name)):
                 return candidate
             differences.append(found)
-        raise Refusal(f"{self.kind.__name__}.{differences[0 if sweeps else -1]}")
+        raise Refusal(f"{self.kind.__name__}.{differences[0 if name == 'backward' else -1]}")
 
     def settle_method(self, name, alone=False):
         """This engine's, as it is or for numbers alone; or the class's own."""
@@ -150,16 +147,17 @@ class Graft:
 
         candidates = [native, *[of_numbers] * count, member] if native else [member]
         asked = probes.method_programs(name, count, alone, self.mentions.subclassed)
-        if self.settle(name, candidates, asked) is not member:
+        chosen = self.settle(name, candidates, asked)
+        if alone:
+            return
+        if chosen is not member:
             self.taken.append(probes.program(name, probes.A, *[probes.C] * count))
             stale = probes.stale_programs(name, count)
             self.captures = self.captures or bool(self.difference(stale))
-        elif not alone and self.anatomy.rule:
-            cases = [((probes.B,), True), ((2,), False)] if count else [((), True)]
-            for others, node in cases:
-                broken = probes.broken_rule(self.theirs, name, *others, node=node)
-                if broken:
-                    raise Refusal(f"{self.kind.__name__}.{broken}")
+        elif self.anatomy.rule:
+            probes.check_rule(self.theirs, name, *[probes.B] * count)
+            if count:
+                probes.check_rule(self.theirs, name, 2, node=False)
 
     def settle_backward(self, asked):
         if "backward" in self.members:

@@ -254,32 +254,31 @@ def simple_programs(times):
         yield program(f"__{times.__name__}__", x, y)
 
 
-def broken_rule(side, method, *others, node=True):
-    """Says where the rule of the result does not add to gradients, in proportion to its own.
+def check_rule(side, method, *others, node=True):
+    """Raises Refusal where the rule of the result does not add to gradients, in proportion to its
+    own. Only if all rules do does the order of a sweep not matter, which is another one here."""
 
-    Only if all do does the order of a sweep not matter, which is another one here.
-    """
-    slopes = None
-    for seed, start in (1.0, 0.0), (1.0, 5.0), (0.0, 5.0), (-3.7, 0.25), (1e4, 5.0):
+    def grads(seed, start):
+        nodes = [side.kind(A), *(side.kind(other) if node else other for other in others)]
+        result = getattr(side.kind, method)(*nodes)
+        nodes = [v for v in nodes if isinstance(v, side.kind) and v is not result]
+        for value in nodes:
+            side.write(value, "grad", start)
+        side.write(result, "grad", seed)
+        getattr(result, side.anatomy.rule)()
+        return [side.read(value, "grad") for value in nodes]
 
-        def run(side, seed=seed, start=start):
-            nodes = [side.kind(A), *(side.kind(other) if node else other for other in others)]
-            result = getattr(side.kind, method)(*nodes)
-            nodes = [v for v in nodes if isinstance(v, side.kind) and v is not result]
-            for value in nodes:
-                side.write(value, "grad", start)
-            side.write(result, "grad", seed)
-            getattr(result, side.anatomy.rule)()
-            return {k: side.read(value, "grad") for k, value in enumerate(nodes)}
+    def run(side):
+        slopes = grads(1.0, 0.0)
+        for seed, start in (1.0, 5.0), (0.0, 5.0), (-3.7, 0.25), (1e4, 5.0):
+            for grad, slope in zip(grads(seed, start), slopes, strict=True):
+                expected = start + seed * slope
+                if abs(grad - expected) > 1e-6 * (1 + abs(expected)):
+                    how = f"{method} at x = {A:.9g}, its gradient {seed}: a gradient of {start}"
+                    how += f" becomes {grad} in the script's class, {expected} here"
+                    raise Refusal(f"{side.anatomy.name}.{how}")
+        return {}
 
-        facts = side.answer(run)
-        if isinstance(facts, BaseException):
-            return ""  # it takes no such operand, or has no rule in this place
-        grads = [grad for _, grad in facts[:-1]]
-        slopes = slopes or grads
-        for grad, slope in zip(grads, slopes, strict=True):
-            expected = start + seed * slope
-            if abs(grad - expected) > 1e-6 * (1 + abs(expected)):
-                how = f"{method} at x = {A:.9g}, its gradient {seed}: a gradient of {start}"
-                return f"{how} becomes {grad} in the script's class, {expected} here"
-    return ""
+    found = side.answer(run)  # or it takes no such operand, or has no rule in this place
+    if isinstance(found, Refusal):
+        raise found

@@ -45,19 +45,18 @@ def add_lines(trees, name):
 
 def is_quiet(statement, name):
     """Whether a statement cannot use the class: what it defines is only used later."""
+    now = []
     if isinstance(statement, FUNCTIONS):
-        arguments = statement.args
-        now = [*statement.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)]
+        defaults = *statement.args.defaults, *filter(None, statement.args.kw_defaults)
+        now = [*statement.decorator_list, *defaults]
     elif isinstance(statement, ast.ClassDef):
         if statement.name == name or not all(is_quiet(inner, name) for inner in statement.body):
             return False
         now = [*statement.decorator_list, *statement.bases, *statement.keywords]
-    elif isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass)):
-        return True
-    else:
+    elif isinstance(getattr(statement, "value", None), ast.Constant):
         now = [statement]
-        if not isinstance(getattr(statement, "value", None), ast.Constant):
-            return False
+    elif not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass)):
+        return False
     return not any(getattr(node, "id", None) == name for part in now for node in ast.walk(part))
 
 

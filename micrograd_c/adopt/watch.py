@@ -8,9 +8,10 @@ import random
 import sys
 import weakref
 
+from .anatomy import MISSING
+
 CONTAINERS = (list, dict, set, collections.deque, weakref.WeakSet, itertools.count)
 SMALL = 64  # containers up to this size are compared by their items, larger ones by their size
-MISSING = object()
 
 
 class Watch:
