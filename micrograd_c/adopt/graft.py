@@ -49,7 +49,7 @@ class Graft:
         found = COMPUTING & self.members.keys()
         if len(found) < 2 or not found & {"__add__", "__mul__"}:
             raise Refusal(f"class {kind.__name__} does not compute: nothing to replace")
-        for name in IMPOSSIBLE & self.members.keys():
+        for name in sorted(IMPOSSIBLE & self.members.keys()):
             raise Refusal(f"class {kind.__name__} has a {name} of its own")
         for base in kind.__mro__[1:-1]:
             if base.__name__ in mentions:
