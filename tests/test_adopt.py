@@ -201,7 +201,8 @@ KEPT = {
     "Scalar": DEMO.replace("Value", "Scalar"),
     "all in Turkish": re.sub(
         r"\b(Value|data|grad|_backward|_prev|label)\b", lambda word: TURKISH[word[0]], DEMO
-    ),
+    )
+    + "print([hasattr(a, n) for n in ('data', 'label', 'veri')], hasattr(Deger, 'grad'))\n",
 }
 
 
@@ -247,6 +248,20 @@ def test_a_micrograd_of_the_users_own_that_computes_otherwise_stays(cli, write, 
     assert ours.stderr.count("\n") == 1 and "is not micrograd: it is left as it is" in ours.stderr
     assert "1.325 in the script's class, 1.324717957244746 here" in ours.stderr
     assert "1.325 in the script's class" in cli("run", "--replace-value", name).stderr
+
+
+def test_a_class_that_stays_has_its_switches_as_they_were(cli, write, tmp_path):
+    text = changed(ENGINE, ("set(_children)", "set(_children if tracks else ())"))
+    text = "tracks = True\n" + text + "def off():\n    global tracks\n    tracks = False\n"
+    write(text, "micrograd.py")
+    name = write(
+        "import micrograd\nfrom micrograd import Value\n"
+        "print(micrograd.tracks, len((Value(1.0) * 2.0)._prev))\n"
+        "micrograd.off()\nprint(len((Value(1.0) * 2.0)._prev))\n"
+    )
+    plain, ours = start(name, cwd=tmp_path), cli("run", name)
+    assert (ours.stdout, ours.returncode) == (plain.stdout, 0)
+    assert "computes otherwise where tracks is not True, and that is assigned" in ours.stderr
 
 
 REFUSED = {

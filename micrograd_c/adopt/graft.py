@@ -190,15 +190,18 @@ class Graft:
 
     def refuse_switches(self):
         """What the class computes must not hang on something that the script switches."""
-        for name, value in self.watch.switches(self.mentions.assigned):
-            if name not in self.watch.own | self.watch.others and self.difference(self.taken):
-                what = f"{name} is not {value!r}, and that is assigned"
-                raise Refusal(f"class {self.kind.__name__} computes otherwise where {what}")
+        found = [
+            f"{name} is not {value!r}, and that is assigned"
+            for name, value in self.watch.switches(self.mentions.assigned)
+            if name not in self.watch.own | self.watch.others and self.difference(self.taken)
+        ]
+        if found:
+            raise Refusal(f"class {self.kind.__name__} computes otherwise where {found[0]}")
 
     def hide(self):
         """What this engine can do and the class cannot is as missing as it is there."""
         given = {*self.members, *self.anatomy.known, *self.anatomy.others, *NEEDED}
-        for name in NATIVE.keys() - given:
+        for name in {*NATIVE, "data", "grad", "label"} - given:
             if hasattr(object, name):
                 setattr(Value, name, getattr(object, name))
             elif OPERATOR.fullmatch(name):
