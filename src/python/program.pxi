@@ -129,7 +129,8 @@ cdef class Recorded:
         for value, is_grad, _ in self.guards:
             if id(value) in (moved if is_grad else trained):
                 raise TraceError(f'{what}: the function reads {".grad" if is_grad else "the number"} of a parameter '
-                                 f'that changes; compute with the Value itself, or with detach()')
+                                 f'that changes; compute with the Value itself, or with detach(); for a comparison, '
+                                 f'where(w - 1.0, a, b) is where(w > 1.0, a, b)')
 
     cdef int note_reads(self) except -1:
         """A run's numbers are read by the function that this thread is recording, if it is."""
