@@ -387,8 +387,8 @@ def record(fn, read_result, Arguments arguments, skip=()):
         status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs, recording.n_inputs,
                               roots, <uint32_t>len(results), &parameters)
         if status == FREEZE_CLOSURE:
-            raise TraceError('compile: the function made a Value with a _backward of its own, which cannot be '
-                             'replayed; compose it of operations')
+            raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of '
+                             'custom(), which cannot be replayed; compose it of operations')
         if status == FREEZE_CUSTOM:
             raise TraceError('compile: the function called custom() on a Value that depends on an input: its value '
                              'and partials would be those of one sample; compose it of operations')
