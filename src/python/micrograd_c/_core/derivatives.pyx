@@ -144,8 +144,11 @@ def gradients(y, xs):
     y: a Value. xs: Values, leaves or inner nodes. A list; a leaf 0 where y does not depend on x. Nobody's
     grad changes. A chain rule written in Python cannot be differentiated: TypeError.
     """
-    cdef list roots = [y], inputs = list(xs)
+    cdef list roots = [y], inputs
     check_values('gradients', roots)
+    if is_handle(xs) or not hasattr(xs, '__iter__'):
+        raise TypeError(f'gradients: expected a list of Values as xs, got {kind(xs)}')
+    inputs = list(xs)
     check_values('gradients', inputs)
     return derivatives_of(roots, inputs, [1.0], False)
 

@@ -114,7 +114,8 @@ cdef class Recorded:
         for value, is_grad, _ in self.guards:
             if id(value) in (moved if is_grad else trained):
                 raise TraceError(f'{what}: the function reads {".grad" if is_grad else "the number"} of a parameter '
-                                 f'that changes; compute with the Value itself, or with detach()')
+                                 f'that changes; compute with the Value itself, or with detach(); for a comparison, '
+                                 f'where(w - 1.0, a, b) is where(w > 1.0, a, b)')
 
     cdef int note_reads(self) except -1:
         """A run's numbers are read by the function that this thread is recording, if it is."""
@@ -404,8 +405,8 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
         status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs, recording.n_inputs,
                               roots, <uint32_t>len(results), &parameters)
         if status == FREEZE_CLOSURE:
-            raise TraceError('compile: the function made a Value with a _backward of its own, which cannot be '
-                             'replayed; compose it of operations')
+            raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of '
+                             'custom(), which cannot be replayed; compose it of operations')
         if status == FREEZE_CUSTOM:
             raise TraceError('compile: the function called custom() on a Value that depends on an input: its value '
                              'and partials would be those of one sample; compose it of operations')
