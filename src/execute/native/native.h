@@ -39,6 +39,7 @@ typedef struct {
     size_t n_numbers;
     NativeCode *codes[CODES];
     Program *instead;   /* of the vector executor, for levels and systems without code; NULL so far */
+    Graph planned;      /* ... its graph: the same, with memory of its own for the making */
     double *memory;     /* of workers */
     double *partial;    /* of chunks: sums over the batch */
     size_t memory_size, partial_size;

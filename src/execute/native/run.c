@@ -288,8 +288,15 @@ static RunStatus run_samples(Job *job, int threads) {
 /* By the vector executor. */
 static RunStatus run_instead(NativeProgram *program, Batch *batch) {
     Program *own = &program->base;
-    if (!program->instead && vector_executor.make((Graph *)(uintptr_t)program->graph, &program->instead) != MADE)
-        return RUN_NO_MEMORY;
+    if (!program->instead) { /* made in the middle of a run, beside which others may be made */
+        Arena scratch = {0};
+        program->planned = *program->graph;
+        program->planned.scratch = &scratch;
+        MakeStatus status = vector_executor.make(&program->planned, &program->instead);
+        program->planned.scratch = NULL;
+        arena_free(&scratch);
+        if (status != MADE) return RUN_NO_MEMORY;
+    }
     Program *instead = program->instead;
     for (uint32_t k = 0; k < program->graph->n_parameters; k++) {
         double *number = program_parameter(instead, k);
