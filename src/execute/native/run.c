@@ -270,7 +270,7 @@ static RunStatus run_samples(Job *job, int threads) {
     }
     if (grow(&program->partial, &program->partial_size, sums_size * job->n_chunks)) return RUN_NO_MEMORY;
     job->sums = program->partial;
-    memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
+    if (n_totals) memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
     read_numbers(program, job->code, &job->code->pieces[LINE_SAMPLE]);
     if (threads == 1) work_on(job, 0);
     else team_run(work_on, job, threads);
