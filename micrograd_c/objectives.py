@@ -230,8 +230,9 @@ class Objective(_OfParameters):
             slopes = gradients(loss, self._params)
             return [loss, *push_forward(slopes, self._params, args[-1])]
 
-        count = len(self._params)
-        return record(products, read_result, self._arguments, self._compiled._skip, count)
+        compiled, count = self._compiled, len(self._params)
+        options = compiled._skip, compiled._executor
+        return record(products, read_result, self._arguments, *options, directions=count)
 
     def _entries_of_products(self, hessian: LossHessian, theta: Any) -> Any:
         numbers = self._map(hessian.products.program, []).numbers(theta)
@@ -242,14 +243,15 @@ class Objective(_OfParameters):
     def _entries_one_by_one(self, hessian: LossHessian, theta: Any) -> Any:
         """As derivatives of their weighted sum by the weights: so the core reduces the batch's."""
         if hessian.symbolic is None:
+            fn, params, zero = self._compiled._fn, self._params, self._zero
             weights = [Value(0.0) for _ in hessian.rows]
             places = list(zip(hessian.rows.tolist(), hessian.columns.tolist(), strict=True))
 
             def weighted_sum(*args: Any) -> Value:
-                loss = self._compiled._fn(*args)
-                rows = hessian_of(loss, self._params)
+                loss = fn(*args)
+                rows = hessian_of(loss, params)
                 entries = [rows[i][j].detach() for i, j in places]
-                return dot([*weights, self._zero], [*entries, loss.detach()])
+                return dot([*weights, zero], [*entries, loss.detach()])
 
             hessian.symbolic = weights, self._compile(weighted_sum)
         weights, compiled = hessian.symbolic

@@ -63,6 +63,9 @@ static inline const Cell *cell_of(Op op, int which) {
 /* Which names the gain of operand `which` reads: a bit for each CellName. */
 static inline unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
 
+/* The number that a cell gives where its names have these. */
+double cell_value(const Cell *cell, const double names[NAME_COUNT]);
+
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
 /* Whether operand `which` of a row gains nothing, whatever the operands are. */

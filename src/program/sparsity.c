@@ -47,7 +47,6 @@ static void unite_all(Sets *sets, IndexSet *set, const uint32_t *nodes, uint32_t
 static IndexSet set_of(Sets *sets, uint32_t i) {
     const Graph *graph = sets->graph;
     const Node *node = &graph->nodes[i];
-    const uint32_t *args = graph->args.items;
     IndexSet set = {0};
     uint32_t count;
     switch (form_of(node)) {
@@ -58,21 +57,18 @@ static IndexSet set_of(Sets *sets, uint32_t i) {
         set = (IndexSet){WORD_OF(node->a), 1, ARENA_ARRAY(sets->arena, uint64_t, 1)};
         set.words[0] = BIT_OF(node->a);
         return set;
-    case FORM_ROW: {
-        const Matvec *matvec = &graph->matvecs.items[node->c];
-        unite_all(sets, &set, args + matvec->inputs, matvec->n_in);
-        unite_all(sets, &set, args + matvec->weights + node->a * matvec->n_in, matvec->n_in);
-        if (matvec->biases != NONE) unite_all(sets, &set, args + matvec->biases + node->a, 1);
-        return set;
-    }
     case FORM_MAP:
     case FORM_LINEAR:
     case FORM_TAKE:
-    case FORM_CUSTOM: {
+    case FORM_CUSTOM:
+    case FORM_PRODUCT:
+    case FORM_PART: {
         const uint32_t *operands = node_operands(graph, i, &count);
         unite_all(sets, &set, operands, count);
         return set;
     }
+    CASES_OF_GRADIENTS
+        break; /* of gradient graphs */
     }
     abort();
 }
@@ -89,12 +85,15 @@ static double cost_of(const Graph *graph, uint32_t i) {
     switch (form_of(node)) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
-    case FORM_INPUT: return 0;
-    case FORM_MAP: return 1;
-    case FORM_ROW: return graph->matvecs.items[node->c].n_in;
-    case FORM_LINEAR: return node->b - node->c;
+    case FORM_INPUT:
+    case FORM_PART: return 0;
+    case FORM_MAP:
     case FORM_TAKE:
     case FORM_CUSTOM: return 1;
+    case FORM_LINEAR: return node->b - node->c;
+    case FORM_PRODUCT: return node->b - node->c; /* its weights */
+    CASES_OF_GRADIENTS
+        break; /* of gradient graphs */
     }
     abort();
 }
