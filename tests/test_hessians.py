@@ -101,6 +101,31 @@ def test_a_sparse_hessian_has_what_is_not_0_for_every_theta(name):
     assert isinstance(of_sparse.hess(theta, sparse=False), np.ndarray)
 
 
+@pytest.mark.parametrize(
+    ("fn", "n", "enough"),
+    [
+        (arrow, 8000, 2),  # a hub has a colour of its own
+        (lambda v: mc.sum([mc.sum(v[k : k + 40]).sin() for k in range(0, 261, 9)]), 300, 79),
+    ],
+    ids=["a hub of 8,000", "a wide band"],
+)
+def test_colours_of_patterns_whose_star_colouring_would_take_long(fn, n, enough):
+    rng = random.Random(2)
+    values = [Value(rng.uniform(-1, 1)) for _ in range(n)]
+    objective = compile(lambda s: fn(values) * s).objective([1.0], params=values)
+    products = recorded(objective)
+    assert products.n_directions <= enough
+    v = np.cos(np.arange(n))
+    rows, columns = np.frombuffer(products.places(), np.uint32).reshape(-1, 2).T
+    one = _core.Arguments(([1.0],), str)
+    theta = _core.Arguments(([value.data for value in products.program.parameters],), str)
+    entries = np.asarray(products.sums(one, theta, 1))
+    product = np.bincount(rows, entries * v[columns], n)
+    below = rows != columns
+    product += np.bincount(columns[below], (entries * v[rows])[below], n)
+    assert product == pytest.approx(objective.hessp(objective.x0, v), rel=1e-11, abs=1e-11)
+
+
 class SparseProgram:
     """A random function each of whose terms depends on a few of its numbers."""
 

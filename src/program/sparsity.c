@@ -173,26 +173,48 @@ static Pattern make_symmetric(const Pattern *rows, Arena *arena) {
 
 /* -- colours ---------------------------------------------------------------------------------------- */
 
-#define MOST_LOOKS 1e8 /* at neighbours of neighbours of neighbours */
+#define MOST_LOOKS 1e8 /* at neighbours of neighbours of neighbours: less than a second */
 
-/* For two of the columns that may not have one colour, another rule is quicker to check: no two columns
- * that meet in a row. It gives a star colouring, too, of more colours. */
-static int is_quick(const Pattern *pattern) {
+/* Columns that have a colour each, and meet no other one's rules. */
+typedef struct {
+    const Pattern *pattern;
+    uint8_t *alone;
+    uint32_t *degrees; /* neighbours that are not alone */
+} Hubs;
+
+/* How many looks a star colouring of the others takes. */
+static double count_looks(const Hubs *hubs) {
+    const Pattern *pattern = hubs->pattern;
     double looks = 0;
-    for (uint32_t i = 0; i < pattern->n; i++) {
-        double degree = pattern->starts[i + 1] - pattern->starts[i];
-        looks += degree * degree * degree;
+    for (uint32_t w = 0; w < pattern->n; w++) {
+        double next = 0;
+        hubs->degrees[w] = 0;
+        for (uint32_t k = pattern->starts[w]; k < pattern->starts[w + 1]; k++) {
+            uint32_t x = pattern->columns[k];
+            if (hubs->alone[x] || x == w) continue;
+            ++hubs->degrees[w];
+            next += pattern->starts[x + 1] - pattern->starts[x];
+        }
+        if (!hubs->alone[w]) looks += hubs->degrees[w] * next;
     }
-    return looks > MOST_LOOKS;
+    return looks;
 }
 
-/* Columns by the number of their entries, most first. */
-static uint32_t *by_degree(const Pattern *pattern, Arena *arena) {
-    uint32_t n = pattern->n, *order = ARENA_ARRAY(arena, uint32_t, n);
+/* Columns of far more entries than others. */
+static void find_hubs(Hubs *hubs) {
+    const Pattern *pattern = hubs->pattern;
+    double most = 8.0 * pattern->starts[pattern->n] / pattern->n;
+    if (most < 64) most = 64;
+    for (uint32_t i = 0; i < pattern->n; i++) hubs->alone[i] = pattern->starts[i + 1] - pattern->starts[i] > most;
+}
+
+/* Columns by the number of their neighbours, most first. */
+static uint32_t *by_degree(const Hubs *hubs, Arena *arena) {
+    uint32_t n = hubs->pattern->n, *order = ARENA_ARRAY(arena, uint32_t, n);
     uint32_t *starts = ARENA_ARRAY(arena, uint32_t, (size_t)n + 2);
-    for (uint32_t i = 0; i < n; i++) ++starts[n - (pattern->starts[i + 1] - pattern->starts[i]) + 1];
+    for (uint32_t i = 0; i < n; i++) ++starts[n - hubs->degrees[i] + 1];
     for (uint32_t d = 0; d <= n; d++) starts[d + 1] += starts[d];
-    for (uint32_t i = 0; i < n; i++) order[starts[n - (pattern->starts[i + 1] - pattern->starts[i])]++] = i;
+    for (uint32_t i = 0; i < n; i++) order[starts[n - hubs->degrees[i]]++] = i;
     return order;
 }
 
@@ -207,15 +229,24 @@ static int has_another(const Pattern *pattern, const uint32_t *colours, uint32_t
 
 /* Each column gets the first colour with which no path of four columns has two colours only. */
 static uint32_t choose_colours(const Pattern *pattern, uint32_t *colours, Arena *arena) {
-    uint32_t n = pattern->n, n_colours = 0, *order = by_degree(pattern, arena);
+    uint32_t n = pattern->n, n_colours = 0;
     uint32_t *forbidden = ARENA_ARRAY(arena, uint32_t, (size_t)n + 1); /* one more than for which column */
-    int quick = is_quick(pattern);
+    Hubs hubs = {pattern, ARENA_ARRAY(arena, uint8_t, n), ARENA_ARRAY(arena, uint32_t, n)};
+    int quick = 0;
+    if (count_looks(&hubs) > MOST_LOOKS) {
+        find_hubs(&hubs);
+        /* No two columns that meet in a row have one colour: a star colouring, too, of more colours, which
+         * is quicker to find. */
+        quick = count_looks(&hubs) > MOST_LOOKS;
+    }
+    const uint32_t *order = by_degree(&hubs, arena);
     for (uint32_t i = 0; i < n; i++) colours[i] = NONE;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = order[k], colour = 0;
+        if (hubs.alone[i]) continue;
         for (uint32_t a = pattern->starts[i]; a < pattern->starts[i + 1]; a++) {
             uint32_t w = pattern->columns[a];
-            if (w == i) continue;
+            if (w == i || hubs.alone[w]) continue;
             if (colours[w] != NONE) forbidden[colours[w]] = i + 1;
             for (uint32_t b = pattern->starts[w]; b < pattern->starts[w + 1]; b++) {
                 uint32_t x = pattern->columns[b];
@@ -228,10 +259,17 @@ static uint32_t choose_colours(const Pattern *pattern, uint32_t *colours, Arena 
         colours[i] = colour;
         if (colour >= n_colours) n_colours = colour + 1;
     }
+    for (uint32_t i = 0; i < n; i++)
+        if (hubs.alone[i]) colours[i] = n_colours++;
     return n_colours;
 }
 
 /* -- entries ---------------------------------------------------------------------------------------- */
+
+/* How many columns of each colour row i has: added to counts, or taken away. */
+static void count_colours(const Pattern *pattern, const uint32_t *colours, uint32_t i, int by, int *counts) {
+    for (uint32_t k = pattern->starts[i]; k < pattern->starts[i + 1]; k++) counts[colours[pattern->columns[k]]] += by;
+}
 
 /* Whether row i has one column only of that colour: the product's number there is the entry. */
 static int is_alone(const Pattern *pattern, const uint32_t *colours, uint32_t i, uint32_t colour) {
@@ -243,16 +281,19 @@ static int is_alone(const Pattern *pattern, const uint32_t *colours, uint32_t i,
 
 static void find_entries(const Pattern *pattern, Sparsity *sparsity, Arena *arena) {
     const uint32_t *colours = sparsity->colours;
+    int *counts = ARENA_ARRAY(arena, int, sparsity->n_colours);
     uint32_t size = 0;
     GROW(arena, &sparsity->entries, Entry, pattern->starts[pattern->n]);
     for (uint32_t i = 0; i < pattern->n; i++) {
+        count_colours(pattern, colours, i, 1, counts);
         for (uint32_t k = pattern->starts[i]; k < pattern->starts[i + 1]; k++) {
             uint32_t j = pattern->columns[k];
             if (j < i) continue;
-            int here = sparsity->n_colours == pattern->n || is_alone(pattern, colours, i, colours[j]);
+            int here = counts[colours[j]] == 1;
             if (!here && !is_alone(pattern, colours, j, colours[i])) abort(); /* no star colouring */
             sparsity->entries.items[size++] = (Entry){i, j, here ? colours[j] : colours[i], here ? i : j};
         }
+        count_colours(pattern, colours, i, -1, counts);
     }
     sparsity->entries.size = size;
 }
