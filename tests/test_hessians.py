@@ -231,6 +231,21 @@ def test_many_samples_of_few_parameters_are_taken_one_by_one():
     assert not hessians.is_quicker_one_by_one(products, 1)
 
 
+@pytest.mark.parametrize("executor", _core.executor_names())
+def test_every_executor_gives_it(executor, way):
+    values = [Value(0.3 * k - 1.0) for k in range(8)]
+    expected = np.array(data(hessian(grid)(values)))
+    point = [[value.data for value in values]]
+    try:
+        objective = compile(lambda s: grid(values) * s, executor=executor).objective(SAMPLES)
+        of_point = compile(hessian(grid), executor=executor)(point)
+    except ValueError as refusal:  # the named one cannot run it
+        pytest.skip(str(refusal))
+    theta = objective.x0
+    assert objective.hess(theta) == pytest.approx(expected * SAMPLES.mean(), rel=1e-12, abs=1e-13)
+    assert np.asarray(of_point)[0] == pytest.approx(expected, rel=1e-12, abs=1e-13)
+
+
 # -- compile(hessian(fn)) --------------------------------------------------------------------------
 
 
