@@ -53,7 +53,4 @@ unsigned cell_reads(Op op, int which);
 
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
-/* Whether operand `which` of a row gains nothing, whatever the operands are. */
-int cell_stops(Op op, int which);
-
 #endif

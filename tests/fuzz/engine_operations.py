@@ -203,7 +203,7 @@ class Operations(State):
         node = Node(a.data)
         node.grad, node.label = a.grad, a.label
         node.attributes = dict(a.attributes) if a.attributes else None
-        node.op = got._op  # whether a copy keeps what a leaf calls itself is open
+        node.op = a.op
         self.add(got, node)
 
     def detach(self, r):

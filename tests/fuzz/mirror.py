@@ -48,8 +48,12 @@ def backward(root, accumulate):
         if node.prev or not accumulate:
             node.grad = 0.0
     root.grad += 1.0
+    gaining = {root}  # where an adjoint arrives; elsewhere, no rule is applied
     for node in order:
-        if node.rule is not None:
+        if node in gaining and node.prev:
+            stops = STOPS.get(node.rule, ())
+            gaining.update(v for k, v in enumerate(node.prev) if k not in stops)
+        if node in gaining and node.rule is not None:
             node.rule(node)
 
 
@@ -312,7 +316,6 @@ def dot_rule(node):
 def where_rule(node):
     condition, a, b = node.prev
     first = condition.data > 0
-    condition.grad += 0.0
     a.grad += node.grad if first else 0.0
     b.grad += 0.0 if first else node.grad
 
@@ -332,6 +335,10 @@ def take_rule(node):
         index += len(values)
     if 0 <= index < len(values):
         values[int(index)].grad += node.grad
+
+
+# rule -> the places of operands that gain nothing, whatever the numbers are
+STOPS = {where_rule: (0,), take_rule: (0,)}
 
 
 def custom_rule(node):
