@@ -50,7 +50,7 @@ class Operations(State):
         call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
         number = NUMBERS[(r >> 16) % len(NUMBERS)]
         as_float = float(number)
-        if r >> 40 & 1 and op not in ("maximum", "minimum"):
+        if r >> 40 & 1 and not op[0].isalpha():  # an operator: the number may come first
             self.record(call, value, rule, op, (number, x), (Node(as_float), a), (as_float, a.data))
         elif op == "**":
             self.power(x, a, number)
