@@ -22,6 +22,7 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject, PyObject_RichCompare, Py_EQ, Py_GT, Py_LE, Py_LT, Py_NE
 from cpython.ref cimport Py_INCREF, Py_DECREF, Py_XDECREF
 from cpython.bool cimport PyBool_Check
+from cpython.dict cimport PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
@@ -66,6 +67,8 @@ cdef extern from "Python.h":
     void PyType_Modified(PyTypeObject *type)
     int PyObject_GenericSetAttr(PyObject *object, PyObject *name, PyObject *value) except -1
     PyObject *PyDict_GetItemWithError(PyObject *dict, PyObject *key)
+    PyObject **_PyObject_GetDictPtr(PyObject *object) noexcept
+    bint PyType_IsSubtype(PyTypeObject *type, PyTypeObject *base) noexcept
     ctypedef int (*visitproc)(PyObject *object, void *arg) noexcept
     PyObject *_PyType_Lookup(PyTypeObject *type, PyObject *name)
     ctypedef struct PyType_Slot:
@@ -93,6 +96,7 @@ cdef extern from *:
     #define TYPE_ALLOC(type) ((type)->tp_alloc(type, 0))
     #define TYPE_OF(object) (Py_TYPE(object))
     #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
+    #define DICT_OF(type) ((type)->tp_dict)
     #define HAS_LENGTH(type) (((type)->tp_as_sequence && (type)->tp_as_sequence->sq_length) || \
                               ((type)->tp_as_mapping && (type)->tp_as_mapping->mp_length))
     #define GETATTRO(type) ((type)->tp_getattro)
@@ -120,6 +124,7 @@ cdef extern from *:
     PyObject *TYPE_ALLOC(PyTypeObject *type)
     PyTypeObject *TYPE_OF(PyObject *object)
     bint HAS_DICT(PyTypeObject *type)
+    PyObject *DICT_OF(PyTypeObject *type)
     bint HAS_LENGTH(PyTypeObject *type)
     getattrofunc GETATTRO(PyTypeObject *type)
     void SET_GETATTRO(PyTypeObject *type, getattrofunc function)
@@ -417,6 +422,7 @@ cdef class Handle:
 include "numbers.pxi"
 include "handles.pxi"
 include "record.pxi"
+include "modules.pxi"
 include "help.pxi"
 include "value.pxi"
 include "functions.pxi"
