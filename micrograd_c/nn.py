@@ -122,9 +122,9 @@ class Neuron(Module):
     activation: the name of an operation of one operand, such as 'tanh', or 'linear' for none.
     """
 
-    # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth. And
-    # since Python reads attributes slower once somebody has looked at an object's __dict__, as
-    # parameters() does.
+    # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth.
+    # And because Python reads attributes slower once somebody has looked at an object's __dict__,
+    # as parameters() does.
     __slots__ = ("w", "b", "activation")  # noqa: RUF023 (the order of parameters)
 
     w: list[Value]

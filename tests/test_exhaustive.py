@@ -25,8 +25,8 @@ ADDED = {
     "FORM_SORT, ": (
         "graph.h",
         "FORM_ROW,\n",
-        "graph.c constants.c subexpressions.c plan.c plan_forward.c plan_backward.c plan_groups.c verify.c "
-        "differentiate.c excerpt.c",
+        "graph.c constants.c subexpressions.c plan.c plan_forward.c plan_backward.c plan_groups.c "
+        "verify.c differentiate.c excerpt.c",
     ),
     "STEP_SORT, ": (
         "plan.h",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What parameters() finds in a module: all that named_parameters() does, each once, in its order."""
+"""What parameters() finds in a module: what named_parameters() does, each once, in its order."""
 
 import gc
 import pickle

@@ -16,7 +16,14 @@ from micrograd_c import _core
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
-PARTS = ["ops/*.c", "tape/*.c", "program/[!et]*.c", "passes/*.c", "execute/vector/plan*.c", "execute/vector/verify*.c"]
+PARTS = [
+    "ops/*.c",
+    "tape/*.c",
+    "program/[!et]*.c",
+    "passes/*.c",
+    "execute/vector/plan*.c",
+    "execute/vector/verify*.c",
+]
 
 # What verifier.c spoils -> where it is found, and the rule that it breaks.
 BROKEN = {
