@@ -21,7 +21,7 @@ ADDED = {
         "sweep.c cells.c kernels_baseline.c",
     ),
     "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
-    "NODE_SORT, ": ("graph.h", "NODE_ROW  ", "graph.c"),
+    "KIND(SORT) ": ("graph.h", "KIND(ROW) ", "graph.c"),
     "FORM_SORT, ": (
         "graph.h",
         "FORM_ROW,\n",

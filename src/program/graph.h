@@ -22,13 +22,20 @@ typedef enum {
     SAMPLE    /* inputs: for every sample         */
 } Stage;
 
-/* Node kinds besides the operations of the table. OP_sum and OP_dot become NODE_LINEAR. */
+/* Kinds of nodes besides the operations of the table; each is a form of its own. */
+#define FOR_EACH_KIND(KIND)                                                              \
+    KIND(PARAMETER) /* a: which                                                       */ \
+    KIND(INPUT)     /* a: which column of the arguments                               */ \
+    KIND(LINEAR)    /* args from a: c pairs of factors, then addends; b args in all   */ \
+    KIND(ROW)       /* output a of matrix-vector product c                            */
+
 typedef enum {
-    NODE_CONSTANT = OP_leaf, /* number                                                        */
-    NODE_PARAMETER = OP_COUNT, /* a: which                                                    */
-    NODE_INPUT,              /* a: which column of the arguments                              */
-    NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all  */
-    NODE_ROW                 /* output a of matrix-vector product c                           */
+    NODE_CONSTANT = OP_leaf, /* number */
+    NODE_LAST_OPERATION = OP_COUNT - 1, /* kinds follow */
+#define KIND(id) NODE_##id,
+    FOR_EACH_KIND(KIND)
+#undef KIND
+    NODE_COUNT
 } NodeKind;
 
 /* How passes and planner see a node. Switches over it have no default: see ops.h. */
@@ -42,6 +49,16 @@ typedef enum {
     FORM_TAKE,
     FORM_CUSTOM
 } Form;
+
+/* Of operations with any number of operands. */
+enum {
+    FORM_NONE = UINT8_MAX, /* not in a graph */
+    FORM_OF_sum = FORM_NONE, /* NODE_LINEAR */
+    FORM_OF_dot = FORM_NONE, /* NODE_LINEAR */
+    FORM_OF_take = FORM_TAKE,
+    FORM_OF_custom = FORM_CUSTOM,
+    FORM_OF_opaque = FORM_NONE /* not frozen */
+};
 
 typedef struct {
     double number;    /* NODE_CONSTANT; a SCALED operation's number; OP_custom's value */
@@ -79,36 +96,23 @@ typedef struct {
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
 } Graph;
 
-static inline Form form_of(const Node *node) {
-    if (node->op >= OP_COUNT) {
-        switch ((NodeKind)node->op) {
-        case NODE_CONSTANT: return FORM_CONSTANT;
-        case NODE_PARAMETER: return FORM_PARAMETER;
-        case NODE_INPUT: return FORM_INPUT;
-        case NODE_LINEAR: return FORM_LINEAR;
-        case NODE_ROW: return FORM_ROW;
-        }
-        abort();
-    }
-    switch (op_info[node->op].shape) {
-    case LEAF: return FORM_CONSTANT;
-    case UNARY:
-    case SCALED:
-    case STOPPED:
-    case BINARY:
-    case TERNARY: return FORM_MAP;
-    case VARIADIC: break;
-    }
-    switch ((Variadic)node->op) {
-    case VARIADIC_take: return FORM_TAKE;
-    case VARIADIC_custom: return FORM_CUSTOM;
-    case VARIADIC_sum:    /* NODE_LINEAR in a graph */
-    case VARIADIC_dot:
-    case VARIADIC_opaque: /* not frozen             */
-        break;
-    }
-    abort();
-}
+/* By operation and kind of node; one without a form does not build. */
+static const uint8_t forms[] = {
+    FORM_CONSTANT,
+#define MAP(id, ...) FORM_MAP,
+    FOR_EACH_BINARY(MAP) FOR_EACH_UNARY(MAP) FOR_EACH_SCALED(MAP) FOR_EACH_STOPPED(MAP) FOR_EACH_TERNARY(MAP)
+#undef MAP
+#define FORM_OF(id, ...) FORM_OF_##id,
+    FOR_EACH_VARIADIC(FORM_OF)
+#undef FORM_OF
+#define KIND(id, ...) FORM_##id,
+    FOR_EACH_KIND(KIND)
+#undef KIND
+};
+
+typedef char forms_has_every_kind[sizeof forms == NODE_COUNT ? 1 : -1];
+
+static inline Form form_of(const Node *node) { return (Form)forms[node->op]; }
 
 /* What graph_freeze met that cannot be replayed. */
 typedef enum {
