@@ -19,6 +19,7 @@ from ._core import (
     Session,
     TraceError,
     Value,
+    check_executor,
     is_bool,
     record,
 )
@@ -39,6 +40,7 @@ def compile(
     reduction: _Reduction = "mean",
     threads: int | None = None,
     skip: str | Iterable[str] = (),
+    executor: str | None = None,
 ) -> "CompiledFunction": ...
 @overload
 def compile(
@@ -47,6 +49,7 @@ def compile(
     reduction: _Reduction = "mean",
     threads: int | None = None,
     skip: str | Iterable[str] = (),
+    executor: str | None = None,
 ) -> Callable[[Callable[..., Any]], "CompiledFunction"]: ...
 def compile(
     fn: Callable[..., Any] | None = None,
@@ -54,6 +57,7 @@ def compile(
     reduction: _Reduction = "mean",
     threads: int | None = None,
     skip: str | Iterable[str] = (),
+    executor: str | None = None,
 ) -> Any:
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
@@ -70,12 +74,17 @@ def compile(
     threads: that share the blocks of a batch; None: one, until a batch is large enough to gain by
     more. Results are the same for any number.
     skip: names of optimiser passes to leave out, for debugging.
+    executor: 'native', 'vector' or 'scalar', what runs the program, for tests and debugging; None:
+    the best that there is for it. ValueError for another name, and, when the program is made, where
+    the named one cannot run it.
 
     A decorator as it is, and with options: `@compile(reduction="sum")`.
     """
     if fn is None:
-        return functools.partial(compile, reduction=reduction, threads=threads, skip=skip)
-    return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip)
+        return functools.partial(
+            compile, reduction=reduction, threads=threads, skip=skip, executor=executor
+        )
+    return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip, executor=executor)
 
 
 class CompiledFunction:
@@ -93,6 +102,7 @@ class CompiledFunction:
         reduction: _Reduction = "mean",
         threads: int | None = None,
         skip: str | Iterable[str] = (),
+        executor: str | None = None,
     ) -> None:
         if not callable(fn):
             raise TypeError(f"compile: expected a function, got {type(fn).__name__}")
@@ -100,11 +110,13 @@ class CompiledFunction:
             raise ValueError(f"compile: expected reduction 'mean' or 'sum', got {reduction!r}")
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 64):
             raise ValueError(f"compile: expected threads from 1 to 64 or None, got {threads!r}")
+        check_executor(executor)
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._reduction = reduction
         self._threads = threads or 0
         self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
+        self._executor = executor
         self._programs: dict[tuple[int, ...], Recorded] = {}
         self._last: Recorded | None = None  # the program used last
 
@@ -220,7 +232,11 @@ class CompiledFunction:
     def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":
         """Another function, compiled with this one's options."""
         return CompiledFunction(
-            fn, reduction=self._reduction, threads=self._threads or None, skip=self._skip
+            fn,
+            reduction=self._reduction,
+            threads=self._threads or None,
+            skip=self._skip,
+            executor=self._executor,
         )
 
     def stats(self) -> CompiledStats:
@@ -267,7 +283,7 @@ class CompiledFunction:
         """
         program = self._programs.get(arguments.structure)
         if program is None or not program.still_holds():
-            program = record(self._fn, read_result, arguments, self._skip)
+            program = record(self._fn, read_result, arguments, self._skip, self._executor)
             self._programs[arguments.structure] = program
         self._last = program
         if loss_for and not _is_value(program):

@@ -365,6 +365,19 @@ def same(ours, theirs, rel=1e-12):
 any_float = st.floats() | st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e308, inf, -inf, nan])
 
 
+# -- executors -------------------------------------------------------------------------------------
+
+# All ways to run a program: executors, and of the vector one its levels.
+WAYS = [name for name in _core.executor_names() if name != "vector"] + _core.levels()
+
+
+def run_on(way):
+    """Compiled functions that are recorded from now on run this way; None: the best there is."""
+    is_level = way in _core.levels()
+    _core.set_level(way if is_level else None)
+    _core.set_executor("vector" if is_level else way)
+
+
 # -- processes -------------------------------------------------------------------------------------
 
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -21,12 +21,13 @@ ADDED = {
         "sweep.c cells.c kernels_baseline.c",
     ),
     "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
-    "KIND(SORT) ": ("graph.h", "KIND(ROW) ", "graph.c"),
+    "NODE_SORT, ": ("graph.h", "NODE_PART,  ", "graph.c"),
+    "KIND(SORT) ": ("graph.h", "KIND(PART) ", "graph.c"),
     "FORM_SORT, ": (
         "graph.h",
-        "FORM_ROW,\n",
-        "graph.c constants.c subexpressions.c plan.c plan_forward.c plan_backward.c plan_groups.c "
-        "verify.c differentiate.c excerpt.c",
+        "FORM_PART,\n",
+        "graph.c constants.c subexpressions.c adjoints.c differentiate.c verify.c excerpt.c "
+        "plan.c plan_forward.c plan_backward.c plan_groups.c scalar.c",
     ),
     "STEP_SORT, ": (
         "plan.h",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A compiled function computes what its plain function computes, on every level of vector units."""
+"""Compiled functions compute what their plain functions do: in every executor, on every level."""
 
 import math
 import random
@@ -8,6 +8,7 @@ import threading
 import hypothesis
 import numpy as np
 import pytest
+from common import WAYS, run_on
 from hypothesis import strategies as st
 
 import micrograd_c as mc
@@ -24,12 +25,12 @@ KINDS += ["leaky", "power", "number", "take", "take parameters", "custom"]
 @pytest.fixture(autouse=True)
 def best_level():
     yield
-    _core.set_level(None)
+    run_on(None)
 
 
-@pytest.fixture(params=_core.levels())
+@pytest.fixture(params=WAYS)
 def level(request):
-    _core.set_level(request.param)
+    run_on(request.param)
     return request.param
 
 
@@ -146,12 +147,12 @@ graphs = st.builds(
 @hypothesis.given(
     graphs,
     st.integers(1, 40),
-    st.sampled_from(_core.levels()),
+    st.sampled_from(WAYS),
     st.sampled_from(["mean", "sum"]),
     st.sampled_from([(), *((name,) for name in PASSES), tuple(PASSES)]),
 )
 def test_random_graphs_agree_with_eager_mode(graph, size, level, reduction, skip):
-    _core.set_level(level)
+    run_on(level)
     compiled = mc.compile(graph, reduction=reduction, skip=skip)
     rows, indices = draw_batch(random.Random(size), graph, size)
     assert_same(compiled, graph, rows, indices, reduction)

@@ -19,7 +19,7 @@ SOURCES = HERE.parent / "src"
 PARTS = [
     "ops/*.c",
     "tape/*.c",
-    "program/[!et]*.c",
+    "program/[!etp]*.c",
     "passes/*.c",
     "execute/vector/plan*.c",
     "execute/vector/verify*.c",
@@ -27,41 +27,67 @@ PARTS = [
 
 # What verifier.c spoils -> where it is found, and the rule that it breaks.
 BROKEN = {
-    "operation_of_the_tape": ("node 5", "a graph has operations that can be planned"),
-    "no_operation": ("node 5", "a graph has operations that can be planned"),
-    "operand_above": ("node 5", "operands stand before their node"),
-    "itself_as_operand": ("node 13", "operands stand before their node"),
-    "third_operand_above": ("node 8", "operands stand before their node"),
-    "argument_above": ("node 9", "operands stand before their node"),
-    "arguments_outside": ("node 9", "operands stand within args"),
-    "arguments_far_outside": ("node 9", "operands stand within args"),
-    "take_of_nothing": ("node 9", "an operation has as many operands as it needs"),
-    "more_factors_than_operands": ("node 12", "an operation has as many operands as it needs"),
-    "stage_too_late": ("node 5", "a stage is the latest of the operands'"),
-    "stage_too_early": ("node 14", "a stage is the latest of the operands'"),
-    "stage_of_a_choice": ("node 9", "a stage is the latest of the operands'"),
-    "stage_of_a_row": ("node 7", "a stage is the latest of the operands'"),
-    "number_by_sample": ("node 4", "a number is of stage CONSTANT"),
-    "input_once": ("node 0", "parameters are of stage ONCE, inputs of stage SAMPLE"),
-    "parameter_by_sample": ("node 3", "parameters are of stage ONCE, inputs of stage SAMPLE"),
-    "custom_by_sample": ("node 11", "a given value does not change with the sample"),
-    "input_that_is_not": ("node 0", "parameters and inputs are those that there are"),
-    "parameter_twice": ("node 3", "parameters and inputs stand once each"),
+    "operation_of_the_tape": ("node 3", "a graph has operations that can be planned"),
+    "no_operation": ("node 3", "a graph has operations that can be planned"),
+    "operand_above": ("node 3", "operands stand before their node"),
+    "itself_as_operand": ("node 14", "operands stand before their node"),
+    "third_operand_above": ("node 10", "operands stand before their node"),
+    "argument_above": ("node 11", "operands stand before their node"),
+    "arguments_outside": ("node 11", "operands stand within args"),
+    "arguments_far_outside": ("node 11", "operands stand within args"),
+    "take_of_nothing": ("node 11", "an operation has as many operands as it needs"),
+    "more_factors_than_operands": ("node 13", "an operation has as many operands as it needs"),
+    "stage_too_late": ("node 3", "a stage is the latest of the operands'"),
+    "stage_too_early": ("node 15", "a stage is the latest of the operands'"),
+    "stage_of_a_choice": ("node 11", "a stage is the latest of the operands'"),
+    "stage_of_a_row": ("node 9", "a stage is the latest of the operands'"),
+    "number_by_sample": ("node 2", "a number is of stage CONSTANT"),
+    "input_once": ("node 5", "parameters are of stage ONCE, inputs of stage SAMPLE"),
+    "parameter_by_sample": ("node 1", "parameters are of stage ONCE, inputs of stage SAMPLE"),
+    "custom_by_sample": ("node 20", "a given value does not change with the sample"),
+    "input_that_is_not": ("node 5", "parameters and inputs are those that there are"),
+    "parameter_twice": ("node 1", "parameters and inputs stand once each"),
     "root_outside": ("root 0", "roots are nodes of the graph"),
-    "row_of_no_product": ("node 6", "a row belongs to a matrix product that there is"),
-    "row_outside": ("node 7", "a row stands within its matrix product"),
-    "row_twice": ("node 7", "rows of a matrix product stand in order, each once"),
-    "row_missing": ("matrix product 0", "a matrix product has all of its rows, or none"),
-    "product_without_inputs": ("node 6", "a matrix product has inputs"),
-    "product_input_above": ("node 6", "operands stand before their node"),
-    "product_input_once": ("node 6", "inputs of a matrix product change with the sample"),
-    "product_input_twice": ("node 6", "a matrix product has each input once"),
-    "product_outside": ("node 6", "operands stand within args"),
-    "weight_by_sample": ("node 7", "weights do not change with the sample"),
+    "part_of_no_record": ("node 8", "a part belongs to a record"),
+    "record_as_root": ("root 0", "a record is no number"),
+    "record_as_operand": ("node 14", "a record is no number"),
+    "part_outside": ("node 14", "a part stands within its record"),
+    "part_twice": ("node 9", "parts of a matrix product stand in order, each once"),
+    "part_missing": ("matrix product 7", "a matrix product has all of its parts"),
+    "product_without_inputs": ("node 7", "a matrix product has as many operands as it needs"),
+    "product_with_another_weight": ("node 7", "a matrix product has as many operands as it needs"),
+    "product_input_above": ("node 7", "operands stand before their node"),
+    "product_input_once": ("node 7", "inputs of a matrix product change with the sample"),
+    "product_input_twice": ("node 7", "a matrix product has each input once"),
+    "product_outside": ("node 7", "operands stand within args"),
+    "weight_by_sample": ("node 7", "weights and biases do not change with the sample"),
     "weight_above": ("node 7", "operands stand before their node"),
-    "bias_by_sample": ("node 6", "biases do not change with the sample"),
+    "bias_by_sample": ("node 7", "weights and biases do not change with the sample"),
+    "adjoint_in_a_function": ("node 19", "adjoints stand behind the function"),
 }
 
+BROKEN_GRADIENTS = {
+    "seed_once": ("node 21", "a stage is the latest of the operands'"),
+    "gain_of_nothing": ("node 22", "an operation has as many operands as it needs"),
+    "gain_of_a_stopped_row": ("node 22", "an operation has as many operands as it needs"),
+    "gain_of_another_row": ("node 22", "an operation has as many operands as it needs"),
+    "gain_of_an_adjoint": ("node 22", "adjoints are those of the function's nodes"),
+    "adjoint_of_nothing": ("node 25", "an operation has as many operands as it needs"),
+    "adjoint_of_another_stage": (
+        "node 25",
+        "an adjoint changes with the sample where its node does",
+    ),
+    "total_by_sample": ("node 43", "a stage is the latest of the operands'"),
+    "sample_in_the_batch": ("node 73", "what samples give goes into the batch by a sum"),
+    "scatter_of_no_take": ("node 50", "a scatter belongs to a take"),
+    "element_that_is_not": ("node 51", "a part stands within its record"),
+    "input_outside": ("node 33", "a part stands within its record"),
+    "weight_outside": ("node 30", "a part stands within its record"),
+    "transposed_sum": ("node 32", "a transposed product has adjoints of a product's outputs"),
+    "transposed_of_more": ("node 32", "a transposed product has adjoints of a product's outputs"),
+    "transposed_once": ("node 29", "adjoints of a product's outputs change with the sample"),
+    "derivative_by_sample": ("root 1", "derivatives by parameters are of stage BATCH"),
+}
 
 NOT_IN_TIME = "a row is written before it is read, and kept until then"
 NOT_BY_SAMPLE = "a step on samples has an operand that changes with the sample"
@@ -125,12 +151,23 @@ def verdicts(tmp_path_factory):
 
 def test_what_is_sound_is_accepted(verdicts):
     accepted = [name for name, verdict, *_ in verdicts if verdict == "holds"]
-    assert accepted == ["sound_graph", "sound_plan", "sound_sharing", "planned_as_it_is"]
+    assert accepted == [
+        "sound_graph",
+        "sound_gradient",
+        "sound_plan",
+        "sound_sharing",
+        "planned_as_it_is",
+    ]
 
 
 def test_a_broken_graph_is_refused_with_its_node_and_the_rule(verdicts):
     refused = {name: tuple(rest) for name, after, *rest in verdicts if after == "spoiling"}
     assert refused == BROKEN
+
+
+def test_a_broken_gradient_graph_is_refused_with_its_node_and_the_rule(verdicts):
+    refused = {name: tuple(rest) for name, after, *rest in verdicts if after == "differentiating"}
+    assert refused == BROKEN_GRADIENTS
 
 
 def test_a_broken_plan_is_refused_with_the_rule(verdicts):

@@ -15,8 +15,11 @@ static Plan plan;
 
 /* -- a sound graph ---------------------------------------------------------------------------------- */
 
-enum { X, Y, P, Q, NUMBER, PRODUCT, ROW_0, ROW_1, WHERE, TAKE, CLIP, CUSTOM, LINEAR, TANH_0, TANH_1, HIDDEN,
-       MUL, DETACH, ROOT, SIZE };
+/* As they are recorded; and where apply_matrices leaves them: what no sample changes stands in front. */
+enum { R_X, R_Y, R_P, R_Q, R_NUMBER, R_PRODUCT, R_ROW_0, R_ROW_1, R_WHERE, R_TAKE, R_CLIP, R_CUSTOM, R_LINEAR,
+       R_TANH_0, R_TANH_1, R_HIDDEN, R_MUL, R_DETACH, R_ROOT, R_SIZE };
+enum { P, Q, NUMBER, PRODUCT, CUSTOM, X, Y, MATRIX, ROW_0, ROW_1, WHERE, TAKE, CLIP, LINEAR, TANH_0, TANH_1,
+       MATRIX_2, HIDDEN, MUL, DETACH, ROOT, SIZE };
 
 static void add_node(uint8_t op, uint32_t a, uint32_t b) {
     graph.nodes[graph.size] = (Node){.op = op, .a = a, .b = b};
@@ -45,7 +48,7 @@ static void make_graph(void) {
     memset(&graph, 0, sizeof graph);
     graph.arena = &arena;
     graph.scratch = &scratch;
-    graph.nodes = ARENA_ARRAY(&arena, Node, SIZE);
+    graph.nodes = ARENA_ARRAY(&arena, Node, R_SIZE);
     graph.roots = ARENA_ARRAY(&arena, uint32_t, 1);
     graph.n_inputs = graph.n_parameters = 2;
     graph.n_roots = 1;
@@ -54,29 +57,27 @@ static void make_graph(void) {
     add_node(NODE_PARAMETER, 0, 0);
     add_node(NODE_PARAMETER, 1, 0);
     add_node(NODE_CONSTANT, 0, 0);
-    add_node(OP_mul, P, Q);
-    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){P, X, Q, Y, PRODUCT});
-    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){Q, X, P, Y, Q});
-    add_ternary(OP_where, X, ROW_0, P);
-    add_variadic(OP_take, 0, 3, (uint32_t[]){Y, ROW_1, Q});
-    add_ternary(OP_clip, WHERE, NUMBER, TAKE);
-    add_variadic(OP_custom, 0, 2, (uint32_t[]){P, NUMBER});
-    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){CLIP, X, CLIP, Q, CUSTOM});
-    add_node(OP_tanh, ROW_0, 0);
-    add_node(OP_tanh, ROW_1, 0);
-    add_variadic(NODE_LINEAR, 2, 4, (uint32_t[]){P, TANH_0, Q, TANH_1});
-    add_node(OP_mul, TANH_0, TANH_1);
-    add_node(OP_detach, MUL, 0);
-    add_variadic(NODE_LINEAR, 1, 4, (uint32_t[]){DETACH, LINEAR, MUL, HIDDEN});
-    graph.roots[0] = ROOT;
+    add_node(OP_mul, R_P, R_Q);
+    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){R_P, R_X, R_Q, R_Y, R_PRODUCT});
+    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){R_Q, R_X, R_P, R_Y, R_Q});
+    add_ternary(OP_where, R_X, R_ROW_0, R_P);
+    add_variadic(OP_take, 0, 3, (uint32_t[]){R_Y, R_ROW_1, R_Q});
+    add_ternary(OP_clip, R_WHERE, R_NUMBER, R_TAKE);
+    add_variadic(OP_custom, 0, 2, (uint32_t[]){R_P, R_NUMBER});
+    add_variadic(NODE_LINEAR, 2, 5, (uint32_t[]){R_CLIP, R_X, R_CLIP, R_Q, R_CUSTOM});
+    add_node(OP_tanh, R_ROW_0, 0);
+    add_node(OP_tanh, R_ROW_1, 0);
+    add_variadic(NODE_LINEAR, 2, 4, (uint32_t[]){R_P, R_TANH_0, R_Q, R_TANH_1});
+    add_node(OP_mul, R_TANH_0, R_TANH_1);
+    add_node(OP_detach, R_MUL, 0);
+    add_variadic(NODE_LINEAR, 1, 4, (uint32_t[]){R_DETACH, R_LINEAR, R_MUL, R_HIDDEN});
+    graph.roots[0] = R_ROOT;
     apply_matrices(&graph);
 }
 
 /* -- ways to break it --------------------------------------------------------------------------------- */
 
 static uint32_t *args_of(uint32_t node) { return graph.args.items + graph.nodes[node].a; }
-static Matvec *matvec(void) { return graph.matvecs.items; }
-
 #define FOR_EACH_BROKEN_GRAPH(BROKEN)                                      \
     BROKEN(sound_graph, (void)0)                                           \
     BROKEN(operation_of_the_tape, graph.nodes[PRODUCT].op = OP_sum)        \
@@ -96,27 +97,92 @@ static Matvec *matvec(void) { return graph.matvecs.items; }
     BROKEN(number_by_sample, graph.nodes[NUMBER].stage = SAMPLE)           \
     BROKEN(input_once, graph.nodes[X].stage = ONCE)                        \
     BROKEN(parameter_by_sample, graph.nodes[Q].stage = SAMPLE)             \
-    BROKEN(custom_by_sample, (args_of(CUSTOM)[0] = X, graph.nodes[CUSTOM].stage = SAMPLE)) \
+    BROKEN(custom_by_sample, graph.nodes[ROOT].op = OP_custom)             \
     BROKEN(input_that_is_not, graph.nodes[X].a = 2)                        \
     BROKEN(parameter_twice, graph.nodes[Q].a = 0)                          \
     BROKEN(root_outside, graph.roots[0] = SIZE)                            \
-    BROKEN(row_of_no_product, graph.nodes[ROW_0].c = 2)                    \
-    BROKEN(row_outside, graph.nodes[ROW_1].a = 2)                          \
-    BROKEN(row_twice, graph.nodes[ROW_1].a = 0)                            \
-    BROKEN(row_missing, (graph.nodes[ROW_1].op = OP_tanh, graph.nodes[ROW_1].a = X)) \
-    BROKEN(product_without_inputs, matvec()->n_in = 0)                     \
-    BROKEN(product_input_above, graph.args.items[matvec()->inputs] = ROW_1) \
-    BROKEN(product_input_once, graph.args.items[matvec()->inputs] = P)     \
-    BROKEN(product_input_twice, graph.args.items[matvec()->inputs] = Y)    \
-    BROKEN(product_outside, matvec()->weights = graph.args.size)           \
-    BROKEN(weight_by_sample, graph.args.items[matvec()->weights + 3] = X)  \
-    BROKEN(weight_above, graph.args.items[matvec()->weights + 3] = CUSTOM) \
-    BROKEN(bias_by_sample, graph.args.items[matvec()->biases] = X)
+    BROKEN(part_of_no_record, graph.nodes[ROW_0].a = X)                    \
+    BROKEN(record_as_root, graph.roots[0] = MATRIX)                        \
+    BROKEN(record_as_operand, graph.nodes[TANH_0].a = MATRIX)              \
+    BROKEN(part_outside, (graph.nodes[TANH_0] = graph.nodes[ROW_1], graph.nodes[TANH_0].b = 2)) \
+    BROKEN(part_twice, graph.nodes[ROW_1].b = 0)                           \
+    BROKEN(part_missing, (graph.nodes[ROW_1].op = OP_tanh, graph.nodes[ROW_1].a = X)) \
+    BROKEN(product_without_inputs, graph.nodes[MATRIX].c = 0)              \
+    BROKEN(product_with_another_weight, graph.nodes[MATRIX].b = 7)         \
+    BROKEN(product_input_above, args_of(MATRIX)[0] = ROW_1)                \
+    BROKEN(product_input_once, args_of(MATRIX)[0] = P)                     \
+    BROKEN(product_input_twice, args_of(MATRIX)[0] = Y)                    \
+    BROKEN(product_outside, graph.nodes[MATRIX].a = graph.args.size)       \
+    BROKEN(weight_by_sample, args_of(MATRIX)[2 + 3] = X)                   \
+    BROKEN(weight_above, args_of(MATRIX)[2 + 3] = DETACH)                  \
+    BROKEN(bias_by_sample, args_of(MATRIX)[2 + 4] = X)                     \
+    BROKEN(adjoint_in_a_function, (graph.nodes[DETACH].op = NODE_TOTAL, graph.nodes[DETACH].stage = BATCH))
 
 #define BROKEN(name, how) \
     static void graph_##name(void) { how; }
 FOR_EACH_BROKEN_GRAPH(BROKEN)
 #undef BROKEN
+
+/* -- ways to break its gradient graph ------------------------------------------------------------------ */
+
+static Graph gradient;
+static Arena gradient_arena;
+
+/* The k-th node of a kind. */
+static uint32_t find(uint8_t op, uint32_t k) {
+    for (uint32_t i = 0; i < gradient.size; i++)
+        if (gradient.nodes[i].op == op && k-- == 0) return i;
+    abort();
+}
+
+static Node *the(uint8_t op) { return &gradient.nodes[find(op, 0)]; }
+static uint32_t *args_of_the(uint8_t op) { return gradient.args.items + the(op)->a; }
+
+/* The first part of a record of this kind. */
+static Node *part_of(uint8_t op) {
+    for (uint32_t i = 0; i < gradient.size; i++)
+        if (gradient.nodes[i].op == NODE_PART && gradient.nodes[gradient.nodes[i].a].op == op) return &gradient.nodes[i];
+    abort();
+}
+
+#define FOR_EACH_BROKEN_GRADIENT(BROKEN)                                          \
+    BROKEN(sound_gradient, (void)0)                                               \
+    BROKEN(seed_once, the(NODE_SEED)->stage = ONCE)                               \
+    BROKEN(gain_of_nothing, the(NODE_GAIN)->which = 2)                            \
+    BROKEN(gain_of_a_stopped_row, the(NODE_GAIN)->of = OP_detach)                 \
+    BROKEN(gain_of_another_row, the(NODE_GAIN)->of = OP_clip)                     \
+    BROKEN(gain_of_an_adjoint, the(NODE_GAIN)->c = gradient.primal)               \
+    BROKEN(adjoint_of_nothing, the(NODE_ADJOINT)->b = 0)                          \
+    BROKEN(adjoint_of_another_stage, the(NODE_ADJOINT)->c = P)                    \
+    BROKEN(total_by_sample, the(NODE_TOTAL)->stage = SAMPLE)                      \
+    BROKEN(sample_in_the_batch,                                                   \
+               gradient.args.items[gradient.nodes[gradient.roots[1]].a] = X)      \
+    BROKEN(scatter_of_no_take, the(NODE_SCATTER)->a = X)                          \
+    BROKEN(element_that_is_not, part_of(NODE_SCATTER)->b = 2)                     \
+    BROKEN(input_outside, part_of(NODE_TRANSPOSED)->b = 2)                        \
+    BROKEN(weight_outside, part_of(NODE_OUTER)->b = 99)                           \
+    BROKEN(transposed_sum, args_of_the(NODE_TRANSPOSED)[0] = LINEAR)              \
+    BROKEN(transposed_of_more, the(NODE_TRANSPOSED)->c = 2)                       \
+    BROKEN(transposed_once, args_of_the(NODE_OUTER)[1] = P)                       \
+    BROKEN(derivative_by_sample, gradient.roots[1] = find(NODE_SEED, 0))
+
+#define BROKEN(name, how) \
+    static void gradient_##name(void) { how; }
+FOR_EACH_BROKEN_GRADIENT(BROKEN)
+#undef BROKEN
+
+static void say(const Graph *of, const char *name, int status);
+
+static void try_gradient(const char *name, void (*spoil)(void)) {
+    make_graph();
+    arena_free(&gradient_arena);
+    memset(&gradient, 0, sizeof gradient);
+    gradient.arena = &gradient_arena;
+    gradient.scratch = &scratch;
+    append_adjoints(&graph, &gradient);
+    spoil();
+    say(&gradient, name, verify_graph(&gradient, "differentiating"));
+}
 
 /* -- ways to break its plan --------------------------------------------------------------------------- */
 
@@ -181,8 +247,8 @@ FOR_EACH_BROKEN_SHARING(BROKEN)
 
 /* -- what the verifier says ---------------------------------------------------------------------------- */
 
-static void say(const char *name, int status) {
-    const Fault *fault = &graph.fault;
+static void say(const Graph *of, const char *name, int status) {
+    const Fault *fault = &of->fault;
     if (status) printf("%s | %s | %s %u | %s\n", name, fault->after, fault->list, fault->at, fault->rule);
     else printf("%s | holds\n", name);
 }
@@ -190,7 +256,7 @@ static void say(const char *name, int status) {
 static void try_graph(const char *name, void (*spoil)(void)) {
     make_graph();
     spoil();
-    say(name, verify_graph(&graph, "spoiling"));
+    say(&graph, name, verify_graph(&graph, "spoiling"));
 }
 
 static void try_plan(const char *name, void (*spoil)(void), int by_sharing) {
@@ -198,13 +264,13 @@ static void try_plan(const char *name, void (*spoil)(void), int by_sharing) {
     arena_free(&plan_arena);
     memset(&plan, 0, sizeof plan);
     if (plan_make(&plan, &plan_arena, &graph, 1) != MADE) {
-        say("the plan itself", 1);
+        say(&graph, "the plan itself", 1);
         return;
     }
     if (!by_sharing) spoil();
     const Plan *copy = verify_copy(&graph, &plan, plan.root_adjoint);
     if (by_sharing) spoil();
-    say(name, verify_plan(&graph, copy, &plan, 1));
+    say(&graph, name, verify_plan(&graph, copy, &plan, 1));
 }
 
 /* What the planner itself looks at, whoever verifies. */
@@ -214,17 +280,20 @@ static void try_planning(const char *name, uint32_t node, Stage stage) {
     memset(&plan, 0, sizeof plan);
     graph.nodes[node].stage = (uint8_t)stage;
     verifying = 0;
-    say(name, plan_make(&plan, &plan_arena, &graph, 1) != MADE);
+    say(&graph, name, plan_make(&plan, &plan_arena, &graph, 1) != MADE);
     verifying = 1;
 }
 
 int main(void) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return 1;
-    arena.out_of_memory = scratch.out_of_memory = plan_arena.out_of_memory = &out_of_memory;
+    arena.out_of_memory = gradient_arena.out_of_memory = scratch.out_of_memory = plan_arena.out_of_memory = &out_of_memory;
     verifying = 1;
 #define BROKEN(name, how) try_graph(#name, graph_##name);
     FOR_EACH_BROKEN_GRAPH(BROKEN)
+#undef BROKEN
+#define BROKEN(name, how) try_gradient(#name, gradient_##name);
+    FOR_EACH_BROKEN_GRADIENT(BROKEN)
 #undef BROKEN
 #define BROKEN(name, how) try_plan(#name, plan_##name, 0);
     FOR_EACH_BROKEN_PLAN(BROKEN)

@@ -216,3 +216,25 @@ const Cell *cell_of(Op op, int which) {
 }
 
 unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
+
+/* -- numbers ---------------------------------------------------------------------------------------- */
+
+static int compares(Compare compare, double a, double b) {
+    return compare == COMPARE_LESS ? a < b : compare == COMPARE_EQUAL ? a == b : a <= b;
+}
+
+/* Of both sides of a choice there is a number, and one of them is chosen. */
+double cell_value(const Cell *cell, const double names[NAME_COUNT]) {
+    double values[MOST_ITEMS];
+    for (uint8_t k = 0; k < cell->size; k++) {
+        const Item *item = &cell->items[k];
+        switch ((ItemKind)item->kind) {
+        case ITEM_NUMBER: values[k] = item->number; break;
+        case ITEM_NAME: values[k] = names[item->name]; break;
+        case ITEM_CALL: values[k] = op_value(item->op, values[item->a], values[item->b], values[item->c]); break;
+        case ITEM_COMPARE: values[k] = compares((Compare)item->compare, values[item->a], values[item->b]); break;
+        case ITEM_CHOICE: values[k] = values[item->a] != 0 ? values[item->b] : values[item->c]; break;
+        }
+    }
+    return values[cell->size - 1];
+}

@@ -51,6 +51,9 @@ const Cell *cell_of(Op op, int which);
 /* Which names the gain of operand `which` reads: a bit for each CellName. */
 unsigned cell_reads(Op op, int which);
 
+/* The number that a cell gives where its names have these. */
+double cell_value(const Cell *cell, const double names[NAME_COUNT]);
+
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
 #endif

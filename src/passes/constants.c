@@ -42,8 +42,16 @@ static uint32_t fold(Graph *graph, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
-    case FORM_ROW:
-        return i;
+    case FORM_SEED:
+    case FORM_PART:
+    case FORM_PRODUCT:
+    case FORM_TOTAL:
+    case FORM_SCATTER:
+    case FORM_GAIN:
+    case FORM_ADJOINT:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER:
+        return i; /* no numbers are known of these */
     case FORM_MAP:
         if (node->op == OP_where && is_constant(graph, node->a))
             return number_of(graph, node->a) > 0 ? node->b : node->c;

@@ -155,8 +155,10 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
             if (leads[to]) add_term(work, to, g, build_partial(work, i, k));
         }
         return;
-    case FORM_ROW:
-        break; /* of graphs that have been optimised */
+    case FORM_PRODUCT:
+    case FORM_PART:
+    CASES_OF_GRADIENTS
+        break; /* of graphs that have been optimised, or have their adjoints */
     }
     abort();
 }
@@ -204,8 +206,10 @@ static void add_tangents(Work *work, uint32_t i, const uint32_t *tangents) {
             if (t != NONE) add_term(work, i, t, build_partial(work, i, k));
         }
         return;
-    case FORM_ROW:
-        break; /* of graphs that have been optimised */
+    case FORM_PRODUCT:
+    case FORM_PART:
+    CASES_OF_GRADIENTS
+        break; /* of graphs that have been optimised, or have their adjoints */
     }
     abort();
 }

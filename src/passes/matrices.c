@@ -40,14 +40,15 @@ static int same_inputs(const Graph *graph, const Node *p, const Node *q) {
     return 1;
 }
 
-static void make_matvec(Graph *graph, const uint32_t *rows, uint32_t n_out) {
+/* The rows become parts of a product, for which a node is needed in front of them. */
+static void make_product(Graph *graph, const uint32_t *rows, uint32_t n_out, Node *product) {
     const Node model = graph->nodes[rows[0]];
     uint32_t n_in = model.c, has_bias = model.b & 1;
-    GROW(graph->arena, &graph->args, uint32_t, n_in + (size_t)n_out * (n_in + 1));
-    GROW(graph->arena, &graph->matvecs, Matvec, 1);
+    size_t n_args = n_in + (size_t)n_out * (n_in + has_bias);
+    GROW(graph->arena, &graph->args, uint32_t, n_args);
     uint32_t *args = graph->args.items, to = graph->args.size;
-    Matvec *matvec = &graph->matvecs.items[graph->matvecs.size];
-    *matvec = (Matvec){n_out, n_in, to, to + n_in, has_bias ? to + n_in + n_out * n_in : NONE};
+    *product = (Node){.op = NODE_PRODUCT, .stage = SAMPLE, .a = to, .b = (uint32_t)n_args, .c = n_in,
+                      .which = (uint8_t)has_bias};
     for (uint32_t k = 0; k < n_in; k++) args[to++] = args[model.a + 2 * k + 1];
     for (uint32_t r = 0; r < n_out; r++)
         for (uint32_t k = 0; k < n_in; k++) args[to++] = args[graph->nodes[rows[r]].a + 2 * k];
@@ -56,12 +57,41 @@ static void make_matvec(Graph *graph, const uint32_t *rows, uint32_t n_out) {
     graph->args.size = to;
     for (uint32_t r = 0; r < n_out; r++) {
         Node *node = &graph->nodes[rows[r]];
-        node->op = NODE_ROW;
-        node->a = r;
-        node->b = 0;
-        node->c = graph->matvecs.size;
+        *node = (Node){.op = NODE_PART, .stage = SAMPLE, .b = r};
     }
-    graph->matvecs.size++;
+}
+
+/* Puts the products in front of their first parts, and what no sample changes in front of all: weights
+ * stand before their product. product_of: one more than the product of each part. */
+static void insert_products(Graph *graph, const Node *products, uint32_t n_products, const uint32_t *product_of_part) {
+    uint32_t total = graph->size + n_products, size = 0;
+    Node *nodes = ARENA_ARRAY(graph->arena, Node, total);
+    uint32_t *to = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
+    uint32_t *product_to = ARENA_ARRAY(graph->scratch, uint32_t, n_products);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (graph->nodes[i].stage == SAMPLE) continue;
+        to[i] = size;
+        nodes[size++] = graph->nodes[i];
+    }
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (graph->nodes[i].stage != SAMPLE) continue;
+        uint32_t product = product_of_part[i];
+        if (product && graph->nodes[i].b == 0) {
+            product_to[product - 1] = size;
+            nodes[size++] = products[product - 1];
+        }
+        to[i] = size;
+        nodes[size++] = graph->nodes[i];
+        if (product) nodes[to[i]].a = product_to[product - 1];
+    }
+    graph->nodes = nodes;
+    graph->size = total;
+    for (uint32_t i = 0; i < total; i++) {
+        uint32_t count, *operands = node_operands(graph, i, &count);
+        if (nodes[i].op == NODE_PART) continue;
+        for (uint32_t k = 0; k < count; k++) operands[k] = to[operands[k]];
+    }
+    for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = to[graph->roots[k]];
 }
 
 void apply_matrices(Graph *graph) {
@@ -92,10 +122,17 @@ void apply_matrices(Graph *graph) {
         set->last = rows[r];
         set->count++;
     }
-    uint32_t *members = ARENA_ARRAY(graph->scratch, uint32_t, n_rows + 1);
+    if (!n_sets) return;
+    uint32_t *members = ARENA_ARRAY(graph->scratch, uint32_t, n_rows);
+    uint32_t *product_of_part = ARENA_ARRAY(graph->scratch, uint32_t, graph->size);
+    Node *products = ARENA_ARRAY(graph->scratch, Node, n_sets);
     for (uint32_t s = 0; s < n_sets; s++) {
         uint32_t node = sets[s].first;
-        for (uint32_t k = 0; k < sets[s].count; k++, node = next[node]) members[k] = node;
-        make_matvec(graph, members, sets[s].count);
+        for (uint32_t k = 0; k < sets[s].count; k++, node = next[node]) {
+            members[k] = node;
+            product_of_part[node] = s + 1;
+        }
+        make_product(graph, members, sets[s].count, &products[s]);
     }
+    insert_products(graph, products, n_sets, product_of_part);
 }

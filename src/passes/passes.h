@@ -7,9 +7,12 @@
 
 #include "program/graph.h"
 
-#define PASS(id, text) void apply_##id(Graph *graph);
+#define PASS(id, when, text) void apply_##id(Graph *graph);
 FOR_EACH_PASS(PASS)
 #undef PASS
+
+/* Differentiation: gradient, which is empty, becomes the gradient graph (graph.h) of a graph of one root. */
+void append_adjoints(const Graph *graph, Graph *gradient);
 
 /* How often each node is used, by nodes that a root depends on. */
 uint32_t *count_uses(Graph *graph);

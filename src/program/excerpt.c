@@ -62,8 +62,9 @@ static int set_has(const NodeSet *set, uint32_t node) { return *place_in_set(set
 static int has_leading_operand(const Excerpt *e, uint32_t tape_node) {
     uint32_t count;
     const uint32_t *operands = tape_operands(e->tape, tape_node, &count);
+    uint8_t op = e->tape->op[tape_node];
     for (uint32_t k = 0; k < count; k++) {
-        if (cell_stops((Op)(e->tape->op[tape_node] & ~OP_CLOSURE), (int)k)) continue;
+        if (!(op & OP_CLOSURE) && cell_stops((Op)op, (int)k)) continue;
         uint32_t i = node_of(e, operands[k]);
         if (i != NONE && e->leads[i]) return 1;
     }
@@ -300,9 +301,11 @@ static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     case FORM_MAP: return append_map(e->tape, node, on_tape);
     case FORM_LINEAR: return append_linear(e->tape, &e->graph, node, on_tape);
     case FORM_PARAMETER:
-    case FORM_ROW:
+    case FORM_PRODUCT:
+    case FORM_PART:
     case FORM_TAKE:
     case FORM_CUSTOM:
+    CASES_OF_GRADIENTS
         break; /* derivatives are not made of these */
     }
     abort();

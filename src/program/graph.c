@@ -24,36 +24,36 @@ static void reach_operands(Reach *reach, uint32_t i) {
 
 static int is_leaf(const Tape *tape, uint32_t i) { return (tape->op[i] & ~OP_CLOSURE) == OP_leaf; }
 
-static Stage latest(const Graph *graph, const uint32_t *nodes, uint32_t count, Stage stage) {
-    for (uint32_t k = 0; k < count; k++)
-        if (graph->nodes[nodes[k]].stage > stage) stage = (Stage)graph->nodes[nodes[k]].stage;
-    return stage;
-}
-
 Stage graph_stage(const Graph *graph, uint32_t i) {
-    const Node *node = &graph->nodes[i];
-    const uint32_t *args = graph->args.items;
-    switch (form_of(node)) {
-    case FORM_CONSTANT:
-        return CONSTANT;
+    uint32_t count;
+    const uint32_t *operands = node_operands(graph, i, &count);
+    uint8_t stage = CONSTANT;
+    switch (form_of(&graph->nodes[i])) {
     case FORM_PARAMETER:
         return ONCE;
     case FORM_INPUT:
         return SAMPLE;
+    case FORM_SEED:
+        return graph->nodes[graph->roots[0]].stage == SAMPLE ? SAMPLE : BATCH;
+    case FORM_TOTAL:
+    case FORM_OUTER:
+        return BATCH;
+    case FORM_CONSTANT:
     case FORM_MAP:
-        return latest(graph, &node->a, op_arity(node->op), CONSTANT);
-    case FORM_ROW: {
-        const Matvec *matvec = &graph->matvecs.items[node->c];
-        Stage stage = latest(graph, args + matvec->inputs, matvec->n_in, CONSTANT);
-        stage = latest(graph, args + matvec->weights + node->a * matvec->n_in, matvec->n_in, stage);
-        return matvec->biases == NONE ? stage : latest(graph, args + matvec->biases + node->a, 1, stage);
-    }
+    case FORM_PART:
+    case FORM_SCATTER:
     case FORM_LINEAR:
     case FORM_TAKE:
     case FORM_CUSTOM:
-        return latest(graph, args + node->a, node->b, CONSTANT);
+    case FORM_PRODUCT:
+    case FORM_GAIN:
+    case FORM_ADJOINT:
+    case FORM_TRANSPOSED:
+        break;
     }
-    abort();
+    for (uint32_t k = 0; k < count; k++)
+        if (graph->nodes[operands[k]].stage > stage) stage = graph->nodes[operands[k]].stage;
+    return (Stage)stage;
 }
 
 /* Operands of tape node i as operands of the frozen node. */
@@ -158,40 +158,24 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
 void graph_pack(Graph *graph, Arena *to) {
     Graph packed = *graph;
     const uint32_t *args = graph->args.items;
-    uint32_t n_args = 0, at = 0;
+    size_t n_args = 0;
+    uint32_t at = 0;
     for (uint32_t i = 0; i < graph->size; i++)
         if (has_args(&graph->nodes[i])) n_args += graph->nodes[i].b;
-    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
-        const Matvec *matvec = &graph->matvecs.items[m];
-        n_args += matvec->n_in + matvec->n_out * matvec->n_in + matvec->n_out;
-    }
     packed.arena = to;
     packed.nodes = ARENA_ARRAY(to, Node, graph->size);
     packed.args.items = ARENA_ARRAY(to, uint32_t, n_args);
-    packed.matvecs.items = ARENA_ARRAY(to, Matvec, graph->matvecs.size);
     packed.roots = ARENA_ARRAY(to, uint32_t, graph->n_roots);
     memcpy(packed.roots, graph->roots, graph->n_roots * sizeof(uint32_t));
-#define MOVE(place, count)                                                           \
-    do {                                                                             \
-        if ((count) > 0)                                                             \
-            memcpy(packed.args.items + at, args + (place), (count) * sizeof *args);  \
-        (place) = at;                                                                \
-        at += (count);                                                               \
-    } while (0)
+    memcpy(packed.nodes, graph->nodes, graph->size * sizeof(Node));
     for (uint32_t i = 0; i < graph->size; i++) {
-        packed.nodes[i] = graph->nodes[i];
-        if (has_args(&packed.nodes[i])) MOVE(packed.nodes[i].a, packed.nodes[i].b);
+        Node *node = &packed.nodes[i];
+        if (!has_args(node)) continue;
+        if (node->b) memcpy(packed.args.items + at, args + node->a, node->b * sizeof *args);
+        node->a = at;
+        at += node->b;
     }
-    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
-        Matvec *matvec = &packed.matvecs.items[m];
-        *matvec = graph->matvecs.items[m];
-        MOVE(matvec->inputs, matvec->n_in);
-        MOVE(matvec->weights, matvec->n_in * matvec->n_out);
-        if (matvec->biases != NONE) MOVE(matvec->biases, matvec->n_out);
-    }
-#undef MOVE
-    packed.args.size = packed.args.capacity = n_args;
-    packed.matvecs.capacity = packed.matvecs.size;
+    packed.args.size = packed.args.capacity = at;
     arena_free(graph->arena);
     *graph = packed;
 }

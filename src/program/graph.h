@@ -9,45 +9,62 @@
 #define MICROGRAD_C_GRAPH_H
 
 #include "arena.h"
-#include "ops/ops.h"
+#include "ops/cells.h"
 #include "tape/tape.h"
 
 #define NONE UINT32_MAX
 
-/* What a node depends on, and so how often it is computed: the latest of its operands' stages, always.
- * Whatever changes a node's operands sets its stage anew (graph_stage). */
+/* What a node depends on, and so how often it is computed: the latest of its operands' stages, always,
+ * but for the sums over the batch. Whatever changes a node's operands sets its stage anew (graph_stage). */
 typedef enum {
-    CONSTANT, /* numbers of the program's text    */
-    ONCE,     /* parameters: once a batch         */
-    SAMPLE    /* inputs: for every sample         */
+    CONSTANT, /* numbers of the program's text                    */
+    ONCE,     /* parameters: once a batch                         */
+    SAMPLE,   /* inputs: for every sample                         */
+    BATCH     /* sums over the batch: once, after all its samples */
 } Stage;
 
-/* Kinds of nodes besides the operations of the table; each is a form of its own. */
-#define FOR_EACH_KIND(KIND)                                                              \
-    KIND(PARAMETER) /* a: which                                                       */ \
-    KIND(INPUT)     /* a: which column of the arguments                               */ \
-    KIND(LINEAR)    /* args from a: c pairs of factors, then addends; b args in all   */ \
-    KIND(ROW)       /* output a of matrix-vector product c                            */
-
+/* Node kinds besides the operations of the table. OP_sum and OP_dot become NODE_LINEAR. Those of the
+ * second group stand in gradient graphs only (see below). A record is no number: its NODE_PARTs are. */
 typedef enum {
-    NODE_CONSTANT = OP_leaf, /* number */
-    NODE_LAST_OPERATION = OP_COUNT - 1, /* kinds follow */
-#define KIND(id) NODE_##id,
-    FOR_EACH_KIND(KIND)
-#undef KIND
+    NODE_CONSTANT = OP_leaf, /* number                                                             */
+    NODE_PARAMETER = OP_COUNT, /* a: which                                                         */
+    NODE_INPUT,              /* a: which column of the arguments                                   */
+    NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all       */
+    NODE_PRODUCT,            /* record: a matrix-vector product, W x + bias: see Product           */
+    NODE_PART,               /* number b of record a; of a product: output b                       */
+
+    NODE_SEED,               /* the loss's adjoint, which the executor sets: see below             */
+    NODE_GAIN,               /* cell `which` of row `of`, what its operand gains: args as gain_names;
+                              * c: the node whose chain rule this is                               */
+    NODE_ADJOINT,            /* the sum of b args from a: the adjoint of node c                    */
+    NODE_TOTAL,              /* a, summed over the batch                                           */
+    NODE_TRANSPOSED,         /* record: args from a: a product, and adjoints of b - 1 of its outputs, from
+                              * output c on. Part k: what input k gains, W' g                      */
+    NODE_OUTER,              /* record: args as of NODE_TRANSPOSED. Part row * n_in + k: what that weight
+                              * gains, g x, summed over the batch; part n_out * n_in + row: a bias */
+    NODE_SCATTER,            /* record: b, which is the adjoint of the take a. Part k: b where the index
+                              * chooses element k, else 0                                          */
     NODE_COUNT
 } NodeKind;
 
-/* How passes and planner see a node. Switches over it have no default: see ops.h. */
+/* How passes and executors see a node. Switches over it have no default: see ops.h. */
 typedef enum {
     FORM_CONSTANT,
     FORM_PARAMETER,
     FORM_INPUT,
+    FORM_SEED,
     FORM_MAP,    /* up to three operands, a, b and c: a cell of the operation table */
-    FORM_ROW,
+    FORM_PART,
+    FORM_TOTAL,
+    FORM_SCATTER,
     FORM_LINEAR, /* these have their operands in args */
     FORM_TAKE,
-    FORM_CUSTOM
+    FORM_CUSTOM,
+    FORM_PRODUCT,
+    FORM_GAIN,
+    FORM_ADJOINT,
+    FORM_TRANSPOSED,
+    FORM_OUTER
 } Form;
 
 /* Of operations with any number of operands. */
@@ -60,20 +77,41 @@ enum {
     FORM_OF_opaque = FORM_NONE /* not frozen */
 };
 
+/* The forms of gradient graphs alone, for switches that meet none of them. */
+#define CASES_OF_GRADIENTS                                                            \
+    case FORM_SEED: case FORM_TOTAL: case FORM_SCATTER: case FORM_GAIN: case FORM_ADJOINT: \
+    case FORM_TRANSPOSED: case FORM_OUTER:
+
 typedef struct {
-    double number;    /* NODE_CONSTANT; a SCALED operation's number; OP_custom's value */
+    double number;    /* NODE_CONSTANT; a SCALED operation's number, or that of its gain; OP_custom's value */
     uint32_t a, b, c; /* as on the tape, or as above */
     uint8_t op;
     uint8_t stage;
+    uint8_t of, which; /* NODE_GAIN; NODE_PRODUCT has biases if `which` is 1 */
 } Node;
 
-/* Sums that multiply the same inputs by weights which no sample changes: outputs = W inputs + b. */
+/* A NODE_PRODUCT's operands: sums that multiply the same inputs by weights which no sample changes. All
+ * its parts stand behind it, in order; an input stands in it once. */
 typedef struct {
     uint32_t n_out, n_in;
-    uint32_t inputs;  /* in args: n_in nodes                      */
-    uint32_t weights; /* in args: n_out rows of n_in nodes        */
-    uint32_t biases;  /* in args: n_out nodes; NONE: all without  */
-} Matvec;
+    const uint32_t *inputs;  /* n_in nodes                 */
+    const uint32_t *weights; /* n_out rows of n_in nodes   */
+    const uint32_t *biases;  /* n_out nodes; NULL: none    */
+} Product;
+
+/* A gradient graph is a graph of one root, the loss, with its adjoints behind it, from node `primal` on.
+ * Its roots are the loss and, for each parameter, the derivative of the batch's loss by it, of stage BATCH
+ * (or a number 0). What has no adjoint has no node, so that none is multiplied by 0.
+ *
+ * Of a loss of stage SAMPLE, NODE_SEED has stage SAMPLE: the same number for every sample, 1 or one over
+ * their count. Of another, it has stage BATCH: 1 or the count of the samples; 0 if there are none. The
+ * adjoint of a node of stage SAMPLE has stage SAMPLE, that of an earlier one BATCH; a NODE_TOTAL or a
+ * NODE_OUTER stands between, and there is no other way from one to the other.
+ *
+ * A NODE_GAIN stands for one contribution, even where its cell is no more than g. A node's adjoint is its
+ * NODE_ADJOINT, even where that has one operand; the loss's is the seed. So both know their place: `c`
+ * is no operand, but follows its node as operands do. Behind the function stand first the adjoints and
+ * contributions of its last node, then those of the one before, and so on. */
 
 /* What the verifier has found (verify.h). */
 typedef struct {
@@ -89,12 +127,17 @@ typedef struct {
     Node *nodes;
     uint32_t size;
     GROWING(uint32_t) args;
-    GROWING(Matvec) matvecs;
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
+    uint32_t primal; /* of a gradient graph: nodes of the function; else 0 */
     Fault fault;
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
 } Graph;
+
+/* Kinds of nodes besides the operations; each is a form of its own. */
+#define FOR_EACH_KIND(KIND)                                                         \
+    KIND(PARAMETER) KIND(INPUT) KIND(LINEAR) KIND(PRODUCT) KIND(PART)               \
+    KIND(SEED) KIND(GAIN) KIND(ADJOINT) KIND(TOTAL) KIND(TRANSPOSED) KIND(OUTER) KIND(SCATTER)
 
 /* By operation and kind of node; one without a form does not build. */
 static const uint8_t forms[] = {
@@ -105,12 +148,14 @@ static const uint8_t forms[] = {
 #define FORM_OF(id, ...) FORM_OF_##id,
     FOR_EACH_VARIADIC(FORM_OF)
 #undef FORM_OF
-#define KIND(id, ...) FORM_##id,
+#define KIND(id) [NODE_##id] = FORM_##id,
     FOR_EACH_KIND(KIND)
 #undef KIND
 };
 
-typedef char forms_has_every_kind[sizeof forms == NODE_COUNT ? 1 : -1];
+#define PLUS_ONE(id) +1
+typedef char forms_has_every_kind[0 FOR_EACH_KIND(PLUS_ONE) == NODE_COUNT - OP_COUNT ? 1 : -1];
+#undef PLUS_ONE
 
 static inline Form form_of(const Node *node) { return (Form)forms[node->op]; }
 
@@ -131,31 +176,62 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
 /* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
 void graph_pack(Graph *graph, Arena *to);
 
-/* The operands of a node, for reading and rewriting. A NODE_ROW has its matrix product's. */
+/* Whether the node's operands stand in args, from a on, b of them. */
+static inline int has_args(const Node *node) { return form_of(node) >= FORM_LINEAR; }
+
+/* The operands of a node, all of them, for reading and rewriting. */
 static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     Node *node = &graph->nodes[i];
     switch (form_of(node)) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
-    case FORM_ROW:
+    case FORM_SEED:
         *count = 0;
         return NULL;
     case FORM_MAP:
         *count = op_arity(node->op);
         return &node->a; /* b and c are its neighbours */
+    case FORM_PART:
+    case FORM_TOTAL:
+        *count = 1;
+        return &node->a;
+    case FORM_SCATTER:
+        *count = 2;
+        return &node->a;
     case FORM_LINEAR:
     case FORM_TAKE:
     case FORM_CUSTOM:
+    case FORM_PRODUCT:
+    case FORM_GAIN:
+    case FORM_ADJOINT:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER:
         *count = node->b;
         return graph->args.items + node->a;
     }
     abort();
 }
 
-/* Whether the node's operands stand in args, from a on, b of them. */
-static inline int has_args(const Node *node) {
-    return form_of(node) >= FORM_LINEAR;
+static inline Product product_of(const Graph *graph, uint32_t i) {
+    const Node *node = &graph->nodes[i];
+    const uint32_t *args = graph->args.items + node->a;
+    Product product = {.n_in = node->c, .inputs = args, .weights = args + node->c};
+    product.n_out = (node->b - node->c) / (node->c + node->which);
+    if (node->which) product.biases = product.weights + (size_t)product.n_out * product.n_in;
+    return product;
+}
+
+/* The node that each name in a NODE_GAIN's cell stands for; NONE where the cell does not read it, or where
+ * y is a SCALED row's number. In args, g stands first, then those of x, y, w and z that are read. */
+static inline void gain_names(const Graph *graph, const Node *gain, uint32_t names[NAME_COUNT]) {
+    unsigned reads = cell_reads((Op)gain->of, gain->which);
+    const uint32_t *args = graph->args.items + gain->a;
+    names[NAME_G] = *args++;
+    for (int name = NAME_X; name < NAME_G; name++) {
+        int is_operand = reads >> name & 1 && !(name == NAME_Y && op_info[gain->of].shape == SCALED);
+        names[name] = is_operand ? *args++ : NONE;
+    }
 }
 
 /* The stage that node i's operands give it; a leaf's is that of its kind. */
@@ -163,25 +239,29 @@ Stage graph_stage(const Graph *graph, uint32_t i);
 
 /* -- passes: each leaves a graph that computes the same, in the same order --------------------- */
 
-/* PASS(id, what it does) in the order of application; each can be switched off. */
-#define FOR_EACH_PASS(PASS)                                                                     \
-    PASS(constants, "operations on numbers alone are computed now")                             \
-    PASS(identities, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt")    \
-    PASS(subexpressions, "what is computed twice is computed once")                             \
-    PASS(sums, "chains of additions and products become one sum of products")                   \
-    PASS(matrices, "sums of products that share their inputs become a matrix-vector product")   \
-    PASS(dead_code, "what the result no longer depends on is dropped")
+/* PASS(id, when, what it does) in the order of application; each can be switched off. */
+#define FOR_EACH_PASS(PASS)                                                                           \
+    PASS(constants, ALWAYS, "operations on numbers alone are computed now")                           \
+    PASS(identities, BEFORE, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt") \
+    PASS(subexpressions, ALWAYS, "what is computed twice is computed once")                           \
+    PASS(sums, BEFORE, "chains of additions and products become one sum of products")                 \
+    PASS(matrices, BEFORE, "sums of products that share their inputs become a matrix-vector product") \
+    PASS(dead_code, ALWAYS, "what the result no longer depends on is dropped")
 
 enum {
-#define ID(id, text) PASS_##id,
+#define ID(id, when, text) PASS_##id,
     FOR_EACH_PASS(ID)
 #undef ID
     PASS_COUNT
 };
 
+/* Before differentiation only, or after it, too. There, the function's own nodes stay as they are. */
+typedef enum { BEFORE, ALWAYS } When;
+
 typedef struct {
     const char *name, *text;
     void (*apply)(Graph *graph);
+    When when;
 } Pass;
 
 extern const Pass passes[PASS_COUNT];
@@ -191,5 +271,9 @@ typedef enum { MADE, MADE_NO_MEMORY, MADE_BROKEN /* graph->fault says how: an er
 /* Applies the passes that are not in the set `skip` (a bit each). What is left is packed into the arena
  * `to`, and the arena that it was frozen in is freed. */
 MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to);
+
+/* Makes the gradient graph of an optimised graph of one root, which stays; the passes run again over what
+ * is new, but for those in `skip`. gradient: its arenas are set, that of the nodes is `to` afterwards. */
+MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to);
 
 #endif

@@ -14,7 +14,7 @@ int verifying = 0;
 /* What is known of the nodes so far, one entry each. */
 typedef struct {
     Graph *graph;
-    uint32_t *row_count;       /* of a matrix product: rows that have stood there */
+    uint32_t *row_count;       /* of a matrix product: parts that have stood there */
     uint8_t *has_parameter, *has_input;
     uint32_t *seen_by_product; /* of a node: the last product that has it as input */
 } Seen;
@@ -30,46 +30,76 @@ static const char *broken_list(const Graph *graph, uint64_t at, uint64_t count, 
     return NULL;
 }
 
-static int all_of_stage(const Graph *graph, uint64_t at, uint64_t count, int is_sample) {
-    for (uint64_t k = 0; k < count; k++)
-        if ((graph->nodes[graph->args.items[at + k]].stage == SAMPLE) != is_sample) return 0;
+static int all_of_stage(const Graph *graph, const uint32_t *nodes, size_t count, int is_sample) {
+    for (size_t k = 0; k < count; k++)
+        if ((graph->nodes[nodes[k]].stage == SAMPLE) != is_sample) return 0;
     return 1;
 }
 
-/* The inputs stand before the first of a product's rows, since one step computes all of them. */
-static const char *broken_inputs(const Seen *seen, uint32_t m, uint32_t first_row) {
+static int is_record(const Graph *graph, uint32_t i) {
+    uint8_t op = graph->nodes[i].op;
+    return op == NODE_PRODUCT || op == NODE_TRANSPOSED || op == NODE_OUTER || op == NODE_SCATTER;
+}
+
+static const char *broken_product(const Seen *seen, uint32_t i) {
     const Graph *graph = seen->graph;
-    const Matvec *matvec = &graph->matvecs.items[m];
-    const char *rule = broken_list(graph, matvec->inputs, matvec->n_in, first_row);
-    if (rule) return rule;
-    HOLDS(matvec->n_in > 0, "a matrix product has inputs");
-    HOLDS(all_of_stage(graph, matvec->inputs, matvec->n_in, 1),
-          "inputs of a matrix product change with the sample");
-    for (uint32_t k = 0; k < matvec->n_in; k++) {
-        uint32_t input = graph->args.items[matvec->inputs + k];
-        HOLDS(seen->seen_by_product[input] != m + 1, "a matrix product has each input once");
-        seen->seen_by_product[input] = m + 1;
+    const Node *node = &graph->nodes[i];
+    uint64_t n_out = node->b < node->c || node->c == 0 ? 0 : (node->b - node->c) / (node->c + node->which);
+    HOLDS(n_out > 0 && node->which <= 1 && node->b == node->c + n_out * (node->c + node->which),
+          "a matrix product has as many operands as it needs");
+    Product product = product_of(graph, i);
+    HOLDS(all_of_stage(graph, product.inputs, product.n_in, 1), "inputs of a matrix product change with the sample");
+    HOLDS(all_of_stage(graph, product.weights, node->b - product.n_in, 0),
+          "weights and biases do not change with the sample");
+    for (uint32_t k = 0; k < product.n_in; k++) {
+        HOLDS(seen->seen_by_product[product.inputs[k]] != i + 1, "a matrix product has each input once");
+        seen->seen_by_product[product.inputs[k]] = i + 1;
     }
     return NULL;
 }
 
-static const char *broken_row(const Seen *seen, uint32_t i) {
+/* Of the operands it is known that they stand before their node. */
+static const char *broken_part(const Seen *seen, const Node *node) {
+    const Graph *graph = seen->graph;
+    const Node *record = &graph->nodes[node->a];
+    HOLDS(is_record(graph, node->a), "a part belongs to a record");
+    if (record->op == NODE_PRODUCT) {
+        HOLDS(node->b == seen->row_count[node->a], "parts of a matrix product stand in order, each once");
+        HOLDS(node->b < product_of(graph, node->a).n_out, "a part stands within its record");
+        seen->row_count[node->a]++;
+        return NULL;
+    }
+    if (record->op == NODE_SCATTER) {
+        HOLDS(node->b < graph->nodes[record->a].b - 1, "a part stands within its record");
+        return NULL;
+    }
+    Product product = product_of(graph, graph->args.items[record->a]);
+    uint64_t n = product.n_in, first = record->c, end = first + record->b - 1, biases = product.n_out * n;
+    int is_weight = node->b >= first * n && node->b < end * n;
+    int is_bias = product.biases && node->b >= biases + first && node->b < biases + end;
+    HOLDS(record->op == NODE_TRANSPOSED ? node->b < n : is_weight || is_bias, "a part stands within its record");
+    return NULL;
+}
+
+/* What stands in gradient graphs only. */
+static const char *broken_adjoint(const Seen *seen, uint32_t i) {
     const Graph *graph = seen->graph;
     const Node *node = &graph->nodes[i];
-    HOLDS(node->c < graph->matvecs.size, "a row belongs to a matrix product that there is");
-    const Matvec *matvec = &graph->matvecs.items[node->c];
-    uint64_t weights = matvec->weights + (uint64_t)node->a * matvec->n_in, biases = (uint64_t)matvec->biases + node->a;
-    const char *rule = NULL;
-    HOLDS(node->a < matvec->n_out, "a row stands within its matrix product");
-    HOLDS(node->a == seen->row_count[node->c], "rows of a matrix product stand in order, each once");
-    seen->row_count[node->c]++;
-    HOLDS(node->stage == SAMPLE, "a stage is the latest of the operands'");
-    if (node->a == 0 && (rule = broken_inputs(seen, node->c, i))) return rule;
-    if ((rule = broken_list(graph, weights, matvec->n_in, i))) return rule;
-    HOLDS(all_of_stage(graph, weights, matvec->n_in, 0), "weights do not change with the sample");
-    if (matvec->biases == NONE) return NULL;
-    if ((rule = broken_list(graph, biases, 1, i))) return rule;
-    HOLDS(all_of_stage(graph, biases, 1, 0), "biases do not change with the sample");
+    const uint32_t *args = graph->args.items + node->a;
+    HOLDS(i >= graph->primal && graph->primal > 0, "adjoints stand behind the function");
+    if (node->op == NODE_GAIN || node->op == NODE_ADJOINT)
+        HOLDS(node->c < graph->primal, "adjoints are those of the function's nodes");
+    if (node->op == NODE_ADJOINT)
+        HOLDS((graph->nodes[node->c].stage == SAMPLE ? SAMPLE : BATCH) == node->stage,
+              "an adjoint changes with the sample where its node does");
+    if (node->op == NODE_SCATTER)
+        HOLDS(graph->nodes[node->a].op == OP_take, "a scatter belongs to a take");
+    if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) {
+        HOLDS(node->b > 1 && graph->nodes[args[0]].op == NODE_PRODUCT && node->b - 1 <= product_of(graph, args[0]).n_out &&
+                  node->c <= product_of(graph, args[0]).n_out - (node->b - 1),
+              "a transposed product has adjoints of a product's outputs");
+        HOLDS(all_of_stage(graph, args + 1, node->b - 1, 1), "adjoints of a product's outputs change with the sample");
+    }
     return NULL;
 }
 
@@ -90,10 +120,23 @@ static const char *broken_leaf(const Seen *seen, const Node *node) {
 }
 
 static int is_known(const Node *node) {
-    if (node->op >= OP_COUNT)
-        return node->op == NODE_PARAMETER || node->op == NODE_INPUT || node->op == NODE_LINEAR ||
-               node->op == NODE_ROW;
+    if (node->op > NODE_SCATTER) return 0;
     return node->op != OP_sum && node->op != OP_dot && node->op != OP_opaque;
+}
+
+static uint32_t bits_in(unsigned set) {
+    uint32_t count = 0;
+    for (; set; set &= set - 1) count++;
+    return count;
+}
+
+static int is_gain(const Node *node) {
+    if (node->of >= OP_FIRST_VARIADIC || op_info[node->of].shape == LEAF || node->which >= op_arity(node->of) ||
+        cell_stops((Op)node->of, node->which))
+        return 0;
+    unsigned reads = cell_reads((Op)node->of, node->which);
+    if (op_info[node->of].shape == SCALED) reads &= ~(1u << NAME_Y);
+    return node->b == bits_in(reads);
 }
 
 /* Whether a node whose operands stand in args has as many as it needs. */
@@ -105,14 +148,39 @@ static int is_counted(const Node *node) {
         return node->b >= 2;
     case FORM_CUSTOM:
         return node->b % 2 == 0;
+    case FORM_GAIN:
+        return is_gain(node);
+    case FORM_ADJOINT:
+        return node->b > 0;
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_SEED:
     case FORM_MAP:
-    case FORM_ROW:
+    case FORM_PART:
+    case FORM_TOTAL:
+    case FORM_SCATTER:
+    case FORM_PRODUCT:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER:
         break;
     }
     return 1;
+}
+
+/* Whether the node reads a record as such. */
+static int reads_record(const Node *node, uint32_t operand) {
+    return node->op == NODE_PART || (operand == 0 && (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER));
+}
+
+static const char *broken_stage(const Graph *graph, uint32_t i, const uint32_t *operands, uint32_t count) {
+    const Node *node = &graph->nodes[i];
+    int is_sum = node->op == NODE_TOTAL || node->op == NODE_OUTER;
+    HOLDS(node->stage == graph_stage(graph, i), "a stage is the latest of the operands'");
+    if (node->stage != BATCH || is_sum) return NULL;
+    for (uint32_t k = 0; k < count; k++)
+        HOLDS(graph->nodes[operands[k]].stage != SAMPLE, "what samples give goes into the batch by a sum");
+    return NULL;
 }
 
 static const char *broken_node(const Seen *seen, uint32_t i) {
@@ -120,23 +188,25 @@ static const char *broken_node(const Seen *seen, uint32_t i) {
     const Node *node = &graph->nodes[i];
     HOLDS(is_known(node), "a graph has operations that can be planned");
     HOLDS(is_counted(node), "an operation has as many operands as it needs");
-    if (node->op == NODE_ROW) return broken_row(seen, i);
-    if (form_of(node) == FORM_CONSTANT || node->op >= OP_COUNT) {
-        if (node->op != NODE_LINEAR) return broken_leaf(seen, node);
-    }
+    Form form = form_of(node);
+    if (form == FORM_CONSTANT || form == FORM_PARAMETER || form == FORM_INPUT) return broken_leaf(seen, node);
     const char *rule = has_args(node) ? broken_list(graph, node->a, node->b, i) : NULL;
     if (rule) return rule;
     uint32_t count;
     const uint32_t *operands = node_operands(graph, i, &count);
-    uint8_t latest = CONSTANT;
     for (uint32_t k = 0; k < count; k++) {
         HOLDS(operands[k] < i, "operands stand before their node");
-        if (graph->nodes[operands[k]].stage > latest) latest = graph->nodes[operands[k]].stage;
+        HOLDS(!is_record(graph, operands[k]) || reads_record(node, k), "a record is no number");
     }
-    HOLDS(node->stage == latest, "a stage is the latest of the operands'");
-    HOLDS(node->op != OP_custom || latest != SAMPLE, "a given value does not change with the sample");
+    if (form == FORM_PRODUCT && (rule = broken_product(seen, i))) return rule;
+    if (form == FORM_PART && (rule = broken_part(seen, node))) return rule;
+    if (node->op >= NODE_SEED && (rule = broken_adjoint(seen, i))) return rule;
+    if ((rule = broken_stage(graph, i, operands, count))) return rule;
+    HOLDS(node->op != OP_custom || node->stage != SAMPLE, "a given value does not change with the sample");
     return NULL;
 }
+
+static int is_zero(const Node *node) { return node->op == NODE_CONSTANT && node->number == 0.0; }
 
 static const char *broken_graph(const Graph *graph, const Seen *seen, const char **list, uint32_t *at) {
     *list = "node";
@@ -146,15 +216,19 @@ static const char *broken_graph(const Graph *graph, const Seen *seen, const char
         if (rule) return rule;
     }
     *list = "matrix product";
-    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
-        *at = m;
-        HOLDS(seen->row_count[m] == 0 || seen->row_count[m] == graph->matvecs.items[m].n_out,
-              "a matrix product has all of its rows, or none");
+    for (uint32_t i = 0; i < graph->size; i++) {
+        *at = i;
+        HOLDS(graph->nodes[i].op != NODE_PRODUCT || seen->row_count[i] == product_of(graph, i).n_out,
+              "a matrix product has all of its parts");
     }
     *list = "root";
     for (uint32_t k = 0; k < graph->n_roots; k++) {
         *at = k;
         HOLDS(graph->roots[k] < graph->size, "roots are nodes of the graph");
+        HOLDS(!is_record(graph, graph->roots[k]), "a record is no number");
+        HOLDS(!graph->primal || k == 0 || graph->nodes[graph->roots[k]].stage == BATCH ||
+                  is_zero(&graph->nodes[graph->roots[k]]),
+              "derivatives by parameters are of stage BATCH");
     }
     return NULL;
 }
@@ -163,7 +237,7 @@ int verify_graph(Graph *graph, const char *after) {
     if (!verifying) return 0;
     Arena *scratch = graph->scratch;
     Seen seen = {.graph = graph,
-                 .row_count = ARENA_ARRAY(scratch, uint32_t, graph->matvecs.size),
+                 .row_count = ARENA_ARRAY(scratch, uint32_t, graph->size),
                  .has_parameter = ARENA_ARRAY(scratch, uint8_t, graph->n_parameters),
                  .has_input = ARENA_ARRAY(scratch, uint8_t, graph->n_inputs),
                  .seen_by_product = ARENA_ARRAY(scratch, uint32_t, graph->size)};

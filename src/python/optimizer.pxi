@@ -235,7 +235,7 @@ cdef class Optimizer:
             p[k] = tape.value[i]
             g[k] = tape_adjoint(&tape, i)
         self.moments.steps += 1
-        kernels.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
+        level_in_use.update(&self.rule, &self.moments, p, g, <size_t>n, 0)
         for k in range(n):
             tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the Python boundary uses of graph.h, program.h and train.h; the headers are the documentation.
+# What the Python boundary uses of graph.h, execute.h and train.h; the headers are the documentation.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
@@ -12,7 +12,7 @@ cdef extern from "program/arena.h" nogil:
 
 cdef extern from "program/graph.h" nogil:
     enum:
-        NONE, PASS_COUNT, NODE_CONSTANT
+        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PRODUCT
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef enum MakeStatus:
@@ -40,6 +40,7 @@ cdef extern from "program/graph.h" nogil:
                               uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
+    MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to)
 
 cdef extern from "program/verify.h" nogil:
     int verifying
@@ -49,14 +50,7 @@ cdef extern from "program/trace.h" nogil:
                       uint32_t n_inputs)
     int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
 
-cdef extern from "execute/vector/program.h" nogil:
-    ctypedef struct Kernels:
-        const char *name
-        uint32_t width
-        void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
-                    size_t first)
-    const Kernels *const *kernels_available(int *count)
-
+cdef extern from "train/optimiser.h" nogil:
     ctypedef enum RuleKind:
         SGD, ADAM, ADAMW
     ctypedef struct Rule:
@@ -68,6 +62,13 @@ cdef extern from "execute/vector/program.h" nogil:
         double *v
         double *v_max
         uint64_t steps
+
+cdef extern from "execute/execute.h" nogil:
+    ctypedef struct Level:
+        const char *name
+        void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
+                    size_t first)
+    const Level *const *levels_available(int *count)
 
     ctypedef struct Column:
         const char *data
@@ -85,28 +86,31 @@ cdef extern from "execute/vector/program.h" nogil:
         const uint32_t *samples
         size_t size
         int threads, is_mean
-        const Kernels *kernels
+        const Level *level
         Poll poll
         double loss
         const Target *targets
         size_t bad_sample
         double bad_index
         uint32_t bad_count
-    ctypedef struct Plan:
-        uint32_t n_once, n_rows
-        double work
+    ctypedef struct Executor:
+        const char *name
+        const char *(*refuses)(const Graph *graph) noexcept nogil
+        MakeStatus (*make)(Graph *graph, Program **made) noexcept nogil
+        RunStatus (*evaluate)(Program *program, Batch *batch) noexcept nogil
+        RunStatus (*gradients)(Program *program, Batch *batch) noexcept nogil
+        char *(*listing)(const Program *program) noexcept nogil
+        size_t (*bytes)(const Program *program) noexcept nogil
+        void (*free)(Program *program) noexcept nogil
     ctypedef struct Program:
-        Plan plan
+        const Executor *executor
+        double *numbers
+        size_t to_adjoint
         uint32_t n_roots, lanes
-        double *once
-        size_t unpolled
-    MakeStatus program_make(Graph *graph, int gradients, Program **made)
-    void program_free(Program *program)
-    size_t program_bytes(const Program *program)
-    double *program_parameter(Program *program, uint32_t parameter)
-    char *program_listing(const Program *program)
-    RunStatus program_evaluate(Program *program, Batch *batch)
-    RunStatus program_gradients(Program *program, Batch *batch)
+        double work
+    const Executor *const executors[]
+    const Executor *executor_for(const Graph *graph)
+    double *program_parameter(const Program *program, uint32_t parameter)
 
 cdef extern from "train/train.h" nogil:
     ctypedef struct Stretch:

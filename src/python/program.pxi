@@ -18,25 +18,25 @@ cdef int poll_signals() noexcept nogil:
 def levels():
     """The levels of vector units that this processor has, the best last."""
     cdef int count, k
-    cdef const Kernels *const *available = kernels_available(&count)
+    cdef const Level *const *available = levels_available(&count)
     return [available[k].name.decode() for k in range(count)]
 
-cdef const Kernels *kernels = NULL
+cdef const Level *level_in_use = NULL
 
 def set_level(name=None):
     """Replays on the named level of vector units from now on; None: the best there is.
 
     ValueError if this processor has not got it. For tests and comparisons.
     """
-    global kernels
+    global level_in_use
     cdef int count, k
-    cdef const Kernels *const *available = kernels_available(&count)
+    cdef const Level *const *available = levels_available(&count)
     if name is None:
-        kernels = available[count - 1]
+        level_in_use = available[count - 1]
         return
     for k in range(count):
         if available[k].name.decode() == name:
-            kernels = available[k]
+            level_in_use = available[k]
             return
     raise ValueError(f'expected a level among {", ".join(levels())}; got {name!r}')
 
@@ -69,13 +69,42 @@ def optimiser_passes():
     """The passes over a recorded graph, as pairs of name and what it does."""
     return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(<int>PASS_COUNT)]
 
+# -- executors --------------------------------------------------------------------------------------
+
+def executor_names():
+    """The executors, the best first: each runs what those before it refuse."""
+    cdef list names = []
+    while executors[len(names)] != NULL:
+        names.append(executors[len(names)].name.decode())
+    return names
+
+cdef const Executor *executor_named(name) except? NULL:
+    """NULL for None: the best that there is."""
+    if name is None:
+        return NULL
+    known = executor_names()
+    if name not in known:
+        raise ValueError(f'compile: expected executor {", ".join(map(repr, known))} or None, got {name!r}')
+    return executors[known.index(name)]
+
+cdef const Executor *default_executor = NULL
+
+def check_executor(name):
+    """ValueError unless name is that of an executor, or None."""
+    executor_named(name)
+
+def set_executor(name=None):
+    """What compile() runs on from now on where it is not told; None: the best that there is. For tests."""
+    global default_executor
+    default_executor = executor_named(name)
+
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
-    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level')
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor')
 CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
-parameters; the level of vector units."""
+parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
 
 @cython.final
 cdef class Recorded:
@@ -85,10 +114,15 @@ cdef class Recorded:
     several threads, and those that a signal handler or a callback starts in the middle of another, do
     not meet.
     """
-    cdef Arena raw          # of the graph as recorded
+    cdef Arena raw          # of the graphs as they are made
     cdef Arena arena        # of the optimised graph
+    cdef Arena gradient_arena
     cdef Arena scratch
     cdef Graph graph
+    cdef Graph gradient     # the gradient graph, from when it is first needed
+    cdef unsigned skip      # passes that are left out, a bit each
+    cdef const Executor *wanted     # by name, or NULL
+    cdef const Executor *used       # last
     cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
     cdef int n_idle[2]
     cdef uint32_t lanes         # of the last run
@@ -98,16 +132,19 @@ cdef class Recorded:
     cdef readonly object layout     # of the structure that they stand in
 
     def __cinit__(self):
-        self.graph.arena = &self.raw
-        self.graph.scratch = &self.scratch
+        self.graph.arena = self.gradient.arena = &self.raw
+        self.graph.scratch = self.gradient.scratch = &self.scratch
 
     def __dealloc__(self):
         cdef int gradients, k
+        cdef Program *program
         for gradients in range(2):
             for k in range(self.n_idle[gradients]):
-                program_free(self.idle[gradients][k])
+                program = self.idle[gradients][k]
+                program.executor.free(program)
         arena_free(&self.raw)
         arena_free(&self.arena)
+        arena_free(&self.gradient_arena)
         arena_free(&self.scratch)
 
     def still_holds(self):
@@ -144,14 +181,38 @@ cdef class Recorded:
     cdef Program *take(self, bint gradients) except NULL:
         """A program that nobody else uses until it is given back."""
         cdef Program *program = NULL
-        cdef MakeStatus status
+        cdef Graph *graph = &self.gradient if gradients else &self.graph
+        cdef const Executor *executor
+        cdef const char *reason
+        cdef MakeStatus status = MADE
         if self.n_idle[gradients] > 0:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
-        status = program_make(&self.graph, gradients, &program)
+        if gradients and graph.size == 0:
+            status = graph_differentiate(&self.graph, self.skip, graph, &self.gradient_arena)
+            check_made(self.made(graph, status), graph)
+        executor = self.wanted if self.wanted != NULL else default_executor
+        if executor == NULL:
+            executor = executor_for(graph)
+        reason = executor.refuses(graph)
+        if reason != NULL:
+            raise ValueError(f'compile: executor {executor.name.decode()!r} cannot run this function: '
+                             f'{reason.decode()}')
+        self.used = executor
+        status = executor.make(graph, &program)
         arena_free(&self.scratch)
-        check_made(status, &self.graph)
+        check_made(status, graph)
         return program
+
+    cdef MakeStatus made(self, Graph *gradient, MakeStatus status) noexcept:
+        """A gradient graph that could not be made leaves nothing behind."""
+        if status != MADE:
+            arena_free(&self.raw)
+            arena_free(&self.gradient_arena)
+            arena_free(&self.scratch)
+            gradient.size = 0
+            gradient.arena = &self.raw
+        return status
 
     cdef void give_back(self, Program *program, bint gradients) noexcept:
         if program.lanes:
@@ -160,21 +221,29 @@ cdef class Recorded:
             self.idle[gradients][self.n_idle[gradients]] = program
             self.n_idle[gradients] += 1
         else:
-            program_free(program)
+            program.executor.free(program)
 
     def stats(self):
-        cdef size_t bytes = self.arena.bytes
+        cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
         cdef int gradients, k
+        cdef uint32_t nodes = 0, i
+        cdef Program *program
+        cdef const Executor *executor = self.used
         for gradients in range(2):
             for k in range(self.n_idle[gradients]):
-                bytes += program_bytes(self.idle[gradients][k])
-        return CompiledStats(self.graph.recorded, self.graph.size, bytes, self.lanes,
-                             len(self.parameters), kernels.name.decode())
+                program = self.idle[gradients][k]
+                bytes += program.executor.bytes(program)
+        for i in range(self.graph.size):
+            nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
+        if executor == NULL:
+            executor = executor_for(&self.graph)
+        return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
+                             level_in_use.name.decode(), executor.name.decode())
 
     def listing(self, bint gradients):
         """The program as text."""
         cdef Program *program = self.take(gradients)
-        cdef char *text = program_listing(program)
+        cdef char *text = program.executor.listing(program)
         self.give_back(program, gradients)
         if text == NULL:
             raise MemoryError
@@ -196,7 +265,7 @@ cdef class Recorded:
     cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept:
         """Parameter k's, after a run with gradients."""
         cdef double *p = program_parameter(program, <uint32_t>k)
-        return p[program.plan.n_once] if p != NULL else 0.0
+        return p[program.to_adjoint] if p != NULL else 0.0
 
     cdef void store_grads(self, Program *program) noexcept:
         cdef Py_ssize_t k
@@ -225,11 +294,11 @@ cdef class Recorded:
         batch.targets = targets
         self.load(program, numbers)
         try:
-            if program.plan.work * <double>arguments.size > LONG_WORK:
+            if program.work * <double>arguments.size > LONG_WORK:
                 with nogil:
-                    status = program_evaluate(program, &batch)
+                    status = program.executor.evaluate(program, &batch)
             else:
-                status = program_evaluate(program, &batch)
+                status = program.executor.evaluate(program, &batch)
             check_run(status, &batch)
         finally:
             free(targets)
@@ -237,10 +306,10 @@ cdef class Recorded:
         return outputs
 
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept:
-        if program.plan.work * <double>batch.size * 3 > LONG_WORK:
+        if program.work * <double>batch.size * 3 > LONG_WORK:
             with nogil:
-                return program_gradients(program, batch)
-        return program_gradients(program, batch)
+                return program.executor.gradients(program, batch)
+        return program.executor.gradients(program, batch)
 
     def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
         """The loss of a batch; the parameters get their grads."""
@@ -305,7 +374,7 @@ cdef Batch new_batch(Arguments arguments, int threads):
     batch.size = <size_t>arguments.size
     batch.threads = threads
     batch.is_mean = True
-    batch.kernels = kernels
+    batch.level = level_in_use
     batch.poll = poll_signals
     return batch
 
@@ -351,13 +420,12 @@ cdef int hide_own_leaves(Recording recording, list results) except -1:
             results[k] = instead[<uintptr_t>value]
     return 0
 
-def record(fn, read_result, Arguments arguments, skip=()):
+def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     """Calls fn on new inputs and freezes the graph of its result: a Recorded.
 
     read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
-    skip: names of optimiser passes to leave out.
+    skip: names of optimiser passes to leave out. executor: by name, or None.
     """
-    cdef unsigned skipped = skip_set(skip)
     cdef Recording recording = Recording()
     cdef Recorded recorded = Recorded()
     cdef list inputs, leaves = [], results
@@ -365,6 +433,8 @@ def record(fn, read_result, Arguments arguments, skip=()):
     cdef uint32_t *parameters
     cdef Py_ssize_t k
     cdef FreezeStatus status
+    recorded.skip = skip_set(skip)
+    recorded.wanted = executor_named(executor)
     tape.busy += 1      # so that nodes stay where they are
     try:
         recording.marker = new_leaf(0.0)
@@ -397,5 +467,5 @@ def record(fn, read_result, Arguments arguments, skip=()):
     finally:
         free(roots)
         tape.busy -= 1
-    check_made(graph_optimise(&recorded.graph, skipped, &recorded.arena), &recorded.graph)
+    check_made(graph_optimise(&recorded.graph, recorded.skip, &recorded.arena), &recorded.graph)
     return recorded

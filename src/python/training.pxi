@@ -116,7 +116,7 @@ cdef class Session:
                 stretch = &self.stretches[self.training.n_stretches]
                 self.training.n_stretches += 1
                 stretch.p = p
-                stretch.grads = p + self.program.plan.n_once if idle == 0 else self.memory + 4 * n
+                stretch.grads = p + self.program.to_adjoint if idle == 0 else self.memory + 4 * n
                 stretch.first = k
             stretch.size += 1
             last = p

@@ -32,12 +32,12 @@ static void choose_batch(Training *training) {
 RunStatus program_train(Program *program, Training *training, size_t steps) {
     for (size_t end = training->done + steps; training->done < end; training->done++) {
         choose_batch(training);
-        RunStatus status = program_gradients(program, &training->batch);
+        RunStatus status = program->executor->gradients(program, &training->batch);
         if (status != RUN_DONE) return status;
         training->moments.steps++;
         for (size_t k = 0; k < training->n_stretches; k++) {
             const Stretch *stretch = &training->stretches[k];
-            training->batch.kernels->update(&training->rule, &training->moments, stretch->p,
+            training->batch.level->update(&training->rule, &training->moments, stretch->p,
                                             stretch->grads, stretch->size, stretch->from);
         }
         training->losses[training->done] = training->batch.loss;

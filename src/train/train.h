@@ -5,7 +5,7 @@
 #ifndef MICROGRAD_C_TRAIN_H
 #define MICROGRAD_C_TRAIN_H
 
-#include "execute/vector/program.h"
+#include "execute/execute.h"
 
 /* Numbers that the optimiser updates, their gradients, and where their moments begin. */
 typedef struct {

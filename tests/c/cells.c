@@ -7,25 +7,6 @@
 
 #include "ops/cells.h"
 
-static double evaluate(const Cell *cell, uint8_t at, const double *names) {
-    const Item *item = &cell->items[at];
-    switch ((ItemKind)item->kind) {
-    case ITEM_NUMBER: return item->number;
-    case ITEM_NAME: return names[item->name];
-    case ITEM_CALL: {
-        uint32_t arity = op_arity(item->op);
-        double x = evaluate(cell, item->a, names), y = arity > 1 ? evaluate(cell, item->b, names) : 0.0;
-        return op_value(item->op, x, y, arity > 2 ? evaluate(cell, item->c, names) : 0.0);
-    }
-    case ITEM_COMPARE: {
-        double a = evaluate(cell, item->a, names), b = evaluate(cell, item->b, names);
-        return item->compare == COMPARE_LESS ? a < b : item->compare == COMPARE_LESS_EQUAL ? a <= b : a == b;
-    }
-    case ITEM_CHOICE: return evaluate(cell, evaluate(cell, item->a, names) > 0 ? item->b : item->c, names);
-    }
-    return 0;
-}
-
 static double compiled(int op, int which, double x, double y, double w, double z, double g) {
     (void)x, (void)y, (void)w, (void)z, (void)g;
     switch (op * 4 + which + 1) {
@@ -56,7 +37,7 @@ static int check_row(int op, int which) {
         double x = numbers[k % n], y = numbers[k / n % n], w = numbers[k / n / n % n];
         double g = k / n / n / n ? -1.5 : INFINITY, z = compiled(op, -1, x, y, w, 0.0, g);
         double names[NAME_COUNT] = {x, y, w, z, g};
-        double ours = evaluate(&cell, (uint8_t)(cell.size - 1), names), theirs = compiled(op, which, x, y, w, z, g);
+        double ours = cell_value(&cell, names), theirs = compiled(op, which, x, y, w, z, g);
         if (same(ours, theirs)) continue;
         printf("%s, %d at x %g y %g g %g: %.17g, compiled %.17g: %s\n", op_info[op].name, which, x, y, g, ours, theirs, text);
         return 1;

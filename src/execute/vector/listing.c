@@ -181,8 +181,8 @@ static void put_inputs(Text *to, const Plan *plan) {
     }
 }
 
-char *program_listing(const Program *program) {
-    const Plan *plan = &program->plan;
+char *vector_listing(const Program *program) {
+    const Plan *plan = &((const VectorProgram *)program)->plan;
     Text text = {0};
     put(&text, "  %u numbers once a batch (p), %u rows of lanes (r); 'p: an adjoint\n", plan->n_once,
         plan->n_rows);
@@ -193,9 +193,5 @@ char *program_listing(const Program *program) {
     put_steps(&text, &plan->forward, 0, plan->n_once);
     put_part(&text, "backward, for every sample", &plan->backward, 0, plan->n_once);
     put_part(&text, "backward, once a batch", &plan->once_backward, 1, plan->n_once);
-    if (text.failed) {
-        free(text.text);
-        return NULL;
-    }
-    return text.text;
+    return finished(&text);
 }

@@ -4,31 +4,6 @@
  */
 #include "listing.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-void put(Text *to, const char *format, ...) {
-    char line[256];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (length < 0 || to->failed) return;
-    if ((size_t)length >= sizeof line) length = sizeof line - 1;
-    if (to->size + (size_t)length + 1 > to->capacity) {
-        size_t capacity = 2 * to->capacity + 1024;
-        char *text = realloc(to->text, capacity);
-        if (!text) {
-            to->failed = 1;
-            return;
-        }
-        to->text = text;
-        to->capacity = capacity;
-    }
-    memcpy(to->text + to->size, line, (size_t)length + 1);
-    to->size += (size_t)length;
-}
-
 /* Once rows are p0, p1, ...; rows of a block r0, r1, ...; in steps on once rows, all are p. */
 static void put_ref(Text *to, Ref ref, uint32_t count, int once, uint32_t n_once) {
     char letter = once || ref.space == IN_ONCE ? 'p' : 'r';

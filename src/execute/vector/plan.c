@@ -8,8 +8,7 @@
 
 /* -- the plan ------------------------------------------------------------------------------------------- */
 
-/* The operands that node i's adjoint is passed on to, where all of them lie side by side. A NODE_ROW has
- * its matrix product's. */
+/* The operands that node i's adjoint is passed on to. */
 static const uint32_t *gaining_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     const Node *node = &graph->nodes[i];
     const uint32_t *operands = node_operands(graph, i, count);
@@ -29,8 +28,11 @@ static const uint32_t *gaining_operands(const Graph *graph, uint32_t i, uint32_t
     case FORM_PARAMETER:
     case FORM_INPUT:
     case FORM_LINEAR:
-    case FORM_ROW:
+    case FORM_PART:
+    case FORM_PRODUCT:
         return operands;
+    CASES_OF_GRADIENTS
+        break; /* of gradient graphs */
     }
     abort();
 }
@@ -45,48 +47,37 @@ static void add_all(uint8_t *set, const uint32_t *nodes, uint32_t count) {
     for (uint32_t k = 0; k < count; k++) set[nodes[k]] = 1;
 }
 
-/* Which nodes lead to a parameter. Of a matrix product all rows do, or none. */
-static void find_leading(const Graph *graph, uint8_t *leads, uint8_t *product_leads) {
-    const uint32_t *args = graph->args.items;
+/* Which nodes lead to a parameter. */
+static void find_leading(const Graph *graph, uint8_t *leads) {
     for (uint32_t i = 0; i < graph->size; i++) {
-        const Node *node = &graph->nodes[i];
         uint32_t count;
         const uint32_t *operands = gaining_operands(graph, i, &count);
-        leads[i] = node->op == NODE_PARAMETER || any(leads, operands, count);
-        if (node->op != NODE_ROW) continue;
-        const Matvec *matvec = &graph->matvecs.items[node->c];
-        if (node->a == 0)
-            product_leads[node->c] =
-                any(leads, args + matvec->inputs, matvec->n_in) ||
-                any(leads, args + matvec->weights, matvec->n_out * matvec->n_in) ||
-                (matvec->biases != NONE && any(leads, args + matvec->biases, matvec->n_out));
-        leads[i] = product_leads[node->c];
+        leads[i] = graph->nodes[i].op == NODE_PARAMETER || any(leads, operands, count);
     }
 }
 
 /* Which nodes the result's adjoint arrives at: nothing else is multiplied by an adjoint of 0, since
  * that would turn an infinite derivative into NaN. */
 static void find_arriving(const Graph *graph, uint8_t *arrives) {
-    const uint32_t *args = graph->args.items;
     arrives[graph->roots[0]] = 1;
     for (uint32_t i = graph->size; i-- > 0;) {
         const Node *node = &graph->nodes[i];
         uint32_t count;
         const uint32_t *operands = gaining_operands(graph, i, &count);
-        if (!arrives[i]) continue;
+        if (!arrives[i] || node->op == NODE_PRODUCT) continue;
         add_all(arrives, operands, count);
-        if (node->op != NODE_ROW) continue;
-        const Matvec *matvec = &graph->matvecs.items[node->c];
-        add_all(arrives, args + matvec->inputs, matvec->n_in);
-        add_all(arrives, args + matvec->weights + node->a * matvec->n_in, matvec->n_in);
-        if (matvec->biases != NONE) add_all(arrives, args + matvec->biases + node->a, 1);
+        if (node->op != NODE_PART) continue;
+        Product product = product_of(graph, node->a);
+        add_all(arrives, product.inputs, product.n_in);
+        add_all(arrives, product.weights + (size_t)node->b * product.n_in, product.n_in);
+        if (product.biases) add_all(arrives, product.biases + node->b, 1);
     }
 }
 
 static void find_needs(Planner *p) {
     Graph *graph = p->graph;
     uint8_t *arrives = ARENA_ARRAY(p->scratch, uint8_t, graph->size);
-    find_leading(graph, p->needs, ARENA_ARRAY(p->scratch, uint8_t, graph->matvecs.size));
+    find_leading(graph, p->needs);
     find_arriving(graph, arrives);
     for (uint32_t i = 0; i < graph->size; i++) p->needs[i] &= arrives[i];
 }

@@ -151,13 +151,13 @@ static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
 /* Of the rows from `from` to `end` of a matrix product, all of which need their adjoints. */
 static void plan_rows_gains(Planner *p, const Group *group, const Step *forward, uint32_t from, uint32_t end) {
     Graph *graph = p->graph;
-    const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
-    const uint32_t *inputs = graph->args.items + matvec->inputs;
+    Product product = product_of(graph, graph->nodes[group->first].a);
+    const uint32_t *inputs = product.inputs;
     Ref g = {p->n_values + group->row + from, IN_ROWS, 1};
-    Ref weights = {forward->x.at + from * matvec->n_in, IN_ONCE, 1};
-    uint32_t *columns = ARENA_ARRAY(p->arena, uint32_t, matvec->n_in), n = 0, reached = 0;
-    Ref *refs = ARENA_ARRAY(p->arena, Ref, matvec->n_in);
-    for (uint32_t k = 0; k < matvec->n_in; k++) {
+    Ref weights = {forward->x.at + from * product.n_in, IN_ONCE, 1};
+    uint32_t *columns = ARENA_ARRAY(p->arena, uint32_t, product.n_in), n = 0, reached = 0;
+    Ref *refs = ARENA_ARRAY(p->arena, Ref, product.n_in);
+    for (uint32_t k = 0; k < product.n_in; k++) {
         if (!p->needs[inputs[k]]) continue;
         refs[n] = adjoint_ref(p, inputs[k], SAMPLE, 0);
         reached += p->reached[refs[n].at - p->n_values];
@@ -181,7 +181,7 @@ static void plan_rows_gains(Planner *p, const Group *group, const Step *forward,
         step->refs = refs;
         step->n_refs = n;
         step->columns = columns;
-        step->number = matvec->n_in;
+        step->number = product.n_in;
         step->add = reached > 0;
     }
 }
@@ -215,13 +215,15 @@ void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forwa
         switch (form_of(&p->graph->nodes[group->first])) {
         case FORM_MAP: plan_map_gains(p, group, stage); break;
         case FORM_LINEAR: plan_linear_gains(p, group, stage, step, &needed); break;
-        case FORM_ROW: plan_matvec_gains(p, group, step); break;
+        case FORM_PART: plan_matvec_gains(p, group, step); break;
         case FORM_TAKE: plan_take_gains(p, group, stage); break;
         case FORM_CUSTOM: plan_custom_gains(p, group, stage); break;
         case FORM_CONSTANT:
         case FORM_PARAMETER:
         case FORM_INPUT:
-            abort(); /* leaves are in no group */
+        case FORM_PRODUCT:
+        CASES_OF_GRADIENTS
+            abort(); /* these are in no group */
         }
     }
 }

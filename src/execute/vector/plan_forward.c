@@ -81,14 +81,13 @@ static void expect_sample(Planner *p, uint32_t node, int has_sample) {
 }
 
 static void plan_matvec(Planner *p, const Group *group) {
-    Graph *graph = p->graph;
-    const Matvec *matvec = &graph->matvecs.items[graph->nodes[group->first].c];
-    Step *step = new_step(p, STEP_MATVEC, matvec->n_out);
+    Product product = product_of(p->graph, p->graph->nodes[group->first].a);
+    Step *step = new_step(p, STEP_MATVEC, product.n_out);
     step->out = (Ref){group->row, IN_ROWS, 1};
-    step->refs = refs_of(p, graph->args.items + matvec->inputs, matvec->n_in, SAMPLE);
-    step->n_refs = matvec->n_in;
+    step->refs = refs_of(p, product.inputs, product.n_in, SAMPLE);
+    step->n_refs = product.n_in;
     for (uint32_t k = 0; k < step->n_refs; k++) expect_sample(p, group->first, step->refs[k].space == IN_ROWS);
-    p->plan->work += (double)matvec->n_in * matvec->n_out;
+    p->plan->work += (double)product.n_in * product.n_out;
 }
 
 static void plan_map(Planner *p, const Group *group, Stage stage) {
@@ -131,13 +130,15 @@ void plan_forward(Planner *p, uint32_t from, Stage stage) {
         switch (form_of(node)) {
         case FORM_MAP: plan_map(p, group, stage); break;
         case FORM_LINEAR: make_runs(p, plan_one(p, STEP_LINEAR, group, stage), node, stage); break;
-        case FORM_ROW: plan_matvec(p, group); break;
+        case FORM_PART: plan_matvec(p, group); break;
         case FORM_TAKE: plan_take(p, group, stage); break;
         case FORM_CUSTOM: plan_one(p, STEP_NUMBER, group, stage)->number = node->number; break;
         case FORM_CONSTANT:
         case FORM_PARAMETER:
         case FORM_INPUT:
-            abort(); /* leaves are in no group */
+        case FORM_PRODUCT:
+        CASES_OF_GRADIENTS
+            abort(); /* these are in no group */
         }
     }
 }
@@ -159,15 +160,14 @@ void plan_matrices(Planner *p, StepList *forward) {
     int copied;
     for (uint32_t g = 0; g < p->groups.size; g++) {
         const Node *node = &graph->nodes[p->groups.items[g].first];
-        if (node->op != NODE_ROW) continue;
-        const Matvec *matvec = &graph->matvecs.items[node->c];
+        if (node->op != NODE_PART) continue;
+        Product product = product_of(graph, node->a);
         while (forward->items[m].kind != STEP_MATVEC) m++;
         Step *step = &forward->items[m++];
-        const uint32_t *lists[2] = {graph->args.items + matvec->weights,
-                                    graph->args.items + matvec->biases};
-        uint32_t counts[2] = {matvec->n_out * matvec->n_in, matvec->n_out};
+        const uint32_t *lists[2] = {product.weights, product.biases};
+        uint32_t counts[2] = {product.n_out * product.n_in, product.n_out};
         Ref *places[2] = {&step->x, &step->y};
-        for (int k = 0; k < (matvec->biases == NONE ? 1 : 2); k++) {
+        for (int k = 0; k < (product.biases ? 2 : 1); k++) {
             *places[k] = (Ref){in_one_piece(p, lists[k], counts[k], &copied), IN_ONCE, 1};
             if (!copied) continue;
             Step *gather = new_step(p, STEP_GATHER, counts[k]);

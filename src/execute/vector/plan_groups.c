@@ -36,9 +36,9 @@ static void join(Planner *p, uint32_t g, uint32_t i, uint32_t *before) {
 /* The rows of the matrix product whose first row is node i. */
 static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
     const Graph *graph = p->graph;
-    uint32_t g = new_group(p, i), product = graph->nodes[i].c, left = graph->matvecs.items[product].n_out - 1;
+    uint32_t g = new_group(p, i), product = graph->nodes[i].a, left = product_of(graph, product).n_out - 1;
     for (uint32_t j = i + 1; left > 0; j++) {
-        if (graph->nodes[j].op != NODE_ROW || graph->nodes[j].c != product) continue;
+        if (graph->nodes[j].op != NODE_PART || graph->nodes[j].a != product) continue;
         join(p, g, j, before);
         left--;
     }
@@ -59,9 +59,10 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         case FORM_CONSTANT:
         case FORM_PARAMETER:
         case FORM_INPUT:
+        case FORM_PRODUCT:
             continue;
-        case FORM_ROW:
-            if (node->a == 0) join_rows(p, i, before); /* the first row brings them all */
+        case FORM_PART:
+            if (node->b == 0) join_rows(p, i, before); /* the first row brings them all */
             continue;
         case FORM_LINEAR:
         case FORM_TAKE:
@@ -72,6 +73,8 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
             if (op_info[node->op].shape != TERNARY) break;
             new_group(p, i);
             continue;
+        CASES_OF_GRADIENTS
+            abort(); /* of gradient graphs */
         }
         int binary = op_info[node->op].shape == BINARY;
         uint32_t a = node->a, b = binary ? node->b : NONE;
@@ -127,14 +130,12 @@ static void place_once(Planner *p, uint32_t i, uint32_t *before, uint32_t *last)
 /* Parameters and numbers, so that matrices lie in one piece wherever each weight has one place. */
 void plan_leaves(Planner *p, uint32_t *before) {
     Graph *graph = p->graph;
-    const uint32_t *args = graph->args.items;
     uint32_t last = NONE;
-    for (uint32_t m = 0; m < graph->matvecs.size; m++) {
-        const Matvec *matvec = &graph->matvecs.items[m];
-        for (uint32_t k = 0; k < matvec->n_out * matvec->n_in; k++)
-            place_once(p, args[matvec->weights + k], before, &last);
-        for (uint32_t k = 0; matvec->biases != NONE && k < matvec->n_out; k++)
-            place_once(p, args[matvec->biases + k], before, &last);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        if (graph->nodes[i].op != NODE_PRODUCT) continue;
+        Product product = product_of(graph, i);
+        for (uint32_t k = 0; k < product.n_out * product.n_in; k++) place_once(p, product.weights[k], before, &last);
+        for (uint32_t k = 0; product.biases && k < product.n_out; k++) place_once(p, product.biases[k], before, &last);
     }
     for (uint32_t i = 0; i < graph->size; i++)
         if (graph->nodes[i].op == NODE_PARAMETER) place_once(p, i, before, &last);

@@ -12,6 +12,8 @@
 
 #include <math.h>
 
+extern const Executor vector_executor;
+
 /* -- levels ------------------------------------------------------------------------------------------ */
 
 extern const Kernels kernels_baseline;
@@ -19,20 +21,20 @@ extern const Kernels kernels_baseline;
 extern const Kernels kernels_avx2, kernels_avx512;
 #endif
 
-const Kernels *const *kernels_available(int *count) {
-    static const Kernels *levels[3];
+const Level *const *levels_available(int *count) {
+    static const Level *levels[3];
     static int known; /* asking the processor takes microseconds on a virtual machine */
     int n = 0;
     *count = known;
     if (known) return levels;
-    levels[n++] = &kernels_baseline;
+    levels[n++] = &kernels_baseline.level;
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        levels[n++] = &kernels_avx2;
+        levels[n++] = &kernels_avx2.level;
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-            levels[n++] = &kernels_avx512;
+            levels[n++] = &kernels_avx512.level;
     }
 #endif
     *count = known = n;
@@ -50,7 +52,6 @@ enum {
     CACHE_LINE = 8            /* doubles */
 };
 
-#define POLL_WORK 2e7      /* multiply-adds between polls: a few milliseconds */
 #define THREAD_WORK 4e6    /* multiply-adds that are worth a thread's start */
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -61,44 +62,59 @@ static double *aligned(double *memory) {
 
 /* -- making --------------------------------------------------------------------------------------------- */
 
-static MakeStatus make_plan(Program *program, Graph *graph, int gradients) {
+static MakeStatus make_plan(VectorProgram *program, Graph *graph) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
     program->arena.out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     arena_rewind(graph->scratch);
-    if (plan_make(&program->plan, &program->arena, graph, gradients) != MADE) return MADE_BROKEN;
+    Graph function = *graph; /* of a gradient graph */
+    int gradients = graph->primal > 0;
+    if (gradients) {
+        function.size = graph->primal;
+        function.n_roots = 1;
+        function.primal = 0;
+    }
+    MakeStatus status = plan_make(&program->plan, &program->arena, &function, gradients);
+    graph->fault = function.fault;
+    if (status != MADE) return status;
     const Plan *plan = &program->plan;
-    program->once = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
-    for (uint32_t k = 0; k < plan->n_constants; k++)
-        program->once[plan->constant_rows[k]] = plan->constants[k];
-    program->n_roots = graph->n_roots;
+    Program *base = &program->base;
+    base->numbers = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
+    for (uint32_t k = 0; k < plan->n_constants; k++) base->numbers[plan->constant_rows[k]] = plan->constants[k];
+    base->to_adjoint = plan->n_once;
+    base->parameter_at = plan->parameter_row;
+    base->n_roots = function.n_roots;
+    base->work = plan->work;
     return MADE;
 }
 
-MakeStatus program_make(Graph *graph, int gradients, Program **made) {
-    Program *program = calloc(1, sizeof *program);
-    MakeStatus status = program ? make_plan(program, graph, gradients) : MADE_NO_MEMORY;
-    if (status == MADE) *made = program;
-    else program_free(program);
-    return status;
+static const char *vector_refuses(const Graph *graph) {
+    (void)graph;
+    return NULL;
 }
 
-void program_free(Program *program) {
-    if (!program) return;
+static void vector_free(Program *base) {
+    VectorProgram *program = (VectorProgram *)base;
     free(program->memory);
     free(program->partial);
     arena_free(&program->arena);
     free(program);
 }
 
-size_t program_bytes(const Program *program) {
-    return sizeof *program + program->arena.bytes +
-           (program->memory_size + program->partial_size) * sizeof(double);
+static MakeStatus vector_make(Graph *graph, Program **made) {
+    VectorProgram *program = calloc(1, sizeof *program);
+    if (!program) return MADE_NO_MEMORY;
+    program->base.executor = &vector_executor;
+    MakeStatus status = make_plan(program, graph);
+    if (status == MADE) *made = &program->base;
+    else vector_free(&program->base);
+    return status;
 }
 
-double *program_parameter(Program *program, uint32_t parameter) {
-    uint32_t row = program->plan.parameter_row[parameter];
-    return row == NONE ? NULL : program->once + row;
+static size_t vector_bytes(const Program *base) {
+    const VectorProgram *program = (const VectorProgram *)base;
+    return sizeof *program + program->arena.bytes +
+           (program->memory_size + program->partial_size) * sizeof(double);
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------ */
@@ -122,18 +138,20 @@ static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
     return best;
 }
 
+/* A level is the beginning of its kernels. */
+static const Kernels *kernels_of(const Level *level) { return (const Kernels *)(const void *)level; }
+
 /* One of few samples does not fill wide vectors. */
-static const Kernels *kernels_for(const Kernels *kernels, size_t size) {
+static const Level *level_for(const Level *level, size_t size) {
     int count;
-    const Kernels *const *levels = kernels_available(&count);
+    const Level *const *levels = levels_available(&count);
     for (int k = count - 1; k > 0; k--)
-        if (levels[k] == kernels && levels[k - 1]->width >= 4 && levels[k - 1]->width >= size)
-            return levels[k - 1];
-    return kernels;
+        if (levels[k] == level && levels[k - 1]->width >= 4 && levels[k - 1]->width >= size) return levels[k - 1];
+    return level;
 }
 
 typedef struct {
-    Program *program;
+    VectorProgram *program;
     Batch *batch;
     const Kernels *kernels;
     int gradients;
@@ -153,18 +171,6 @@ typedef struct {
     } outcomes[MOST_CHUNKS];
 } Job;
 
-static double number_at(const Column *column, size_t sample) {
-    const char *at = column->data + (ptrdiff_t)sample * column->stride;
-    if (column->is_float32) {
-        float number;
-        memcpy(&number, at, sizeof number);
-        return number;
-    }
-    double number;
-    memcpy(&number, at, sizeof number);
-    return number;
-}
-
 static void read_columns(const Job *job, Frame *frame, size_t first) {
     const Plan *plan = &job->program->plan;
     const uint32_t *samples = job->batch->samples;
@@ -172,14 +178,14 @@ static void read_columns(const Job *job, Frame *frame, size_t first) {
         const Column *column = &job->batch->columns[plan->columns[c]];
         double *row = frame->rows + plan->column_rows[c] * frame->lanes;
         for (size_t k = 0; k < frame->valid; k++)
-            row[k] = number_at(column, samples ? samples[first + k] : first + k);
+            row[k] = column_number(column, samples ? samples[first + k] : first + k);
         for (size_t k = frame->valid; k < frame->lanes; k++) row[k] = row[frame->valid - 1];
     }
 }
 
 static void write_outputs(const Job *job, const Frame *frame, size_t first) {
-    const Program *program = job->program;
-    for (uint32_t r = 0; r < program->n_roots; r++) {
+    const VectorProgram *program = job->program;
+    for (uint32_t r = 0; r < program->base.n_roots; r++) {
         Ref root = program->plan.roots[r];
         const Target target = job->batch->targets[r];
         double *out = target.data + first * target.stride;
@@ -210,7 +216,7 @@ static RunStatus run_block(Job *job, Frame *frame, size_t first, double *loss) {
 }
 
 static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
-    Program *program = job->program;
+    VectorProgram *program = job->program;
     size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
     double loss = 0.0;
     frame->once_adjoint = job->adjoints + chunk * job->adjoint_stride;
@@ -226,9 +232,9 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
         if (status != RUN_DONE) return status;
         if (flag_is_set(&job->stopped)) return RUN_STOPPED;
         if (!may_poll || !job->batch->poll) continue;
-        program->unpolled += program->plan.work * (double)job->lanes * (job->gradients ? 3 : 1) + 100;
-        if (program->unpolled > POLL_WORK) {
-            program->unpolled = 0;
+        program->base.unpolled += program->plan.work * (double)job->lanes * (job->gradients ? 3 : 1) + 100;
+        if (program->base.unpolled > POLL_WORK) {
+            program->base.unpolled = 0;
             if (job->batch->poll()) {
                 flag_set(&job->stopped);
                 return RUN_STOPPED;
@@ -242,7 +248,7 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
 static void work(void *job_, int worker) {
     Job *job = job_;
     const Plan *plan = &job->program->plan;
-    Frame frame = {.lanes = job->lanes, .once = job->program->once};
+    Frame frame = {.lanes = job->lanes, .once = job->program->base.numbers};
     frame.rows = job->memory + (size_t)worker * job->worker_memory;
     frame.scratch = frame.rows + plan->n_rows * job->lanes;
     frame.pointers = (const double **)(frame.scratch + 4 * job->lanes);
@@ -261,7 +267,7 @@ static int grow(double **memory, size_t *size, size_t needed) {
     return *memory ? 0 : -1;
 }
 
-static int choose_threads(const Program *program, const Batch *batch, size_t n_chunks, int gradients) {
+static int choose_threads(const VectorProgram *program, const Batch *batch, size_t n_chunks, int gradients) {
     double total = program->plan.work * (double)batch->size * (gradients ? 3 : 1);
     size_t threads = (size_t)batch->threads;
     if (batch->threads <= 0) {
@@ -273,7 +279,7 @@ static int choose_threads(const Program *program, const Batch *batch, size_t n_c
 }
 
 /* All blocks of the batch, after what is computed once. */
-static RunStatus run_blocks(Program *program, Batch *batch, int gradients, double *loss) {
+static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients, double *loss) {
     const Plan *plan = &program->plan;
     Job job; /* outcomes are set as chunks are run */
     job.program = program;
@@ -281,14 +287,14 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
     job.gradients = gradients;
     memset(&job.next_chunk, 0, sizeof job.next_chunk);
     memset(&job.stopped, 0, sizeof job.stopped);
-    job.kernels = kernels_for(batch->kernels, batch->size);
-    job.lanes = choose_lanes(plan, batch->size, job.kernels->width);
+    job.kernels = kernels_of(level_for(batch->level, batch->size));
+    job.lanes = choose_lanes(plan, batch->size, job.kernels->level.width);
     job.n_blocks = (batch->size + job.lanes - 1) / job.lanes;
     job.n_chunks = job.n_blocks / BLOCKS_OF_CHUNK;
     if (job.n_chunks < 1) job.n_chunks = 1;
     if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
-    job.seed = batch->is_mean ? 1.0 / (double)batch->size : 1.0;
-    program->lanes = (uint32_t)job.lanes;
+    job.seed = sample_seed(batch);
+    program->base.lanes = (uint32_t)job.lanes;
     int threads = choose_threads(program, batch, job.n_chunks, gradients);
 
     job.worker_memory =
@@ -300,7 +306,7 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
         grow(&program->partial, &program->partial_size, job.adjoint_stride * job.n_chunks))
         return RUN_NO_MEMORY;
     job.memory = aligned(program->memory);
-    job.adjoints = program->once + plan->n_once; /* a single chunk's go where all are to be */
+    job.adjoints = program->base.numbers + plan->n_once; /* a single chunk's go where all are to be */
     if (gradients && job.n_chunks > 1) {
         job.adjoints = aligned(program->partial);
         memset(job.adjoints, 0, job.adjoint_stride * job.n_chunks * sizeof(double));
@@ -316,7 +322,7 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
         batch->bad_count = outcome->bad_count;
         return outcome->status;
     }
-    double *to = program->once + plan->n_once;
+    double *to = program->base.numbers + plan->n_once;
     for (size_t chunk = 0; gradients && chunk < job.n_chunks; chunk++) {
         const double *adjoints = job.adjoints + chunk * job.adjoint_stride;
         for (uint32_t k = 0; k < plan->n_once && job.n_chunks > 1; k++) to[k] += adjoints[k];
@@ -325,13 +331,13 @@ static RunStatus run_blocks(Program *program, Batch *batch, int gradients, doubl
     return RUN_DONE;
 }
 
-static RunStatus run_once(Program *program, Batch *batch, const StepList *steps, int forward) {
+static RunStatus run_once(VectorProgram *program, Batch *batch, const StepList *steps, int forward) {
     const Plan *plan = &program->plan;
-    Frame frame = {.rows = program->once, .lanes = 1, .valid = 1, .once = program->once, .bad_lane = NONE};
+    Frame frame = {.rows = program->base.numbers, .lanes = 1, .valid = 1, .once = program->base.numbers, .bad_lane = NONE};
     if (!steps->size) return RUN_DONE;
     if (grow(&program->memory, &program->memory_size, 2 * (size_t)plan->most_members + 4)) return RUN_NO_MEMORY;
     frame.scratch = program->memory;
-    batch->kernels->run(steps->items, steps->size, &frame);
+    kernels_of(batch->level)->run(steps->items, steps->size, &frame);
     if (frame.bad_lane == NONE || !forward) return RUN_DONE;
     batch->bad_sample = EVERY_SAMPLE;
     batch->bad_index = frame.bad_index;
@@ -339,30 +345,31 @@ static RunStatus run_once(Program *program, Batch *batch, const StepList *steps,
     return RUN_BAD_INDEX;
 }
 
-RunStatus program_evaluate(Program *program, Batch *batch) {
+static RunStatus vector_evaluate(Program *base, Batch *batch) {
+    VectorProgram *program = (VectorProgram *)base;
     RunStatus status = run_once(program, batch, &program->plan.once, 1);
     if (status != RUN_DONE || batch->size == 0) return status;
     return run_blocks(program, batch, 0, NULL);
 }
 
-RunStatus program_gradients(Program *program, Batch *batch) {
+static RunStatus vector_gradients(Program *base, Batch *batch) {
+    VectorProgram *program = (VectorProgram *)base;
     const Plan *plan = &program->plan;
     Ref root = plan->roots[0];
-    double *adjoints = program->once + plan->n_once, size = (double)batch->size;
+    double *adjoints = base->numbers + plan->n_once, sum = 0.0;
     RunStatus status = run_once(program, batch, &plan->once, 1);
     if (status != RUN_DONE) return status;
     memset(adjoints, 0, plan->n_once * sizeof(double));
-    batch->loss = 0.0;
     if (root.space == IN_ONCE) {
-        batch->loss = program->once[root.at] * (batch->is_mean ? 1.0 : size);
-        adjoints[root.at] = batch->is_mean ? size > 0 : size;
-        if (batch->is_mean && batch->size == 0) batch->loss = NAN;
-    } else if (batch->size > 0) {
-        status = run_blocks(program, batch, 1, &batch->loss);
+        batch->loss = once_loss(batch, base->numbers[root.at]);
+        adjoints[root.at] = once_seed(batch);
+    } else {
+        if (batch->size > 0) status = run_blocks(program, batch, 1, &sum);
         if (status != RUN_DONE) return status;
-        if (batch->is_mean) batch->loss /= size;
-    } else if (batch->is_mean) {
-        batch->loss = NAN;
+        batch->loss = sample_loss(batch, sum);
     }
     return run_once(program, batch, &plan->once_backward, 0);
 }
+
+const Executor vector_executor = {"vector", vector_refuses, vector_make, vector_evaluate,
+                                  vector_gradients, vector_listing, vector_bytes, vector_free};

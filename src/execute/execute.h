@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The interface of executors: what makes programs of graphs, and what a program can be asked.
+ *
+ * An executor is a row in execute.c's list and a folder of its own. All of them give what the scalar one
+ * gives, within rounding. Who runs programs, the Python boundary and the training loop, knows this alone.
+ */
+#ifndef MICROGRAD_C_EXECUTE_H
+#define MICROGRAD_C_EXECUTE_H
+
+#include "program/graph.h"
+#include "train/optimiser.h"
+
+/* -- levels of vector units ------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *name;
+    uint32_t width; /* doubles of a vector */
+    /* One step of an optimiser on n numbers; `from` is their place in the moments. */
+    void (*update)(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
+                   size_t from);
+} Level;
+
+/* The levels that this processor has, the best last; *count: how many. */
+const Level *const *levels_available(int *count);
+
+/* -- batches --------------------------------------------------------------------------------------- */
+
+/* One column of the arguments: sample k's number stands at data + k * stride bytes. */
+typedef struct {
+    const char *data;
+    ptrdiff_t stride;
+    int is_float32;
+} Column;
+
+static inline double column_number(const Column *column, size_t sample) {
+    const char *at = column->data + (ptrdiff_t)sample * column->stride;
+    if (column->is_float32) {
+        float number;
+        memcpy(&number, at, sizeof number);
+        return number;
+    }
+    double number;
+    memcpy(&number, at, sizeof number);
+    return number;
+}
+
+#define EVERY_SAMPLE SIZE_MAX
+
+typedef enum { RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX } RunStatus;
+
+/* Called every few milliseconds; anything but 0 stops the run. */
+typedef int (*Poll)(void);
+
+#define POLL_WORK 2e7 /* multiply-adds between polls: a few milliseconds of vector units */
+
+/* Where the numbers of a result go, a sample's `stride` doubles behind the one before. */
+typedef struct {
+    double *data;
+    size_t stride;
+} Target;
+
+typedef struct {
+    const Column *columns;   /* of all inputs */
+    const uint32_t *samples; /* which, in order; NULL: all from the first on */
+    size_t size;
+    int threads;             /* 0: as many as are worth it */
+    int is_mean;             /* the loss is the samples' mean, else their sum */
+    const Level *level;
+    Poll poll;
+    /* -- results -- */
+    double loss;
+    const Target *targets;   /* of each root: where its numbers go */
+    size_t bad_sample;       /* RUN_BAD_INDEX: in the columns, or EVERY_SAMPLE; what; among how many */
+    double bad_index;
+    uint32_t bad_count;
+} Batch;
+
+/* What the loss of a batch is, where it does not change with the sample, from its number; and the seed.
+ * Of no samples, the mean is NaN and the sum 0. */
+static inline double once_loss(const Batch *batch, double number) {
+    if (batch->is_mean) return batch->size ? number : NAN;
+    return number * (double)batch->size;
+}
+
+static inline double once_seed(const Batch *batch) {
+    return batch->is_mean ? batch->size > 0 : (double)batch->size;
+}
+
+/* ... and where it does: from the samples' sum; for each sample. */
+static inline double sample_loss(const Batch *batch, double sum) {
+    return batch->is_mean ? batch->size ? sum / (double)batch->size : NAN : sum;
+}
+
+static inline double sample_seed(const Batch *batch) {
+    return batch->is_mean ? 1.0 / (double)batch->size : 1.0;
+}
+
+/* -- executors -------------------------------------------------------------------------------------- */
+
+typedef struct Program Program;
+
+typedef struct {
+    const char *name;
+
+    /* Why it does not run this graph, in words that stand behind a colon; NULL: it does. */
+    const char *(*refuses)(const Graph *graph);
+
+    /* A program of a graph: a gradient graph's can be asked for gradients, another's be evaluated. *made is
+     * set if it is made. The graph stays where it is as long as the program lives. */
+    MakeStatus (*make)(Graph *graph, Program **made);
+
+    /* The roots' numbers for each sample go to the batch's targets. */
+    RunStatus (*evaluate)(Program *program, Batch *batch);
+
+    /* Sets the batch's loss, and the parameters' adjoints to its derivatives. */
+    RunStatus (*gradients)(Program *program, Batch *batch);
+
+    /* What it does, as text, which the caller frees; NULL: no memory. */
+    char *(*listing)(const Program *program);
+
+    size_t (*bytes)(const Program *program);
+    void (*free)(Program *program);
+} Executor;
+
+/* What every program has; an executor's own stands behind it. */
+struct Program {
+    const Executor *executor;
+    double *numbers;              /* of parameters, among others */
+    size_t to_adjoint;            /* a parameter's adjoint stands so far behind its number */
+    const uint32_t *parameter_at; /* of each parameter, in numbers; NONE: nothing depends on it */
+    uint32_t n_roots;
+    uint32_t lanes;               /* samples at a time, of the last run */
+    double work;                  /* multiply-adds for one sample, about */
+    double unpolled;              /* work since the last poll */
+};
+
+/* The executors, the best first, NULL behind the last. */
+extern const Executor *const executors[];
+
+/* The best executor that does not refuse the graph. */
+const Executor *executor_for(const Graph *graph);
+
+/* The number of a parameter; NULL: nothing depends on it. */
+static inline double *program_parameter(const Program *program, uint32_t parameter) {
+    uint32_t at = program->parameter_at[parameter];
+    return at == NONE ? NULL : program->numbers + at;
+}
+
+#endif

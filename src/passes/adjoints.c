@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Differentiation of a function's optimised graph: its adjoints as nodes behind it (see graph.h).
+ *
+ * In reverse mode, the last node first. Each node's rule gives what its operands' adjoints gain, as
+ * operations of the graph, so that executors keep a fused kernel for each. A rule is asked for only where
+ * an adjoint arrives, and only for operands that lead to a parameter.
+ */
+#include "passes.h"
+
+typedef struct {
+    uint32_t node, next; /* next: one more than the index of the one before */
+} Contribution;
+
+typedef struct {
+    Graph *graph;
+    uint32_t capacity; /* of nodes */
+    uint8_t *leads;    /* of the function's nodes: to a parameter, by derivatives that are not always 0 */
+    uint32_t *adjoint; /* ... their adjoints; NONE */
+    uint32_t *last;    /* ... one more than the last contribution to it; of a product: from its parts */
+    GROWING(Contribution) contributions;
+} Work;
+
+/* -- nodes ------------------------------------------------------------------------------------------ */
+
+static uint32_t append(Work *work, Node node) {
+    Graph *graph = work->graph;
+    if (graph->size == work->capacity) {
+        if (work->capacity > UINT32_MAX / 2) longjmp(*graph->arena->out_of_memory, 1);
+        Node *grown = ARENA_ARRAY(graph->arena, Node, (size_t)work->capacity * 2);
+        memcpy(grown, graph->nodes, graph->size * sizeof(Node));
+        graph->nodes = grown;
+        work->capacity *= 2;
+    }
+    graph->nodes[graph->size] = node;
+    set_stage(graph, graph->size);
+    return graph->size++;
+}
+
+/* Room for so many operands more, from graph->args.size on. */
+static uint32_t *room_for_args(Work *work, size_t count) {
+    Graph *graph = work->graph;
+    GROW(graph->arena, &graph->args, uint32_t, count);
+    return graph->args.items + graph->args.size;
+}
+
+/* A node whose operands stand where room for them has just been made. */
+static uint32_t append_listed(Work *work, Node node, uint32_t count) {
+    node.a = work->graph->args.size;
+    node.b = count;
+    work->graph->args.size += count;
+    return append(work, node);
+}
+
+/* What operand `which` of a row gains where node `source`, whose adjoint is g, is that row of x, y and w. */
+static uint32_t append_gain(Work *work, uint32_t source, Op of, uint32_t which, double number,
+                            const uint32_t names[NAME_COUNT]) {
+    unsigned reads = cell_reads(of, (int)which);
+    uint32_t *to = room_for_args(work, NAME_COUNT), count = 0;
+    to[count++] = names[NAME_G];
+    for (int name = NAME_X; name < NAME_G; name++)
+        if (reads >> name & 1 && !(name == NAME_Y && op_info[of].shape == SCALED)) to[count++] = names[name];
+    return append_listed(work, (Node){.op = NODE_GAIN, .of = (uint8_t)of, .which = (uint8_t)which, .c = source,
+                                      .number = number}, count);
+}
+
+/* -- contributions ---------------------------------------------------------------------------------- */
+
+static void contribute(Work *work, uint32_t to, uint32_t node) {
+    GROW(work->graph->scratch, &work->contributions, Contribution, 1);
+    work->contributions.items[work->contributions.size++] = (Contribution){node, work->last[to]};
+    work->last[to] = work->contributions.size;
+}
+
+/* Adds to the adjoint of `to`: of an earlier stage, by the sum over the batch. */
+static void add(Work *work, uint32_t to, uint32_t node) {
+    const Node *nodes = work->graph->nodes;
+    if (nodes[to].stage != SAMPLE && nodes[node].stage == SAMPLE)
+        node = append(work, (Node){.op = NODE_TOTAL, .a = node});
+    contribute(work, to, node);
+}
+
+/* The contributions to node i, in the order in which they came, behind the first `before` of the room. */
+static uint32_t list_contributions(Work *work, uint32_t i, uint32_t before) {
+    uint32_t count = 0;
+    for (uint32_t c = work->last[i]; c; c = work->contributions.items[c - 1].next) count++;
+    uint32_t *to = room_for_args(work, (size_t)before + count), at = before + count;
+    for (uint32_t c = work->last[i]; c; c = work->contributions.items[c - 1].next)
+        to[--at] = work->contributions.items[c - 1].node;
+    return before + count;
+}
+
+static uint32_t sum_contributions(Work *work, uint32_t i) {
+    if (!work->last[i]) return NONE;
+    uint32_t count = list_contributions(work, i, 0);
+    return append_listed(work, (Node){.op = NODE_ADJOINT, .c = i}, count);
+}
+
+/* -- rules ------------------------------------------------------------------------------------------ */
+
+/* g * factor, or g alone where factor is NONE. */
+static void add_scaled(Work *work, uint32_t to, uint32_t source, uint32_t g, uint32_t factor) {
+    if (!work->leads[to]) return;
+    uint32_t names[NAME_COUNT] = {NONE, factor, NONE, NONE, g};
+    add(work, to, append_gain(work, source, factor == NONE ? OP_add : OP_mul, 0, 0.0, names));
+}
+
+static void add_map_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    const uint32_t names[NAME_COUNT] = {node.a, node.b, node.c, i, g};
+    for (uint32_t k = 0; k < op_arity(node.op); k++)
+        if (work->leads[names[k]] && !cell_stops((Op)node.op, (int)k))
+            add(work, names[k], append_gain(work, i, (Op)node.op, k, node.number, names));
+}
+
+static void add_linear_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    for (uint32_t k = 0; k < node.b; k++) {
+        const uint32_t *args = work->graph->args.items + node.a;
+        uint32_t to = args[k], other = k < 2 * node.c ? args[k ^ 1] : NONE;
+        if (to != other) {
+            add_scaled(work, to, i, g, other);
+        } else if (k % 2 == 0 && work->leads[to]) { /* both factors' gains at once: those of a square */
+            uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
+            add(work, to, append_gain(work, i, OP_pow_number, 0, 2.0, names));
+        }
+    }
+}
+
+static void add_custom_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    for (uint32_t k = 0; k < node.b / 2; k++) {
+        const uint32_t *args = work->graph->args.items + node.a;
+        add_scaled(work, args[k], i, g, args[node.b / 2 + k]);
+    }
+}
+
+static void add_parts(Work *work, uint32_t record, uint32_t part, uint32_t to) {
+    if (work->leads[to]) add(work, to, append(work, (Node){.op = NODE_PART, .a = record, .b = part}));
+}
+
+static int any_leads(const Work *work, const uint32_t *nodes, size_t count) {
+    for (size_t k = 0; k < count; k++)
+        if (work->leads[nodes[k]]) return 1;
+    return 0;
+}
+
+static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    uint32_t record = append(work, (Node){.op = NODE_SCATTER, .a = i, .b = g});
+    for (uint32_t k = 1; k < node.b; k++)
+        add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
+}
+
+/* Of the outputs of product i from `first` on, `count` of them, whose adjoints are these. */
+static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t count, const uint32_t *adjoints) {
+    Graph *graph = work->graph;
+    Product product = product_of(graph, i);
+    size_t from = (size_t)first * product.n_in, n_weights = (size_t)count * product.n_in;
+    const uint8_t ways[] = {NODE_OUTER, NODE_TRANSPOSED};
+    const int leads[] = {any_leads(work, product.weights + from, n_weights) ||
+                             (product.biases && any_leads(work, product.biases + first, count)),
+                         any_leads(work, product.inputs, product.n_in)};
+    for (int way = 0; way < 2; way++) {
+        if (!leads[way]) continue;
+        uint32_t *to = room_for_args(work, (size_t)count + 1);
+        to[0] = i;
+        memcpy(to + 1, adjoints, count * sizeof *adjoints);
+        uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first}, count + 1);
+        product = product_of(graph, i); /* args may have moved */
+        if (ways[way] == NODE_TRANSPOSED) {
+            for (uint32_t k = 0; k < product.n_in; k++) add_parts(work, record, k, product_of(graph, i).inputs[k]);
+            continue;
+        }
+        for (size_t k = from; k < from + n_weights; k++)
+            add_parts(work, record, (uint32_t)k, product.weights[k]);
+        for (uint32_t row = first; product.biases && row < first + count; row++)
+            add_parts(work, record, product.n_out * product.n_in + row, product.biases[row]);
+    }
+}
+
+/* A product's parts have left their adjoints with it, the last first. */
+static void add_product_gains(Work *work, uint32_t i) {
+    const Graph *graph = work->graph;
+    uint32_t n_out = product_of(graph, i).n_out, count = 0, first = 0;
+    uint32_t *adjoints = ARENA_ARRAY(graph->scratch, uint32_t, n_out);
+    for (uint32_t c = work->last[i], row = 0; row <= n_out; row++) {
+        uint32_t node = NONE;
+        if (row < n_out) {
+            node = work->contributions.items[c - 1].node;
+            c = work->contributions.items[c - 1].next;
+        }
+        if (node != NONE) {
+            if (!count) first = row;
+            adjoints[count++] = node;
+        } else if (count) {
+            add_outputs_gains(work, i, first, count, adjoints);
+            count = 0;
+        }
+    }
+}
+
+static void add_gains(Work *work, uint32_t i, uint32_t g) {
+    switch (form_of(&work->graph->nodes[i])) {
+    case FORM_MAP: add_map_gains(work, i, g); return;
+    case FORM_LINEAR: add_linear_gains(work, i, g); return;
+    case FORM_TAKE: add_take_gains(work, i, g); return;
+    case FORM_CUSTOM: add_custom_gains(work, i, g); return;
+    case FORM_CONSTANT:
+    case FORM_PARAMETER:
+    case FORM_INPUT:
+    case FORM_PART:
+    case FORM_PRODUCT: /* see append_adjoints */
+        return;
+    CASES_OF_GRADIENTS
+        break; /* derivatives of higher order are taken before a function is compiled */
+    }
+    abort();
+}
+
+/* -- the whole -------------------------------------------------------------------------------------- */
+
+/* Whether the derivative by operand k of node i is 0 whatever the numbers are. */
+static int stops(const Node *node, uint32_t k) {
+    if (form_of(node) == FORM_MAP) return cell_stops((Op)node->op, (int)k);
+    if (form_of(node) == FORM_TAKE) return k == 0;
+    return form_of(node) == FORM_CUSTOM && k >= node->b / 2;
+}
+
+static void find_leading(Work *work) {
+    const Graph *graph = work->graph;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        uint32_t count;
+        const uint32_t *operands = node_operands(graph, i, &count);
+        work->leads[i] = graph->nodes[i].op == NODE_PARAMETER;
+        for (uint32_t k = 0; k < count && !work->leads[i]; k++)
+            work->leads[i] = work->leads[operands[k]] && !stops(&graph->nodes[i], k);
+    }
+}
+
+static void copy_graph(const Graph *graph, Graph *to, uint32_t capacity) {
+    Graph copy = {.arena = to->arena, .scratch = to->scratch, .size = graph->size, .n_inputs = graph->n_inputs,
+                  .n_parameters = graph->n_parameters, .primal = graph->size, .recorded = graph->recorded,
+                  .n_roots = 1 + graph->n_parameters};
+    copy.nodes = ARENA_ARRAY(to->arena, Node, capacity);
+    memcpy(copy.nodes, graph->nodes, graph->size * sizeof(Node));
+    GROW(to->arena, &copy.args, uint32_t, (size_t)graph->args.size * 2 + graph->size);
+    if (graph->args.size) memcpy(copy.args.items, graph->args.items, graph->args.size * sizeof(uint32_t));
+    copy.args.size = graph->args.size;
+    copy.roots = ARENA_ARRAY(to->arena, uint32_t, copy.n_roots);
+    copy.roots[0] = graph->roots[0];
+    *to = copy;
+}
+
+void append_adjoints(const Graph *of, Graph *graph) {
+    Work work = {.graph = graph, .capacity = of->size * 3 + 16};
+    copy_graph(of, graph, work.capacity);
+    Arena *scratch = graph->scratch;
+    work.leads = ARENA_ARRAY(scratch, uint8_t, of->size);
+    work.adjoint = ARENA_ARRAY(scratch, uint32_t, of->size);
+    work.last = ARENA_ARRAY(scratch, uint32_t, of->size);
+    find_leading(&work);
+    uint32_t loss = graph->roots[0], zero = NONE;
+    for (uint32_t k = 0; k < graph->n_parameters; k++) graph->roots[1 + k] = NONE;
+    for (uint32_t i = graph->primal; i-- > 0;) {
+        const Node node = graph->nodes[i];
+        if (node.op == NODE_PRODUCT) {
+            add_product_gains(&work, i);
+            continue;
+        }
+        uint32_t g = NONE;
+        if (work.leads[i]) g = i == loss ? append(&work, (Node){.op = NODE_SEED}) : sum_contributions(&work, i);
+        if (node.op == NODE_PART) contribute(&work, node.a, g);
+        else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
+        else if (g != NONE) add_gains(&work, i, g);
+    }
+    for (uint32_t k = 1; k < graph->n_roots; k++) {
+        if (graph->roots[k] != NONE) continue;
+        if (zero == NONE) zero = append(&work, (Node){.op = NODE_CONSTANT});
+        graph->roots[k] = zero;
+    }
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MICROGRAD_C_PRINT_H
+#define MICROGRAD_C_PRINT_H
+
+#include "graph.h"
+#include "text.h"
+
+/* All nodes of a graph, stage by stage; n12 is node 12. */
+void put_graph(Text *to, const Graph *graph);
+
+#endif
