@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from common import closure_node, leaves, nodes_without_garbage
+from common import closure_node, leaves, nodes_without_garbage, stats_at_rest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,14 +274,6 @@ def test_asking_for_the_stats_changes_nothing():
     (x * x).backward()
     assert tape_stats() == tape_stats()
     assert x.grad == 4.0
-
-
-def stats_at_rest():
-    """After more looks at the tape than it ever waits for until it gives memory back."""
-    nodes_without_garbage()
-    for _ in range(100):
-        _core.compact()
-    return tape_stats()
 
 
 @pytest.mark.parametrize("cycles", range(3))
