@@ -217,12 +217,6 @@ const Cell *cell_of(Op op, int which) {
 
 unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
 
-int cell_stops(Op op, int which) {
-    if (!cell_text(op, which)) return 1;
-    const Cell *cell = cell_of(op, which);
-    return cell->size == 1 && cell->items[0].kind == ITEM_NUMBER && cell->items[0].number == 0.0;
-}
-
 /* -- numbers ---------------------------------------------------------------------------------------- */
 
 static int compares(Compare compare, double a, double b) {

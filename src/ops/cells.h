@@ -56,7 +56,4 @@ double cell_value(const Cell *cell, const double names[NAME_COUNT]);
 
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
-/* Whether operand `which` of a row gains nothing, whatever the operands are. */
-int cell_stops(Op op, int which);
-
 #endif
