@@ -22,6 +22,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #if defined(_MSC_VER)
 #define FORCE_INLINE static __forceinline
@@ -237,6 +238,12 @@ static inline int op_is_inner(int op) {
 #define IS_THIS(id, ...) || op == OP_##id
     return 0 FOR_EACH_INNER_UNARY(IS_THIS) FOR_EACH_INNER_BINARY(IS_THIS) FOR_EACH_INNER_CALLED_BINARY(IS_THIS);
 #undef IS_THIS
+}
+
+/* Whether the row is a method of Value, too: one whose symbol is its name. */
+static inline int op_is_method(int op) {
+    Shape shape = op_info[op].shape;
+    return (shape == UNARY || shape == BINARY) && strcmp(op_info[op].name, op_info[op].symbol) == 0;
 }
 
 /* Operands that a node of the row has in the graph: y is a number of a SCALED one's own. */
