@@ -68,10 +68,4 @@ double cell_value(const Cell *cell, const double names[NAME_COUNT]);
 
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
-/* Whether operand `which` of a row gains nothing, whatever the operands are. */
-static inline int cell_stops(Op op, int which) {
-    const Cell *cell = cell_of(op, which);
-    return !cell || (cell->size == 1 && cell->items[0].kind == ITEM_NUMBER && cell->items[0].number == 0.0);
-}
-
 #endif

@@ -63,10 +63,8 @@ static int has_leading_operand(const Excerpt *e, uint32_t tape_node) {
     uint32_t count;
     const uint32_t *operands = tape_operands(e->tape, tape_node, &count);
     uint8_t op = e->tape->op[tape_node];
-    int has_cell = op < OP_FIRST_VARIADIC && op != OP_leaf;
     for (uint32_t k = 0; k < count; k++) {
-        if (has_cell && cell_stops((Op)op, (int)k)) continue;
-        if (op == OP_take && k == 0) continue;
+        if (!(op & OP_CLOSURE) && cell_stops((Op)op, (int)k)) continue;
         uint32_t i = node_of(e, operands[k]);
         if (i != NONE && e->leads[i]) return 1;
     }
