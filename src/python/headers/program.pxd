@@ -31,7 +31,7 @@ cdef extern from "program/graph.h" nogil:
         Fault fault
         Node *nodes
         uint32_t *roots
-        uint32_t size, recorded, n_parameters, n_roots
+        uint32_t size, recorded, n_parameters, n_roots, n_inputs
     ctypedef struct Pass:
         const char *name
         const char *text
@@ -41,6 +41,19 @@ cdef extern from "program/graph.h" nogil:
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
     MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to)
+
+cdef extern from "program/sparsity.h" nogil:
+    ctypedef struct Entry:
+        uint32_t row, column, colour, at
+    ctypedef struct Sparsity:
+        uint32_t n, n_colours
+        uint32_t *colours
+        Entry *entries "entries.items"
+        uint32_t n_entries "entries.size"
+        double once, direction, symbolic
+    ctypedef enum SparsityStatus:
+        SPARSITY_FOUND, SPARSITY_NO_MEMORY
+    SparsityStatus graph_sparsity(const Graph *graph, uint32_t first_root, Sparsity *sparsity)
 
 cdef extern from "program/verify.h" nogil:
     int verifying
