@@ -118,7 +118,7 @@ static void add_linear_gains(Work *work, uint32_t i, uint32_t g) {
     for (uint32_t k = 0; k < node.b; k++) {
         const uint32_t *args = work->graph->args.items + node.a;
         uint32_t to = args[k], other = k < 2 * node.c ? args[k ^ 1] : NONE;
-        if (to != other) {
+        if (to != other || work->graph->nodes[to].stage != node.stage) {
             add_scaled(work, to, i, g, other);
         } else if (k % 2 == 0 && work->leads[to]) { /* both factors' gains at once: those of a square */
             uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
