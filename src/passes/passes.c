@@ -35,13 +35,12 @@ MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to) {
     return verify_graph(graph, "packing") ? MADE_BROKEN : MADE;
 }
 
-MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to) {
+MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
-    gradient->arena->out_of_memory = gradient->scratch->out_of_memory = to->out_of_memory = &out_of_memory;
+    gradient->arena->out_of_memory = gradient->scratch->out_of_memory = &out_of_memory;
     arena_rewind(gradient->scratch);
     append_adjoints(graph, gradient);
-    if (verify_graph(gradient, "differentiating") || apply_passes(gradient, skip, ALWAYS)) return MADE_BROKEN;
-    graph_pack(gradient, to);
-    return verify_graph(gradient, "packing") ? MADE_BROKEN : MADE;
+    if (verify_graph(gradient, "differentiating")) return MADE_BROKEN;
+    return apply_passes(gradient, skip, ALWAYS) ? MADE_BROKEN : MADE;
 }

@@ -25,18 +25,18 @@ static int is_unique(const Node *node) {
     case FORM_SEED:
     case FORM_CUSTOM:
     case FORM_ADJOINT: /* each in its node's place */
+    case FORM_PART:    /* records are made once, and each of their parts */
+    case FORM_PRODUCT:
+    case FORM_SCATTER:
+    case FORM_TRANSPOSED:
+    case FORM_OUTER:
         return 1;
     case FORM_CONSTANT:
     case FORM_MAP:
-    case FORM_PART:
     case FORM_TOTAL:
-    case FORM_SCATTER:
     case FORM_LINEAR:
     case FORM_TAKE:
-    case FORM_PRODUCT:
     case FORM_GAIN:
-    case FORM_TRANSPOSED:
-    case FORM_OUTER:
         return 0;
     }
     abort();
@@ -44,8 +44,7 @@ static int is_unique(const Node *node) {
 
 /* What tells the node from others of its kind, beside its operands and its number. */
 static uint64_t mark_of(const Node *node) {
-    return ((uint64_t)(has_args(node) ? node->c : node->op == NODE_PART ? node->b : 0) << 16) +
-           (uint64_t)(node->of << 8) + node->which;
+    return ((uint64_t)(has_args(node) ? node->c : 0) << 16) + (uint64_t)(node->of << 8) + node->which;
 }
 
 static uint64_t hash_node(const Graph *graph, uint32_t i) {

@@ -244,7 +244,7 @@ Stage graph_stage(const Graph *graph, uint32_t i);
 
 /* PASS(id, when, what it does) in the order of application; each can be switched off. */
 #define FOR_EACH_PASS(PASS)                                                                           \
-    PASS(constants, ALWAYS, "operations on numbers alone are computed now")                           \
+    PASS(constants, BEFORE, "operations on numbers alone are computed now")                           \
     PASS(identities, BEFORE, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt") \
     PASS(subexpressions, ALWAYS, "what is computed twice is computed once")                           \
     PASS(sums, BEFORE, "chains of additions and products become one sum of products")                 \
@@ -276,7 +276,7 @@ typedef enum { MADE, MADE_NO_MEMORY, MADE_BROKEN /* graph->fault says how: an er
 MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to);
 
 /* Makes the gradient graph of an optimised graph of one root, which stays; the passes run again over what
- * is new, but for those in `skip`. gradient: its arenas are set, that of the nodes is `to` afterwards. */
-MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to);
+ * is new, but for those in `skip`. gradient: its arenas are set, and nothing else. */
+MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient);
 
 #endif

@@ -106,6 +106,8 @@ CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes 
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
 
+cdef Arena scratch      # for what a making needs meanwhile: one at a time, under the GIL
+
 @cython.final
 cdef class Recorded:
     """A function's graph for one structure of arguments, and the programs made of it.
@@ -114,10 +116,9 @@ cdef class Recorded:
     several threads, and those that a signal handler or a callback starts in the middle of another, do
     not meet.
     """
-    cdef Arena raw          # of the graphs as they are made
+    cdef Arena raw          # of the graph as recorded
     cdef Arena arena        # of the optimised graph
     cdef Arena gradient_arena
-    cdef Arena scratch
     cdef Graph graph
     cdef Graph gradient     # the gradient graph, from when it is first needed
     cdef unsigned skip      # passes that are left out, a bit each
@@ -132,8 +133,9 @@ cdef class Recorded:
     cdef readonly object layout     # of the structure that they stand in
 
     def __cinit__(self):
-        self.graph.arena = self.gradient.arena = &self.raw
-        self.graph.scratch = self.gradient.scratch = &self.scratch
+        self.graph.arena = &self.raw
+        self.gradient.arena = &self.gradient_arena
+        self.graph.scratch = self.gradient.scratch = &scratch
 
     def __dealloc__(self):
         cdef int gradients, k
@@ -145,7 +147,6 @@ cdef class Recorded:
         arena_free(&self.raw)
         arena_free(&self.arena)
         arena_free(&self.gradient_arena)
-        arena_free(&self.scratch)
 
     def still_holds(self):
         """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
@@ -189,8 +190,11 @@ cdef class Recorded:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
         if gradients and graph.size == 0:
-            status = graph_differentiate(&self.graph, self.skip, graph, &self.gradient_arena)
-            check_made(self.made(graph, status), graph)
+            status = graph_differentiate(&self.graph, self.skip, graph)
+            if status != MADE:      # nothing is left behind
+                graph.size = 0
+                arena_free(&self.gradient_arena)
+            check_made(status, graph)
         executor = self.wanted if self.wanted != NULL else default_executor
         if executor == NULL:
             executor = executor_for(graph)
@@ -200,19 +204,9 @@ cdef class Recorded:
                              f'{reason.decode()}')
         self.used = executor
         status = executor.make(graph, &program)
-        arena_free(&self.scratch)
+        arena_rest(&scratch)
         check_made(status, graph)
         return program
-
-    cdef MakeStatus made(self, Graph *gradient, MakeStatus status) noexcept:
-        """A gradient graph that could not be made leaves nothing behind."""
-        if status != MADE:
-            arena_free(&self.raw)
-            arena_free(&self.gradient_arena)
-            arena_free(&self.scratch)
-            gradient.size = 0
-            gradient.arena = &self.raw
-        return status
 
     cdef void give_back(self, Program *program, bint gradients) noexcept:
         if program.lanes:
@@ -433,6 +427,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     cdef uint32_t *parameters
     cdef Py_ssize_t k
     cdef FreezeStatus status
+    cdef MakeStatus made
     recorded.skip = skip_set(skip)
     recorded.wanted = executor_named(executor)
     tape.busy += 1      # so that nodes stay where they are
@@ -467,5 +462,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     finally:
         free(roots)
         tape.busy -= 1
-    check_made(graph_optimise(&recorded.graph, recorded.skip, &recorded.arena), &recorded.graph)
+    made = graph_optimise(&recorded.graph, recorded.skip, &recorded.arena)
+    arena_rest(&scratch)
+    check_made(made, &recorded.graph)
     return recorded

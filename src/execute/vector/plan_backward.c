@@ -69,6 +69,15 @@ void plan_contributions(Planner *p) {
 
 /* -- gains ------------------------------------------------------------------------------------------ */
 
+enum { OUT, G, X, Y, W, Z, REFS };
+
+/* What one member of a step does. */
+typedef struct {
+    const Node *gain;
+    Ref refs[REFS];
+    uint32_t group[REFS]; /* rows of other groups may be put elsewhere */
+} Member;
+
 static void set_ref(const Planner *p, Member *member, int which, uint32_t node, Stage stage, int is_adjoint) {
     member->refs[which] = is_adjoint ? adjoint_ref(p, node, stage, 0) : value_ref(p, node, stage, 0);
     member->group[which] = stage == SAMPLE ? p->group_of[node] : 0;
@@ -84,7 +93,6 @@ static Member new_member(const Planner *p, const Contribution *contribution, Sta
     Member member = {.gain = &p->graph->nodes[contribution->node]};
     uint32_t names[NAME_COUNT];
     gain_names(p->graph, member.gain, names);
-    member.position = p->position[member.gain->c];
     set_ref(p, &member, OUT, contribution->to, stage, 1);
     set_ref(p, &member, G, primal_of(p->graph, names[NAME_G]), stage, 1);
     for (int name = NAME_X; name < NAME_G; name++)
@@ -92,18 +100,20 @@ static Member new_member(const Planner *p, const Contribution *contribution, Sta
     return member;
 }
 
-static int order(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }
-
 static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
 
 /* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
-static int compare_members(const void *left, const void *right) {
-    const Member *a = left, *b = right;
-    int found = order(a->gain->of, b->gain->of);
-    if (!found) found = order(a->gain->which, b->gain->which);
-    if (!found) found = order(a->position, b->position);
-    if (!found) found = order(place_of(a->refs[OUT]), place_of(b->refs[OUT]));
-    return found ? found : order(place_of(a->refs[Y]), place_of(b->refs[Y]));
+static MemberKey new_key(const Planner *p, const Contribution *contribution, Stage stage) {
+    const Node *gain = &p->graph->nodes[contribution->node];
+    return (MemberKey){(uint64_t)gain->of << 40 | (uint64_t)gain->which << 32 | p->position[gain->c],
+                       place_of(adjoint_ref(p, contribution->to, stage, 0)), contribution};
+}
+
+static int compare_keys(const void *left, const void *right) {
+    const MemberKey *a = left, *b = right;
+    if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
+    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    return a->contribution < b->contribution ? -1 : a->contribution > b->contribution;
 }
 
 /* Whether the member can be the count-th of a step that begins with `first`. strides: found by the second. */
@@ -141,25 +151,26 @@ static void plan_gain(Planner *p, const Member *first, uint32_t count, const uin
 
 /* The gains of a group's nodes, as few steps as they make. */
 static void plan_gains(Planner *p, const Group *group, Stage stage) {
-    uint32_t count = 0, node = group->first;
-    for (uint32_t k = 0; k < group->count; k++, node = p->next[node])
-        for (uint32_t c = p->contribution[node]; c; c = p->contributions[c - 1].next) count++;
-    p->members.size = 0;
-    GROW(p->scratch, &p->members, Member, count);
-    Member *members = p->members.items;
     int sorted = 1;
-    node = group->first;
-    count = 0;
-    for (uint32_t k = 0; k < group->count; k++, node = p->next[node])
-        for (uint32_t c = p->contribution[node]; c; c = p->contributions[c - 1].next, count++) {
-            members[count] = new_member(p, &p->contributions[c - 1], stage);
-            if (count && compare_members(&members[count - 1], &members[count]) > 0) sorted = 0;
+    p->members.size = 0;
+    for (uint32_t k = 0, node = group->first; k < group->count; k++, node = p->next[node])
+        for (uint32_t c = p->contribution[node]; c; c = p->contributions[c - 1].next) {
+            GROW(p->scratch, &p->members, MemberKey, 1);
+            MemberKey *key = &p->members.items[p->members.size++];
+            *key = new_key(p, &p->contributions[c - 1], stage);
+            if (key > p->members.items && compare_keys(key - 1, key) > 0) sorted = 0;
         }
-    if (!sorted) qsort(members, count, sizeof *members, compare_members);
+    uint32_t count = p->members.size;
+    const MemberKey *keys = p->members.items;
+    if (!sorted) qsort(p->members.items, count, sizeof *keys, compare_keys);
     for (uint32_t k = 0, n; k < count; k += n) {
         uint8_t strides[REFS] = {0};
-        for (n = 1; k + n < count && continues(&members[k + n], &members[k], n, strides);) n++;
-        plan_gain(p, &members[k], n, strides, stage);
+        Member first = new_member(p, keys[k].contribution, stage), next;
+        for (n = 1; k + n < count; n++) {
+            next = new_member(p, keys[k + n].contribution, stage);
+            if (!continues(&next, &first, n, strides)) break;
+        }
+        plan_gain(p, &first, n, strides, stage);
     }
 }
 

@@ -24,15 +24,11 @@ typedef struct {
     uint32_t next; /* by the same rule: one more than its index */
 } Contribution;
 
-enum { OUT, G, X, Y, W, Z, REFS };
-
-/* A gain of one node, which may become part of a step for several. */
+/* Where a contribution comes among those of its group. */
 typedef struct {
-    const Node *gain;
-    uint32_t position;    /* of the node whose rule it is, in its group */
-    Ref refs[REFS];
-    uint32_t group[REFS]; /* rows of other groups may be put elsewhere */
-} Member;
+    uint64_t rule, place;
+    const Contribution *contribution;
+} MemberKey;
 
 /* Rows that live and die together. */
 typedef struct {
@@ -58,7 +54,7 @@ typedef struct {
     uint32_t *contribution; /* of a node: one more than the first contribution by its rule */
     Contribution *contributions;
     uint32_t n_contributions;
-    GROWING(Member) members; /* of a group's gains, at hand */
+    GROWING(MemberKey) members; /* of the group at hand */
     GROWING(Range) ranges;
     uint32_t *range_of;   /* virtual row -> range */
 } Planner;
