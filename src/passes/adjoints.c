@@ -102,10 +102,9 @@ static uint32_t sum_contributions(Work *work, uint32_t i) {
 /* -- rules ------------------------------------------------------------------------------------------ */
 
 /* g * factor, or g alone where factor is NONE. */
-static void add_scaled(Work *work, uint32_t to, uint32_t source, uint32_t g, uint32_t factor) {
-    if (!work->leads[to]) return;
-    uint32_t names[NAME_COUNT] = {NONE, factor, NONE, NONE, g};
-    add(work, to, append_gain(work, source, factor == NONE ? OP_add : OP_mul, 0, 0.0, names));
+static uint32_t append_scaled(Work *work, uint32_t source, uint32_t g, uint32_t factor) {
+    const uint32_t names[NAME_COUNT] = {NONE, factor, NONE, NONE, g};
+    return append_gain(work, source, factor == NONE ? OP_add : OP_mul, 0, 0.0, names);
 }
 
 static void add_map_gains(Work *work, uint32_t i, uint32_t g) {
@@ -116,25 +115,44 @@ static void add_map_gains(Work *work, uint32_t i, uint32_t g) {
             add(work, names[k], append_gain(work, i, (Op)node.op, k, node.number, names));
 }
 
+/* Of a sum's addends, all gain the same. */
+static void add_addends_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    uint32_t gain = NONE, total = NONE;
+    for (uint32_t k = 2 * node.c; k < node.b; k++) {
+        uint32_t to = work->graph->args.items[node.a + k];
+        if (!work->leads[to]) continue;
+        if (gain == NONE) gain = append_scaled(work, i, g, NONE);
+        if (node.stage == work->graph->nodes[to].stage || node.stage != SAMPLE) {
+            contribute(work, to, gain);
+            continue;
+        }
+        if (total == NONE) total = append(work, (Node){.op = NODE_TOTAL, .a = gain, .stage = BATCH});
+        contribute(work, to, total);
+    }
+}
+
 static void add_linear_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
-    for (uint32_t k = 0; k < node.b; k++) {
+    for (uint32_t k = 0; k < 2 * node.c; k++) {
         const uint32_t *args = work->graph->args.items + node.a;
-        uint32_t to = args[k], other = k < 2 * node.c ? args[k ^ 1] : NONE;
+        uint32_t to = args[k], other = args[k ^ 1];
+        if (!work->leads[to]) continue;
         if (to != other || work->graph->nodes[to].stage != node.stage) {
-            add_scaled(work, to, i, g, other);
-        } else if (k % 2 == 0 && work->leads[to]) { /* both factors' gains at once: those of a square */
-            uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
+            add(work, to, append_scaled(work, i, g, other));
+        } else if (k % 2 == 0) { /* both factors' gains at once: those of a square */
+            const uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
             add(work, to, append_gain(work, i, OP_pow_number, 0, 2.0, names));
         }
     }
+    add_addends_gains(work, i, g);
 }
 
 static void add_custom_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
     for (uint32_t k = 0; k < node.b / 2; k++) {
         const uint32_t *args = work->graph->args.items + node.a;
-        add_scaled(work, args[k], i, g, args[node.b / 2 + k]);
+        if (work->leads[args[k]]) add(work, args[k], append_scaled(work, i, g, args[node.b / 2 + k]));
     }
 }
 

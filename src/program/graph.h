@@ -97,9 +97,9 @@ typedef struct {
  * adjoint of a node of stage SAMPLE has stage SAMPLE, that of an earlier one BATCH; a NODE_TOTAL or a
  * NODE_OUTER stands between, and there is no other way from one to the other.
  *
- * A NODE_GAIN stands for one contribution, even where its cell is no more than g. A node's adjoint is its
- * NODE_ADJOINT, even where that has one operand; the loss's is the seed. So both know their place: `c`
- * is no operand, but follows its node as operands do. Behind the function stand first the adjoints and
+ * A NODE_GAIN stands for one contribution of one node, even where its cell is no more than g; but what all
+ * addends of a sum gain is one node. A node's adjoint is its NODE_ADJOINT, even where that has one operand;
+ * the loss's is the seed. So both know their place. Behind the function stand first the adjoints and
  * contributions of its last node, then those of the one before, and so on. */
 
 /* What the verifier has found (verify.h). */
@@ -242,29 +242,25 @@ Stage graph_stage(const Graph *graph, uint32_t i);
 
 /* -- passes: each leaves a graph that computes the same, in the same order --------------------- */
 
-/* PASS(id, when, what it does) in the order of application; each can be switched off. */
-#define FOR_EACH_PASS(PASS)                                                                           \
-    PASS(constants, BEFORE, "operations on numbers alone are computed now")                           \
-    PASS(identities, BEFORE, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt") \
-    PASS(subexpressions, ALWAYS, "what is computed twice is computed once")                           \
-    PASS(sums, BEFORE, "chains of additions and products become one sum of products")                 \
-    PASS(matrices, BEFORE, "sums of products that share their inputs become a matrix-vector product") \
-    PASS(dead_code, ALWAYS, "what the result no longer depends on is dropped")
+/* PASS(id, what it does) in the order of application; each can be switched off. */
+#define FOR_EACH_PASS(PASS)                                                                     \
+    PASS(constants, "operations on numbers alone are computed now")                             \
+    PASS(identities, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt")    \
+    PASS(subexpressions, "what is computed twice is computed once")                             \
+    PASS(sums, "chains of additions and products become one sum of products")                   \
+    PASS(matrices, "sums of products that share their inputs become a matrix-vector product")   \
+    PASS(dead_code, "what the result no longer depends on is dropped")
 
 enum {
-#define ID(id, when, text) PASS_##id,
+#define ID(id, text) PASS_##id,
     FOR_EACH_PASS(ID)
 #undef ID
     PASS_COUNT
 };
 
-/* Before differentiation only, or after it, too. There, the function's own nodes stay as they are. */
-typedef enum { BEFORE, ALWAYS } When;
-
 typedef struct {
     const char *name, *text;
     void (*apply)(Graph *graph);
-    When when;
 } Pass;
 
 extern const Pass passes[PASS_COUNT];
@@ -275,8 +271,8 @@ typedef enum { MADE, MADE_NO_MEMORY, MADE_BROKEN /* graph->fault says how: an er
  * `to`, and the arena that it was frozen in is freed. */
 MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to);
 
-/* Makes the gradient graph of an optimised graph of one root, which stays; the passes run again over what
- * is new, but for those in `skip`. gradient: its arenas are set, and nothing else. */
-MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient);
+/* Makes the gradient graph of an optimised graph of one root, which stays. gradient: its arenas are set, and
+ * nothing else. No pass runs over what is new: it holds nothing twice, and nothing that is not needed. */
+MakeStatus graph_differentiate(const Graph *graph, Graph *gradient);
 
 #endif

@@ -41,7 +41,7 @@ cdef extern from "program/graph.h" nogil:
                               uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
-    MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient)
+    MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
 
 cdef extern from "program/verify.h" nogil:
     int verifying

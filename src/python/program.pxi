@@ -121,7 +121,6 @@ cdef class Recorded:
     cdef Arena gradient_arena
     cdef Graph graph
     cdef Graph gradient     # the gradient graph, from when it is first needed
-    cdef unsigned skip      # passes that are left out, a bit each
     cdef const Executor *wanted     # by name, or NULL
     cdef const Executor *used       # last
     cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
@@ -190,7 +189,7 @@ cdef class Recorded:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
         if gradients and graph.size == 0:
-            status = graph_differentiate(&self.graph, self.skip, graph)
+            status = graph_differentiate(&self.graph, graph)
             if status != MADE:      # nothing is left behind
                 graph.size = 0
                 arena_free(&self.gradient_arena)
@@ -420,6 +419,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
     skip: names of optimiser passes to leave out. executor: by name, or None.
     """
+    cdef unsigned skipped = skip_set(skip)
     cdef Recording recording = Recording()
     cdef Recorded recorded = Recorded()
     cdef list inputs, leaves = [], results
@@ -428,7 +428,6 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     cdef Py_ssize_t k
     cdef FreezeStatus status
     cdef MakeStatus made
-    recorded.skip = skip_set(skip)
     recorded.wanted = executor_named(executor)
     tape.busy += 1      # so that nodes stay where they are
     try:
@@ -462,7 +461,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     finally:
         free(roots)
         tape.busy -= 1
-    made = graph_optimise(&recorded.graph, recorded.skip, &recorded.arena)
+    made = graph_optimise(&recorded.graph, skipped, &recorded.arena)
     arena_rest(&scratch)
     check_made(made, &recorded.graph)
     return recorded
