@@ -26,7 +26,7 @@ ADDED = {
         "graph.h",
         "FORM_PART,\n",
         "graph.c constants.c subexpressions.c adjoints.c differentiate.c verify.c excerpt.c "
-        "plan.c plan_forward.c plan_backward.c plan_groups.c scalar.c",
+        "plan_forward.c plan_groups.c scalar.c",
     ),
     "STEP_SORT, ": (
         "plan.h",
