@@ -215,12 +215,20 @@ const Cell *cell_of(Op op, int which) {
     return cell;
 }
 
-unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
+GainFacts all_gain_facts[OP_COUNT][3];
 
-int cell_stops(Op op, int which) {
-    if (!cell_text(op, which)) return 1;
-    const Cell *cell = cell_of(op, which);
-    return cell->size == 1 && cell->items[0].kind == ITEM_NUMBER && cell->items[0].number == 0.0;
+const GainFacts *find_gain_facts(Op op, int which) {
+    GainFacts *facts = &all_gain_facts[op][which];
+    if (cell_text(op, which)) {
+        const Cell *cell = cell_of(op, which);
+        const Item *first = &cell->items[0];
+        facts->reads = cell->reads;
+        facts->stops = cell->size == 1 && first->kind == ITEM_NUMBER && first->number == 0.0;
+    } else {
+        facts->stops = 1;
+    }
+    facts->known = 1;
+    return facts;
 }
 
 /* -- numbers ---------------------------------------------------------------------------------------- */

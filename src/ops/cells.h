@@ -48,15 +48,28 @@ const char *cell_text(Op op, int which);
 /* The cell of a row: its value (which == -1), or the gain of operand `which`. Of rows that have one. */
 const Cell *cell_of(Op op, int which);
 
-/* Which names the gain of operand `which` reads: a bit for each CellName. */
-unsigned cell_reads(Op op, int which);
+/* What is asked of gains all the time, found once. */
+typedef struct {
+    uint8_t known, reads, stops;
+} GainFacts;
 
-/* The number that a cell gives where its names have these. */
-double cell_value(const Cell *cell, const double names[NAME_COUNT]);
+extern GainFacts all_gain_facts[OP_COUNT][3];
+const GainFacts *find_gain_facts(Op op, int which);
+
+static inline const GainFacts *gain_facts(Op op, int which) {
+    const GainFacts *facts = &all_gain_facts[op][which];
+    return facts->known ? facts : find_gain_facts(op, which);
+}
+
+/* Which names the gain of operand `which` reads: a bit for each CellName. */
+static inline unsigned cell_reads(Op op, int which) { return gain_facts(op, which)->reads; }
 
 #define READS(set, name) ((set) >> NAME_##name & 1)
 
 /* Whether operand `which` of a row gains nothing, whatever the operands are. */
-int cell_stops(Op op, int which);
+static inline int cell_stops(Op op, int which) { return gain_facts(op, which)->stops; }
+
+/* The number that a cell gives where its names have these. */
+double cell_value(const Cell *cell, const double names[NAME_COUNT]);
 
 #endif

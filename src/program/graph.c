@@ -150,7 +150,8 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
-    graph->scratch->least = (size_t)(tape->size - mark) * 32;
+    size_t least = (size_t)(tape->size - mark) * 32;
+    if (graph->scratch->least < least) graph->scratch->least = least;
     graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
     return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
 }

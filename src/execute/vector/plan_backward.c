@@ -57,7 +57,7 @@ void plan_contributions(Planner *p) {
         const uint32_t *args = graph->args.items + node->a;
         if (node->op == NODE_SCATTER) note(p, last, node->a, i, NONE);
         if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) note(p, last, args[0], i, NONE);
-        if (node->op == NODE_PART) note(p, last, node->a, i, NONE); /* of its record, which stands before it */
+        if (node->op == NODE_PART && graph->nodes[node->a].op == NODE_TRANSPOSED) note(p, last, node->a, i, NONE);
         if (node->op != NODE_ADJOINT) continue;
         for (uint32_t k = 0; k < node->b; k++) {
             uint32_t gain = args[k];
@@ -163,9 +163,11 @@ static void plan_gains(Planner *p, const Group *group, Stage stage) {
     uint32_t count = p->members.size;
     const MemberKey *keys = p->members.items;
     if (!sorted) qsort(p->members.items, count, sizeof *keys, compare_keys);
+    Member first, next;
+    if (count) next = new_member(p, keys[0].contribution, stage);
     for (uint32_t k = 0, n; k < count; k += n) {
         uint8_t strides[REFS] = {0};
-        Member first = new_member(p, keys[k].contribution, stage), next;
+        first = next;
         for (n = 1; k + n < count; n++) {
             next = new_member(p, keys[k + n].contribution, stage);
             if (!continues(&next, &first, n, strides)) break;
