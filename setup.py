@@ -48,17 +48,41 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
     compile_args += [*sanitizers, "-O2", "-g", "-fno-omit-frame-pointer"]
     link_args += sanitizers
 
+
+def module_name(path):
+    name = os.path.relpath(path, "src/python").removesuffix(".pyx").replace(os.sep, ".")
+    return name if "." in name else f"micrograd_c.{name}"
+
+
+# One shared object holds all modules: the first loads the others, from the same file.
+modules = ["src/python/_core.pyx", *sorted(glob("src/python/micrograd_c/_core/*.pyx"))]
+generated = cythonize(
+    [Extension(module_name(path), [path]) for path in modules],
+    include_path=["src/python"],
+    build_dir="build",
+    compiler_directives={
+        "language_level": 3,
+        "boundscheck": False,
+        "wraparound": False,
+        "initializedcheck": False,
+        "c_api_binop_methods": True,
+        "cdivision": True,
+        "autotestdict": False,
+        "auto_pickle": False,
+    },
+)
+
 core = Extension(
     "micrograd_c._core",
-    sources=["src/python/_core.pyx", *sorted(glob("src/**/*.c", recursive=True))],
-    depends=glob("src/**/*.h", recursive=True) + glob("src/python/*.px[di]"),
+    sources=[
+        *(source for module in generated for source in module.sources),
+        *sorted(glob("src/**/*.c", recursive=True)),
+    ],
+    depends=glob("src/**/*.h", recursive=True),
     include_dirs=["src"],
     libraries=[] if sys.platform == "win32" else ["m"],
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )
 
-setup(
-    ext_modules=cythonize([core], include_path=["src/python"], build_dir="build"),
-    cmdclass={"editable_wheel": by_path},
-)
+setup(ext_modules=[core], cmdclass={"editable_wheel": by_path})

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Draws the pages' pictures anew: `python docs/pictures.py`; needs the extra `viz` and `dot`."""
+"""Draws the pages' pictures anew: `python docs/pictures.py`.
 
+It needs the extras `viz` and `examples`, and Graphviz's `dot`.
+"""
+
+import os
 import random
+import runpy
 from pathlib import Path
 
 import matplotlib
@@ -29,3 +34,7 @@ f = compile(lambda point, label: (1 - label * model(point)).relu())
 losses = f.fit(points, labels, optimizer=optim.Adam(model.parameters(), lr=0.02), steps=300)
 plot_losses(losses).figure.savefig(FOLDER / "loss.png", dpi=80)
 plot_decision_boundary(model, points, labels).figure.savefig(FOLDER / "boundary.png", dpi=80)
+
+os.chdir(FOLDER)  # where these leave their pictures
+for example in ("greeks", "pde"):
+    runpy.run_path(str(FOLDER.parent.parent / "examples" / f"{example}.py"))

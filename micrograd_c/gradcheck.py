@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
+from ._core import recorded
 from ._types import Operand
 from .engine import Value, no_grad
 from .transforms import grad, hessian
@@ -36,8 +37,11 @@ def gradcheck(
     order: 2 compares the second derivatives, too, with central differences of the first.
     raise_exception: raise GradcheckError at the first disagreement; otherwise return False.
 
-    TypeError if fn returns anything but a Value; ValueError if order is neither 1 nor 2.
+    TypeError if fn returns anything but a Value; ValueError if order is neither 1 nor 2, or eps not
+    above 0. no_grad() around it changes nothing.
     """
+    if not eps > 0:
+        raise ValueError(f"gradcheck: expected eps above 0, got {eps!r}")
     if order not in (1, 2):
         raise ValueError(f"gradcheck: expected order 1 or 2, got {order!r}")
     points = [x.data if isinstance(x, Value) else Value(x).data for x in inputs]
@@ -60,7 +64,7 @@ _Pairs: TypeAlias = Iterator[tuple[str, float, float, float]]
 
 def _first_order(fn: Callable[..., Value], points: list[float], eps: float) -> _Pairs:
     leaves = [Value(point) for point in points]
-    _evaluate(fn, leaves).backward(accumulate=False)
+    recorded(lambda: _evaluate(fn, leaves).backward(accumulate=False))
     for index, (point, leaf) in enumerate(zip(points, leaves, strict=True)):
         with no_grad():
             ahead, behind = (_evaluate(fn, at).data for at in _beside(points, index, eps))

@@ -1,25 +1,58 @@
 # SPDX-License-Identifier: MIT
-"""Neuron, Layer and MLP, as in the lesson, with a layer's neurons recorded in one call."""
+"""Neuron, Layer and MLP, as in the lesson, with a layer's neurons recorded in one call.
+
+And what PyTorch builds networks of: Linear, activations, Sequential, and modules with a forward.
+"""
 
 import copyreg
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ._core import activations, layer, parameters_of
 from ._types import Number, Operands, ValueOrList
 from .engine import Value, dot
 
-__all__ = ["MLP", "Layer", "Module", "Neuron"]
+__all__ = [
+    "MLP",
+    "Layer",
+    "Linear",
+    "Module",
+    "Neuron",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+]
 
 
 class Module:
     """What has parameters: every Value, Module, or container of them among its attributes.
 
-    Containers are lists, tuples, deques, dicts and NumPy arrays of objects.
+    Containers are lists, tuples, deques, dicts and NumPy arrays of objects. A class of your own has
+    a `forward`, as in PyTorch, or a `__call__`, as in the lesson: calling the module is calling
+    that.
     """
+
+    forward: Callable[..., Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in cls.__mro__:  # of the two, what is nearer to the class
+            if "__call__" in vars(base):
+                return
+            if "forward" in vars(base):
+                cls.__call__ = Module.__call__  # type: ignore[method-assign]
+                return
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What `forward` gives; TypeError if there is none."""
+        if not hasattr(self, "forward"):
+            name = type(self).__name__
+            raise TypeError(f"{name} cannot be called: it has neither forward nor __call__")
+        return self.forward(*args, **kwargs)
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Pairs of name and Value, such as ('layers.0.neurons.2.w.1', Value), in a fixed order.
@@ -128,6 +161,8 @@ class Neuron(Module):
         act = dot(self.w, x, self.b)
         return act if self.activation == "linear" else getattr(act, self.activation)()
 
+    forward = __call__
+
     def parameters(self) -> list[Value]:
         if vars(self) or type(self) is not Neuron:  # a subclass's, or what somebody has added
             return super().parameters()
@@ -156,6 +191,8 @@ class Layer(Module):
     def __call__(self, x: Operands) -> ValueOrList:
         """The neurons' outputs, as a list; of a single neuron, its output."""
         return layer(self.neurons, x, _call_neuron)
+
+    forward = __call__
 
     def parameters(self) -> list[Value]:
         if type(self) not in _plain:
@@ -195,6 +232,8 @@ class MLP(Module):
             outputs = layer_(outputs)
         return outputs
 
+    forward = __call__
+
     def parameters(self) -> list[Value]:
         if type(self) not in _plain or len(vars(self)) > 1:
             return super().parameters()
@@ -208,3 +247,104 @@ class MLP(Module):
 
 
 _plain |= {Layer, MLP}
+
+
+class Linear(Layer):
+    """A layer without activation; weights and biases are drawn as those of all layers here.
+
+    bias: whether there are biases; without, each neuron's b is None.
+    """
+
+    def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
+        if bias not in (True, False):
+            raise TypeError(
+                f"Linear: expected bias to be True or False, got {bias!r}; with an activation, it "
+                "is Layer(n_in, n_out, activation)"
+            )
+        super().__init__(n_in, n_out, "linear")
+        if not bias:
+            for neuron in self.neurons:
+                neuron.b = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Linear({self.neurons})"
+
+
+class _Activation(Module):
+    """A method of Value, as a module: of a Value or number, or of each in a sequence."""
+
+    _method: str
+
+    def _of(self, x: Any) -> Any:
+        return getattr(x if isinstance(x, Value) else Value(x), self._method)()
+
+    def __call__(self, x: Any) -> Any:
+        is_list = isinstance(x, Sequence) and not isinstance(x, str)
+        if is_list or getattr(x, "ndim", 0) == 1:
+            return [self._of(each) for each in x]
+        return self._of(x)
+
+    forward = __call__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Tanh(_Activation):
+    """tanh of a Value, or of each of a list."""
+
+    _method = "tanh"
+
+
+class ReLU(_Activation):
+    """relu of a Value, or of each of a list."""
+
+    _method = "relu"
+
+
+class Sigmoid(_Activation):
+    """sigmoid of a Value, or of each of a list."""
+
+    _method = "sigmoid"
+
+
+_TAKE_LISTS = (Neuron, Layer, MLP)
+
+
+class Sequential(Module):
+    """Modules, or functions, one after the other: each gets what the one before gave.
+
+    Sequential(Linear(3, 4), Tanh(), Linear(4, 1)). They stand in `layers`. A layer of one neuron
+    gives a Value; to a layer that follows, it is a list of one.
+    """
+
+    layers: list[Callable[..., Any]]
+
+    def __init__(self, *modules: Callable[..., Any]) -> None:
+        for module in modules:
+            if not callable(module) or isinstance(module, type):
+                raise TypeError(
+                    f"Sequential: expected modules or functions, each an argument, got {module!r}"
+                )
+        self.layers = list(modules)
+
+    def __call__(self, x: Any) -> Any:
+        """What the last one gives; of none, x."""
+        for module in self.layers:
+            if isinstance(x, Value) and isinstance(module, _TAKE_LISTS):
+                x = [x]
+            x = module(x)
+        return x
+
+    forward = __call__
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Callable[..., Any]:
+        """The module or function at this place."""
+        return self.layers[index]
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -36,6 +36,9 @@ class _OfParameters:
         self._compile = compile
         self._arguments = arguments
         read = compiled._program(arguments).parameters
+        if params is not None and (isinstance(params, Value) or not isinstance(params, Iterable)):
+            got = type(params).__name__
+            raise TypeError(f"{name}: expected a list of Values as params, got {got}")
         self._params = read if params is None else list(params)
         for param in self._params:
             if not isinstance(param, Value):
@@ -60,6 +63,13 @@ class _OfParameters:
         """Writes theta, of shape (n,), into the parameters' data."""
         for param, number in zip(self._params, self._vector("theta", theta).tolist(), strict=True):
             param.data = number
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        """Raises TypeError: in a copy, the parameters might come in another order."""
+        raise TypeError(
+            f"{self._name}: cannot be copied or pickled; copy the compiled function, and call its"
+            f" {self._name}() again"
+        )
 
     def _vector(self, name: str, numbers: Any) -> Any:
         """The numbers as a float64 array of shape (n,)."""

@@ -10,7 +10,9 @@ tuple or dict of them. Of arguments that are not differentiated, floats reach it
 (an int, a bool, a string) as it is.
 """
 
+import contextlib
 import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -35,6 +37,7 @@ def grad(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., Struct
     TypeError if fn returns anything but a Value; ValueError if there is no such argument, or no
     number in it.
     """
+    _check_function("grad", fn)
 
     @functools.wraps(fn, updated=())
     def gradient(*args: Structure) -> Structure:
@@ -47,6 +50,7 @@ def value_and_grad(
     fn: Callable[..., Value], argnums: Argnums = 0
 ) -> Callable[..., tuple[Value, Structure]]:
     """Like grad, of one call of fn: a function that gives (value, gradient)."""
+    _check_function("value_and_grad", fn)
 
     @functools.wraps(fn, updated=())
     def both(*args: Structure) -> tuple[Value, Structure]:
@@ -66,8 +70,8 @@ def jvp(
 
     def compute() -> tuple[Structure, Structure]:
         _check_arguments("jvp", primals)
+        directions = _directions("jvp: tangents", tangents, primals)
         call = _Call("jvp", fn, primals, range(len(primals)))
-        directions = _match("jvp: tangents", tangents, primals)
         roots = call.values()
         return call.result, _rebuild(call.result, _core.push_forward(roots, call.flat, directions))
 
@@ -89,7 +93,8 @@ def vjp(
     model = _rebuild(call.result, roots)  # the caller may change the result itself
 
     def pullback(cotangent: Structure) -> tuple[Structure, ...]:
-        weights = _match("vjp: cotangent", cotangent, model)
+        leaves = _match("vjp: cotangent", cotangent, model)
+        weights = [_as_value(leaf, "vjp: cotangent") for leaf in leaves]
         return tuple(call.by_argument(_core.pull_back(roots, weights, call.flat)))
 
     return _detached(call.result) if _core.is_in_no_grad() else call.result, pullback
@@ -106,6 +111,7 @@ def jacobian(
     for each number of the argument (of all the arguments, in order, where argnums is a tuple).
     mode: 'forward', a pass for each number; 'reverse', a pass for each row; None: the fewer.
     """
+    _check_function("jacobian", fn)
     if mode not in (None, "forward", "reverse"):
         raise ValueError(f"jacobian: expected mode 'forward', 'reverse' or None, got {mode!r}")
 
@@ -134,6 +140,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
     is a tuple), each a list of as many. Forward mode over reverse mode, for one triangle; the other
     is the same Values.
     """
+    _check_function("hessian", fn)
 
     @functools.wraps(fn, updated=())
     def rows(*args: Structure) -> list[list[Value]]:
@@ -163,8 +170,8 @@ def hvp(
 
     def compute() -> tuple[Structure, ...]:
         _check_arguments("hvp", primals)
+        directions = _directions("hvp: vectors", vectors, primals)
         call = _Call("hvp", fn, primals, range(len(primals)))
-        directions = _match("hvp: vectors", vectors, primals)
         slopes = gradients(call.value(), call.flat)
         return tuple(call.by_argument(_core.push_forward(slopes, call.flat, directions)))
 
@@ -184,16 +191,17 @@ class _Call:
         args: Sequence[Structure],
         positions: Iterable[int],
     ) -> None:
+        _check_function(name, fn)
         self.name = name
         self.flat: list[Value] = []
-        self.arguments: list[Structure] = []  # the differentiated ones
+        self.arguments: list[Structure] = []  # the differentiated ones: their structures
         fresh = [_with_values(argument) for argument in args]
         for k in positions:
             nodes = [_fresh(leaf, f"{name}: argument {k}") for leaf in _leaves(args[k])]
             if not nodes:
                 raise ValueError(f"{name}: argument {k} has no numbers to differentiate by")
             fresh[k] = _rebuild(args[k], nodes)
-            self.arguments.append(args[k])
+            self.arguments.append(_rebuild(args[k], nodes))  # whatever becomes of the caller's
             self.flat += nodes
         self.result: Structure = fn(*fresh)
 
@@ -221,6 +229,11 @@ class _Call:
         return [_rebuild(argument, parts) for argument in self.arguments]
 
 
+def _check_function(name: str, fn: object) -> None:
+    if not callable(fn):
+        raise TypeError(f"{name}: expected a function, got {_kind(fn)}")
+
+
 def _value_and_gradient(
     name: str, fn: Callable[..., Value], argnums: Argnums, args: Sequence[Structure]
 ) -> tuple[Value, Structure]:
@@ -233,16 +246,21 @@ def _positions(name: str, argnums: Argnums, args: Sequence[Structure]) -> list[i
     """Which arguments argnums means."""
     positions = []
     for argnum in argnums if isinstance(argnums, tuple) else (argnums,):
-        if not isinstance(argnum, int) or isinstance(argnum, bool):
-            raise TypeError(
-                f"{name}: expected argnums to be an int or a tuple of them, got {argnums!r}"
-            )
-        if not -len(args) <= argnum < len(args):
+        position = _whole(name, argnum, argnums)
+        if not -len(args) <= position < len(args):
             raise ValueError(f"{name}: argnums {argnums!r}, but fn got {len(args)} argument(s)")
-        positions.append(argnum % len(args))
+        positions.append(position % len(args))
     if not positions or len(set(positions)) < len(positions):
         raise ValueError(f"{name}: expected argnums to name arguments, each once, got {argnums!r}")
     return positions
+
+
+def _whole(name: str, argnum: Any, argnums: Argnums) -> int:
+    """An argnum, also one of NumPy's."""
+    if not isinstance(argnum, bool):
+        with contextlib.suppress(TypeError):
+            return operator.index(argnum)
+    raise TypeError(f"{name}: expected argnums to be an int or a tuple of them, got {argnums!r}")
 
 
 def _check_arguments(name: str, primals: Sequence[Structure]) -> None:
@@ -315,8 +333,18 @@ def _fill(structure: Structure, leaves: Iterator[Any]) -> Structure:
     return structure._make(parts) if hasattr(structure, "_make") else tuple(parts)
 
 
-def _match(what: str, structure: Structure, model: Structure) -> list[Value]:
-    """The leaves of a structure, as Values: those of the model are as many, at the same places."""
+def _directions(what: str, structure: Structure, model: Structure) -> list[Value | None]:
+    """The leaves as Values, or None for a number 0: what does not move is not multiplied by 0."""
+    leaves = _match(what, structure, model)
+    return [
+        None if not isinstance(leaf, Value) and leaf == 0 else _as_value(leaf, what)
+        for leaf in leaves
+    ]
+
+
+def _match(what: str, structure: Structure, model: Structure) -> list[Any]:
+    """The leaves of a structure, numbers or Values: those of the model are as many, at the same
+    places."""
     if isinstance(model, dict):
         if not isinstance(structure, dict):
             raise TypeError(f"{what}: expected a dict, got {_kind(structure)}")
@@ -332,7 +360,8 @@ def _match(what: str, structure: Structure, model: Structure) -> list[Value]:
     else:
         if isinstance(structure, list | tuple | dict):
             raise TypeError(f"{what}: expected a Value or a number, got {_kind(structure)}")
-        return [_as_value(structure, what)]
+        _as_value(structure, what)
+        return [structure]
     return [leaf for part, like in pairs for leaf in _match(what, part, like)]
 
 

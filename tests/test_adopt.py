@@ -4,15 +4,39 @@
 import ast
 import random
 import re
+import shutil
 
 import pytest
 from common import SCRIPTS, assert_one_line, start
 
 DEMO = (SCRIPTS / "micrograd_demo.py").read_text()
+MORE = (SCRIPTS / "more_methods.py").read_text()
+ENGINE = DEMO[: DEMO.index("def trace")]
+ENGINE = DEMO[: DEMO.index("def trace")]  # the class alone
 LOCAL = (SCRIPTS / "local_grads.py").read_text()
 CLOSURES = (SCRIPTS / "closures.py").read_text()
 SWEPT = "            v._backward()\n"
 FIELD = "self.data = data"
+TURKISH = {
+    "Value": "Deger",
+    "data": "veri",
+    "grad": "turev",
+    "_backward": "_geri",
+    "_prev": "_onceki",
+    "label": "etiket",
+}
+BY_NAME = (
+    "class Value:\n    def __init__(self, data, of=(), op=''):\n"
+    "        self.data, self.grad, self.of, self.op = data, 0.0, of, op\n"
+    "    def __add__(self, o): return Value(self.data + o.data, (self, o), '+')\n"
+    "    def __mul__(self, o): return Value(self.data * o.data, (self, o), '*')\n"
+    "    def backward(self):\n        order = []\n        def visit(v):\n"
+    "            if v not in order:\n                for x in v.of: visit(x)\n"
+    "                order.append(v)\n        visit(self)\n        self.grad = 1.0\n"
+    "        for v in reversed(order):\n            for x, y in zip(v.of, v.of[::-1]):\n"
+    "                x.grad += v.grad * (y.data if v.op == '*' else 1.0)\n"
+)
+LEFT_RIGHT = (SCRIPTS / "left_right.py").read_text()
 ADDS = "            self.grad += out.grad\n            other.grad += out.grad\n"
 
 
@@ -140,29 +164,69 @@ KEPT = {
     "two sweeps of one graph": DEMO + "for p in (a, b): p.grad = 0.0\ny = (a - b) * a / b\n"
     "y.backward()\nprint(round(a.grad, 9), round(b.grad, 9))\n"
     "z = y * 2\nz.backward()\ny.backward()\nprint(round(a.grad, 9), round(b.grad, 9), y.grad)\n",
+    "a subclass that operations keep": DEMO.replace("out = Value(", "out = type(self)(")
+    + "class Parameter(Value): pass\np = Parameter(1.0, label='p') * 2\n"
+    + "print(type(p).__name__, p._op)\np.backward()\nprint(type(p.tanh()).__name__, p.grad)\n",
+    "data in a private attribute": changed(
+        DEMO,
+        (FIELD, "self.__data = data"),
+        (
+            "    def __repr__",
+            "    @property\n    def data(self): return self.__data\n"
+            "    @data.setter\n    def data(self, v): self.__data = v\n    def __repr__",
+        ),
+    ),
+    "functions that follow the class": changed(
+        DEMO,
+        (
+            "        topo = []",
+            "        return run_backward(self)\n    def _old(self):\n        topo = []",
+        ),
+        (
+            "def trace",
+            "LIMIT = 1e-3\nimport sys\nclass Order(list):\n    name = 'order'\n"
+            "def run_backward(root, kind: 'Value' = None):\n    topo, seen = Order(), set()\n"
+            "    def b(v):\n        if v not in seen:\n            seen.add(v)\n"
+            "            for c in v._prev: b(c)\n            topo.append(v)\n    b(root)\n"
+            "    root.grad = 1.0\n    for v in reversed(topo): v._backward()\n\ndef trace",
+        ),
+    ),
     "operands by another name": LOCAL + "print([c.data > 0 for c in loss._children])\n",
     "another class of that name of attribute": LOCAL
     + "class Tree:\n    def __init__(self): self._children = []\nprint(Tree()._children)\n",
+    "operations by name": BY_NAME
+    + "a, b = Value(2.0), Value(-0.5)\ny = a * b + a * a\ny.backward()\nprint(a.grad, b.grad)\n",
+    "operations by name, node by node": LEFT_RIGHT
+    + "a.grad = 0\nValue(a.data * b.data, a, b, '*').backward()\nprint(a.grad)\n",
     "Scalar": DEMO.replace("Value", "Scalar"),
+    "all in Turkish": re.sub(
+        r"\b(Value|data|grad|_backward|_prev|label)\b", lambda word: TURKISH[word[0]], DEMO
+    )
+    + "print([hasattr(a, n) for n in ('data', 'label', 'veri')], hasattr(Deger, 'grad'))\n",
 }
 
 
 @pytest.mark.parametrize("text", KEPT.values(), ids=KEPT.keys())
 def test_the_same_as_in_plain_python(cli, write, tmp_path, text):
     name = write(text)
-    option = ["--class", "Scalar"] if "Scalar" in text else ["--replace-value"]
+    kind = re.findall(r"^class (Value|Scalar|Deger)\b", text, re.MULTILINE)[0]
+    option = ["--replace-value"] if kind == "Value" else ["--class", kind]
     plain, ours = start(name, cwd=tmp_path), cli("run", *option, name)
     assert plain.returncode == 0, plain.stderr
     assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
-    mark = "\nprint(Value.__base__ is object)\n".replace(
-        "Value", "Scalar" if "Scalar" in text else "Value"
-    )
+    mark = f"\nprint({kind}.__base__ is object)\n"
     assert cli("run", *option, write(text + mark)).stdout.endswith("False\n")  # it was replaced
 
 
+def with_engine(tmp_path, folder, place):
+    """A folder of scripts, in which the demo's class is a module of a package."""
+    shutil.copytree(SCRIPTS / folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / place).write_text(ENGINE)
+
+
 def test_the_class_in_a_package_beside_the_script(cli, tmp_path):
-    plain = start(SCRIPTS / "package" / "train.py", cwd=tmp_path)
-    ours = cli("run", "--replace-value", SCRIPTS / "package" / "train.py")
+    with_engine(tmp_path, "package", "lib/core.py")
+    plain, ours = start("train.py", cwd=tmp_path), cli("run", "--replace-value", "train.py")
     assert (ours.stderr, ours.returncode) == ("", 0)
     assert plain.stdout.splitlines()[:5] == ours.stdout.splitlines()[:5]
     assert ours.stdout.endswith("lib.core False\n") and plain.stdout.endswith("lib.core True\n")
@@ -170,8 +234,8 @@ def test_the_class_in_a_package_beside_the_script(cli, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--replace-value"]])
 def test_only_the_value_of_a_micrograd_of_the_users_own(cli, tmp_path, options):
-    plain = start(SCRIPTS / "own_micrograd" / "main.py", cwd=tmp_path)
-    ours = cli("run", *options, SCRIPTS / "own_micrograd" / "main.py")
+    with_engine(tmp_path, "own_micrograd", "micrograd/engine.py")
+    plain, ours = start("main.py", cwd=tmp_path), cli("run", *options, "main.py")
     assert (ours.stderr, ours.returncode) == ("", 0)
     assert ours.stdout == plain.stdout.replace("engine True", "engine False")
 
@@ -184,6 +248,20 @@ def test_a_micrograd_of_the_users_own_that_computes_otherwise_stays(cli, write, 
     assert ours.stderr.count("\n") == 1 and "is not micrograd: it is left as it is" in ours.stderr
     assert "1.325 in the script's class, 1.324717957244746 here" in ours.stderr
     assert "1.325 in the script's class" in cli("run", "--replace-value", name).stderr
+
+
+def test_a_class_that_stays_has_its_switches_as_they_were(cli, write, tmp_path):
+    text = changed(ENGINE, ("set(_children)", "set(_children if tracks else ())"))
+    text = "tracks = True\n" + text + "def off():\n    global tracks\n    tracks = False\n"
+    write(text, "micrograd.py")
+    name = write(
+        "import micrograd\nfrom micrograd import Value\n"
+        "print(micrograd.tracks, len((Value(1.0) * 2.0)._prev))\n"
+        "micrograd.off()\nprint(len((Value(1.0) * 2.0)._prev))\n"
+    )
+    plain, ours = start(name, cwd=tmp_path), cli("run", name)
+    assert (ours.stdout, ours.returncode) == (plain.stdout, 0)
+    assert "computes otherwise where tracks is not True, and that is assigned" in ours.stderr
 
 
 REFUSED = {
@@ -239,7 +317,7 @@ REFUSED = {
             ),
         )
         + "q = Value(3.0, trains=False)\n",
-        r"line \d+: sets .trains to False: only the script's own Value",
+        r"line \d+: sets .trains, which only the script's own Value computes with",
     ),
     "a counter": (
         changed(
@@ -261,7 +339,7 @@ REFUSED = {
     ),
     "printing": (
         changed(DEMO, (FIELD, FIELD + "\n        print('made')")),
-        r"Value.__init__ of .*: prints 'made' in the script's class, nothing here",
+        r"Value.__init__ of .*: what it prints is 'made\\n' in the script's class, '' here",
     ),
     "local derivatives are read": (
         LOCAL + "print(loss._local_grads)\n",
@@ -269,7 +347,7 @@ REFUSED = {
     ),
     "local derivatives are set": (
         LOCAL + "loss._local_grads = (1,)\n",
-        r"line \d+: sets ._local_grads, which only the script's own Value has",
+        r"line \d+: sets ._local_grads, which only the script's own Value computes with",
     ),
     "the script catches everything": (
         LOCAL + "try: loss._local_grads\nexcept: pass\n",
@@ -302,11 +380,6 @@ REFUSED = {
         + "def off():\n    global tracks\n    tracks = False\noff()\nprint(len((a * b)._prev))\n",
         r"class Value computes otherwise where tracks is not True, and that is assigned",
     ),
-    "a subclass that operations keep": (
-        DEMO.replace("out = Value(", "out = type(self)(")
-        + "class Parameter(Value): pass\nprint(type(Parameter(1.0) * 2))\n",
-        r"Value.__\w+__ at .*: of a subclass gives the subclass, here Value",
-    ),
     "a base class that is asked for": (
         changed(DEMO, ("class Value:", "class Node: pass\nclass Value(Node):"))
         + "print(isinstance(a, Node))\n",
@@ -320,6 +393,24 @@ REFUSED = {
         )
         + "print(seen['+'])\n",
         r"class Value changes seen, which this engine's Value would not",
+    ),
+    "a chain rule that the constructor makes": (
+        changed(
+            DEMO,
+            ("lambda: None", "self.spread if _op == 'sum' else lambda: None"),
+            (
+                "    def __neg__",
+                "    def spread(self):\n        for v in self._prev: v.grad += self.grad\n"
+                "    def __neg__",
+            ),
+        )
+        + "s = Value(a.data + b.data, (a, b), 'sum')\ns.backward()\nprint(a.grad)\n",
+        r"line \d+: makes a node whose derivative only the script's own Value knows",
+    ),
+    "a chain rule by the name of the operation": (
+        BY_NAME
+        + "a = Value(2.0)\nValue(a.data * 3.0, (a, Value(3.0)), '*').backward()\nprint(a.grad)\n",
+        r"line \d+: makes a node whose derivative only the script's own Value knows",
     ),
     "a graph walked in the wrong order": (
         changed(DEMO, ("                topo.append(v)", "                topo.insert(0, v)")),
@@ -363,12 +454,6 @@ def test_the_class_by_another_name_is_pointed_out(cli, write):
     run = cli("run", "--replace-value", write(DEMO.replace("Value", "Scalar")))
     assert_one_line(run)
     assert "has no class Value to replace (is it --class Scalar?)" in run.stderr
-
-
-def test_turkish(cli, tmp_path):
-    plain = start(SCRIPTS / "deger.py", cwd=tmp_path)
-    ours = cli("run", "--class", "Deger", SCRIPTS / "deger.py")
-    assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
 
 
 # -- small changes anywhere in the class ---------------------------------------------------------

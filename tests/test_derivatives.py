@@ -114,6 +114,19 @@ def test_a_row_of_two_operands_differentiated_four_times_by_either(name):
             assert_digits(derivative.data, mixed(exact, x, y, n, m), 1e-3)
 
 
+@pytest.mark.parametrize("y", [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+def test_a_whole_exponent_has_every_derivative(y):
+    for n, m in itertools.product(range(5), repeat=2):
+        if not 0 < n + m <= 4:
+            continue
+        for order in {tuple("x" * n + "y" * m), tuple("y" * m + "x" * n)}:
+            v, w = Value(1.7), Value(y)
+            derivative = v**w
+            for by in order:
+                (derivative,) = gradients(derivative, [v if by == "x" else w])
+            assert_digits(derivative.data, mixed(mp.power, 1.7, y, n, m), 1e-3)
+
+
 @pytest.mark.parametrize("name", SCALED)
 @pytest.mark.parametrize("number", [0.3, 2.0, 2.5, -1.5])
 def test_a_row_with_a_number_differentiated_four_times(name, number):

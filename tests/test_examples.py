@@ -10,7 +10,12 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "notebooks.py")
-NEEDS = {"digits": ["sklearn"], "least_squares": ["numpy"]}
+NEEDS = {
+    "digits": ["sklearn"],
+    "greeks": ["numpy", "matplotlib"],
+    "least_squares": ["numpy"],
+    "pde": ["scipy", "matplotlib"],
+}
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="needs the source tree")
 each_example = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What handles.pxi promises of nodes with Python objects: whoever dies, asks or comes late."""
+"""What handles.pyx promises of nodes with Python objects: whoever dies, asks or comes late."""
 
 import gc
 import weakref

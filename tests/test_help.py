@@ -97,7 +97,11 @@ FUNCTIONS = [
 ] + [
     micrograd_c.compile,
     fused_sum,
-    *(getattr(module, name) for module in (nn, optim, losses, viz) for name in module.__all__),
+    *(
+        getattr(module, name)
+        for module in (nn, optim, optim.lr_scheduler, losses, viz)
+        for name in module.__all__
+    ),
 ]
 
 

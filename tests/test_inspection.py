@@ -19,6 +19,7 @@ from micrograd_c import (
     custom,
     dot,
     gradcheck,
+    no_grad,
     tape_stats,
     topological_sort,
 )
@@ -204,6 +205,20 @@ def test_gradcheck_does_not_depend_on_the_default_of_backward():
     assert gradcheck(lambda x: x * weight, [3.0])
     accumulate_grads(False)
     assert gradcheck(lambda x: x * weight, [3.0])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradcheck_does_not_depend_on_no_grad(order):
+    with no_grad():
+        assert gradcheck(lambda x: x**3, [2.0], order=order)
+        assert not gradcheck(wrong, [2.0], raise_exception=False)
+        assert (Value(1.0) * 2)._op == ""
+
+
+@pytest.mark.parametrize("eps", [0, -1e-6, nan])
+def test_gradcheck_wants_a_step(eps):
+    with pytest.raises(ValueError, match="gradcheck: expected eps above 0, got"):
+        gradcheck(lambda x: x * x, [1.0], eps=eps)
 
 
 @pytest.mark.parametrize("result", [1.0, None, [Value(1.0)], "x"], ids=repr)

@@ -415,3 +415,80 @@ def test_a_shallow_copy_trains_the_same_parameters():
     assert all(a is b for a, b in zip(ours.params, theirs.params, strict=True))
     theirs.lr = 0.5
     assert ours.lr == 0.1
+
+
+# -- clip_grad_norm_ -------------------------------------------------------------------------------
+
+
+def with_grads(*grads):
+    values = [Value(0.0) for _ in grads]
+    for value, grad in zip(values, grads, strict=True):
+        value.grad = grad
+    return values
+
+
+@pytest.mark.parametrize(
+    ("grads", "arguments", "norm", "clipped"),
+    [
+        ((3.0, -4.0), (1.0,), 5.0, (0.6, -0.8)),
+        ((3.0, -4.0), (10.0,), 5.0, (3.0, -4.0)),
+        ((3.0, -4.0), (2.0, math.inf), 4.0, (1.5, -2.0)),
+        ((3.0, -4.0), (3.5, 1), 7.0, (1.5, -2.0)),
+        ((1.0, 2.0, 2.0), (1.0, 3.0), 17 ** (1 / 3), [g / 17 ** (1 / 3) for g in (1, 2, 2)]),
+        ((3e200, 4e200), (1.0,), 5e200, (0.6, 0.8)),
+        ((1e200, 1e200), (1.0, 4.0), 2**0.25 * 1e200, (2**-0.25, 2**-0.25)),
+        ((0.0, 0.0), (1.0,), 0.0, (0.0, 0.0)),
+        ((5.0,), (0.0,), 5.0, (0.0,)),
+        ((5.0,), (math.inf,), 5.0, (5.0,)),
+        ((), (1.0,), 0.0, ()),
+        ((math.inf, 1.0), (1.0,), math.inf, (math.nan, 0.0)),
+        ((math.nan, math.inf), (1.0,), math.nan, (math.nan, math.nan)),
+    ],
+)
+def test_grads_are_scaled_to_a_norm(grads, arguments, norm, clipped):
+    values = with_grads(*grads)
+    assert optim.clip_grad_norm_(iter(values), *arguments) == pytest.approx(norm, nan_ok=True)
+    assert [v.grad for v in values] == pytest.approx(list(clipped), rel=1e-5, nan_ok=True)
+
+
+def test_a_single_value_is_clipped():
+    (value,) = with_grads(-5.0)
+    assert optim.clip_grad_norm_(value, 1.0) == 5.0
+    assert value.grad == pytest.approx(-1.0)
+
+
+def test_clipping_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    for k in range(20):
+        grads = [math.sin(5 * k + j) * 10 ** (k % 5 - 2) for j in range(7)]
+        values = with_grads(*grads)
+        weights = torch.zeros(7, dtype=torch.float64, requires_grad=True)
+        weights.grad = torch.tensor(grads, dtype=torch.float64)
+        for norm_type in (2.0, math.inf, 1.5):
+            ours = optim.clip_grad_norm_(values, 0.7, norm_type)
+            theirs = torch.nn.utils.clip_grad_norm_([weights], 0.7, norm_type)
+            assert ours == pytest.approx(theirs.item(), rel=1e-12)
+            assert [v.grad for v in values] == pytest.approx(weights.grad.tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda v: optim.clip_grad_norm_([*v, v[0]], 1.0), ValueError, "each Value once"),
+        (lambda v: optim.clip_grad_norm_([*v, 1.0], 1.0), TypeError, "Values, got float"),
+        (lambda v: optim.clip_grad_norm_(v, -1.0), ValueError, "max_norm of at least 0, got -1"),
+        (lambda v: optim.clip_grad_norm_(v, math.nan), ValueError, "max_norm of at least 0"),
+        (lambda v: optim.clip_grad_norm_(v, "1"), TypeError, "a number as max_norm, got str"),
+        (lambda v: optim.clip_grad_norm_(v, 1.0, 0), ValueError, "norm_type above 0, got 0"),
+        (
+            lambda v: optim.clip_grad_norm_(v, 1.0, error_if_nonfinite=True),
+            RuntimeError,
+            "norm of the grads is inf",
+        ),
+    ],
+)
+def test_a_clipping_that_is_refused_changes_no_grad(call, error, says):
+    values = with_grads(3.0, math.inf)
+    with pytest.raises(error, match=f"clip_grad_norm_.*{says}"):
+        call(values)
+    assert [v.grad for v in values] == [3.0, math.inf]

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The package as a whole: names, stubs, style."""
 
+import ast
 import builtins
 import importlib.metadata
 import importlib.resources
 import importlib.util
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -109,6 +111,40 @@ def test_the_stub_is_what_the_module_is(tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
 
 
+def public_names(stub):
+    names = (getattr(node, "name", None) or getattr(node, "target", None) for node in stub.body)
+    return {getattr(name, "id", name) for name in names} - {None}
+
+
+@in_source_tree
+def test_the_stub_names_what_the_units_give():
+    """Stubtest leaves out classes of other modules, which the core's units are."""
+    stub = ast.parse((ROOT / "micrograd_c" / "_core.pyi").read_text(encoding="utf-8"))
+    names = {name for name in public_names(stub) if not name.startswith("_")}
+    assert names == {name for name in vars(_core) if not name.startswith("_")}
+
+
+def test_all_units_stand_in_one_shared_object():
+    units = [
+        module for name, module in sys.modules.items() if name.startswith("micrograd_c._core.")
+    ]
+    assert len(units) > 10
+    assert {module.__file__ for module in units} == {_core.__file__}
+
+
+@pytest.mark.parametrize("name", ["where", "record", "TraceError", "TapeStats"])
+def test_names_of_the_core_are_pickled_as_its_own(name):
+    """A pickle says where something is: units may be cut otherwise one day."""
+    thing = getattr(_core, name)
+    assert thing.__module__ == "micrograd_c._core" and pickle.loads(pickle.dumps(thing)) is thing
+
+
+def test_a_unit_can_be_imported_first():
+    code = "import importlib; print(importlib.import_module('micrograd_c._core.record').__name__)"
+    process = run("-c", code)
+    assert process.stdout == "micrograd_c._core.record\n", process.stderr
+
+
 @in_source_tree
 @pytest.mark.skipif(not importlib.util.find_spec("ruff"), reason="needs ruff")
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
@@ -121,6 +157,6 @@ def test_style(command):
 def test_no_file_outgrows_one_sitting():
     for folder in ("src", "micrograd_c", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".pyx", ".pxi", ".c", ".h"}:
+            if path.suffix in {".py", ".pyx", ".pxd", ".c", ".h"}:
                 lines = path.read_text(encoding="utf-8").count("\n")
                 assert lines <= 550, f"{path} has {lines} lines"

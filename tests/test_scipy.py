@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Compiled functions as objectives and residuals for SciPy's optimisers."""
 
+import copy
 import itertools
+import pickle
 import random
 import sys
 
@@ -355,6 +357,8 @@ def test_functions_that_are_no_objectives():
     f = compile(lambda x: a * x)
     with pytest.raises(ValueError, match="twice"):
         f.objective([1.0], params=[a, a])
+    with pytest.raises(TypeError, match="a list of Values as params, got Value"):
+        f.objective([1.0], params=a)
     with pytest.raises(TypeError, match="Values as params, got float"):
         f.residuals([1.0], params=[1.0])
     with pytest.raises(ValueError, match="'\\*' has computed"):
@@ -363,6 +367,15 @@ def test_functions_that_are_no_objectives():
         f.objective([[1.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="no parameters"):
         f.objective([1.0], params=[])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_made_by_the_function(copied):
+    _, f = network()
+    with pytest.raises(TypeError, match=r"objective: .* copy the compiled function, and call its"):
+        copied(f.objective(X, Y))
+    with pytest.raises(TypeError, match=r"residuals: cannot be copied"):
+        copied(f.residuals(X, Y))
 
 
 def test_a_node_of_custom_has_a_gradient_and_no_hessian():

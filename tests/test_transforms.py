@@ -49,6 +49,8 @@ def test_a_gradient_has_its_arguments_structure():
     assert data(grad(f, -1)(*args)) == [[0.0, 5.0], ([1.0], 0.0)]
     assert data(grad(f, (2, 0))(*args)) == ([[0.0, 5.0], ([1.0], 0.0)], 9.0)
     assert data(grad(f, (1,))(*args)) == ((12.0, e),)
+    assert data(grad(f, np.int64(1))(*args)) == (12.0, e)
+    assert data(grad(f, (np.int8(-2),))(*args)) == ((12.0, e),)
     value, slope = value_and_grad(f, 1)(*args)
     assert (value.data, data(slope)) == (18.0 + 5.0 + 1.0, (12.0, e))
 
@@ -167,6 +169,31 @@ def test_a_result_that_is_changed_is_nothing_to_the_pullback():
     assert data(pullback([1.0, 1.0])) == (7.0,)
 
 
+def test_an_argument_that_is_changed_is_nothing_to_the_pullback():
+    pair, table = [2.0, 3.0], {"a": 5.0}
+    _, pullback = vjp(lambda p, t: p[0] * p[1] * t["a"], pair, table)
+    pair.append(7.0)
+    del table["a"]
+    assert data(pullback(1.0)) == ([15.0, 10.0], {"a": 6.0})
+    pair.clear()
+
+    def emptied(x):
+        numbers.clear()
+        return x[0] * x[0]
+
+    numbers = [3.0]
+    assert data(grad(emptied)(numbers)) == [6.0]
+
+
+def test_an_argument_that_does_not_move_spoils_nothing():
+    # By the exponent, the slope is not a number.
+    power = lambda x, n: x**n  # noqa: E731
+    assert jvp(power, [-2.0, 2.0], [1.0, 0.0])[1].data == -4.0
+    assert jvp(power, [-2.0, 2.0], [0, np.float32(0)])[1].data == 0.0
+    assert data(hvp(power, [-2.0, 2.0], [1, 0]))[0] == 2.0
+    assert math.isnan(jvp(power, [-2.0, 2.0], [1.0, Value(0.0)])[1].data)
+
+
 def test_a_tangent_and_a_cotangent_may_be_differentiated_by():
     t = Value(2.0)
     _, tangent = jvp(lambda x: x**3, [1.0], [t * t])
@@ -275,6 +302,18 @@ MISUSE = [
     (lambda: jacobian(lambda x: [x, 1.0])(1.0), TypeError, "jacobian: .* got float"),
     (lambda: jvp(lambda x: [x, "a"], [1.0], [1.0]), TypeError, "jvp: .* got str"),
     (lambda: vjp(lambda x: 5.0, 1.0), TypeError, "vjp: .* got float"),
+    (lambda: grad(3), TypeError, "grad: expected a function, got int"),
+    (lambda: value_and_grad(None), TypeError, "value_and_grad: expected a function, got NoneType"),
+    (lambda: jacobian(X), TypeError, "jacobian: expected a function, got Value"),
+    (lambda: hessian(1.0), TypeError, "hessian: expected a function, got float"),
+    (lambda: vjp(X, 1.0), TypeError, "vjp: expected a function, got Value"),
+    (lambda: hvp([], [1.0], [1.0]), TypeError, "hvp: expected a function, got list"),
+    (
+        lambda: gradients(X * X, X),
+        TypeError,
+        "gradients: expected a list of Values as xs, got Value",
+    ),
+    (lambda: gradients(X * X, None), TypeError, "a list of Values as xs, got NoneType"),
     (lambda: grad(lambda x: x, 1)(1.0), ValueError, r"argnums 1, but fn got 1 argument"),
     (lambda: grad(lambda x: x, -2)(1.0), ValueError, "argnums -2"),
     (lambda: grad(lambda: X)(), ValueError, "argnums 0, but fn got 0"),

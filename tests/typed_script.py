@@ -38,6 +38,7 @@ from micrograd_c import (
 from micrograd_c.engine import Value as EngineValue
 from micrograd_c.nn import MLP, Layer, Module, Neuron
 from micrograd_c.optim import SGD, Adam, AdamW, Optimizer
+from micrograd_c.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 # -- Values ----------------------------------------------------------------------------------------
 
@@ -128,6 +129,19 @@ class Classifier(Module):
         return [self.scale * score for score in self.out(self.hidden(x))]
 
 
+class Doubled(Module):
+    """As PyTorch has it, with a forward."""
+
+    def __init__(self, body: Module) -> None:
+        self.body = body
+
+    def forward(self, x: list[float]) -> Value:
+        result: Value = 2 * self.body(x)
+        return result
+
+
+row = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Tanh(), nn.Linear(4, 1), nn.ReLU())
+twice: Value = Doubled(row)(xs[0]) + Doubled(row).forward(xs[0]) + nn.Sigmoid()(a)
 classifier = Classifier(3, 2)
 scores: list[Value] = classifier(xs[0])
 many: list[Value] = Layer(3, 2)([*scores, a])
@@ -150,6 +164,15 @@ for optimizer in (Adam(weights, lr=1e-2, betas=(0.9, 0.99)), AdamW(weights)):
     optimizer.lr *= 0.5
     optimizer.betas = (0.8, optimizer.betas[1])
     count: int = optimizer.steps
+    norm: float = optim.clip_grad_norm_(model.parameters(), 1.0)
+scheduler: LRScheduler = CosineAnnealingLR(sgd, T_max=10, eta_min=1e-3)
+for schedule in (scheduler, optim.lr_scheduler.LambdaLR(sgd, lambda epoch: 0.9**epoch)):
+    sgd.step()
+    schedule.step()
+rates: list[float] = scheduler.get_last_lr()
+plateau = optim.lr_scheduler.ReduceLROnPlateau(sgd, mode="min", patience=3)
+plateau.step(losses.mse_loss([model(x) for x in xs], ys))
+plateau.load_state_dict(plateau.state_dict())
 
 # -- compiled functions ----------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import warnings
 
 from .. import _core
 from .._core import Value
-from .attributes import Lost, Refusal, told
 from .graft import Graft
-from .probes import NotYet
+from .refusal import Refusal, told
+from .stand_in import Lost
 from .watch import Watch
 
 NAMING = ("__name__", "__qualname__", "__doc__")
@@ -32,22 +32,20 @@ class Adopter:
         self.seconds = 0.0  # spent here, not in the script
         self.pristine = dict(vars(Value)), {name: getattr(Value, name) for name in NAMING}
 
-    def __call__(self, kind, last=True, again=False):
-        """last: no later line will ask. again: another class statement of the name follows."""
-        if kind is Value:
-            return kind
+    def __call__(self, kind, again=False):
+        """again: another class statement of the name follows."""
         start = time.perf_counter()
         try:
-            return self.adopt(kind, last)
+            return self.adopt(kind)
         except (Exception, Refusal) as why:
             self.put_back()
-            if not isinstance(why, (NotYet, Refusal)):
-                why = f"{kind.__name__} cannot be asked: {type(why).__name__}: {why}"
-            if (again and not self.adopted) or (isinstance(why, NotYet) and not last):
+            if again and not self.adopted:
                 return kind
-            caller = sys._getframe(1)
-            file = os.path.basename(caller.f_code.co_filename)
-            refusal = Refusal(f"{file}, line {caller.f_lineno}: {why}")
+            if not isinstance(why, Refusal):
+                why = f"{kind.__name__} cannot be asked: {type(why).__name__}: {why}"
+            code = sys._getframe(1)
+            file = os.path.basename(code.f_code.co_filename)
+            refusal = Refusal(f"{file}, line {code.f_lineno}: {why}")
         finally:
             self.seconds += time.perf_counter() - start
         if not self.strict:
@@ -56,7 +54,7 @@ class Adopter:
         told.append(refusal)
         raise refusal
 
-    def adopt(self, kind, last):
+    def adopt(self, kind):
         name = kind.__name__
         if self.adopted and kind.__module__ not in self.adopted:
             other = next(iter(self.adopted))
@@ -66,7 +64,7 @@ class Adopter:
         try:
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                Graft(kind, watch, self.mentions, last).make()
+                Graft(kind, watch, self.mentions).make()
         finally:
             watch.names[name] = kind
             watch.put_back()

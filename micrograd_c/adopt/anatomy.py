@@ -1,125 +1,111 @@
 # SPDX-License-Identifier: MIT
-"""What the attributes of a class's objects hold, and its constructor takes: asked of objects."""
+"""Which attributes of a class's objects hold what: found by making objects of it."""
 
+import functools
 import inspect
+import numbers
 import operator
-import sys
 import types
 
-from .._core import attributes_of
-from .attributes import Fixed, LeafOrNot, Lost, Machinery, Operands, Refusal, Shown, refuse
-from .probes import MISSING, A, B, NotYet, Side, is_number
+from .refusal import Refusal
 
+# Not round: what rounds, clips or stores them in fewer bits is noticed.
+A, B, C = 1.3247179572447461, -0.7548776662466927, 0.5698402909980532
+MISSING = object()
 PLAIN = (str, int, float, bool, type(None))
 HELD = (list, tuple, set, frozenset)
 
 
 class Anatomy:
-    """Raises Refusal where an object does not show its number or its gradient."""
+    """Raises Refusal where an object does not show its number or its gradient.
+
+    Names of attributes: data, grad, rule (the chain rule, called without arguments), op (what the
+    operation is called), shapes (how x * y holds x and y), links (where its operands are),
+    partials (local derivatives) and others, with what two leaves, a product and a sum have there.
+    """
 
     def __init__(self, kind):
         self.kind, self.name = kind, kind.__name__
-        self.calls = []
         # What most graphs here are made with, and its derivatives at A and B.
         self.times = operator.mul if hasattr(kind, "__mul__") else operator.add
         self.plus = operator.add if hasattr(kind, "__add__") else operator.mul
         self.slopes = (B, A) if self.times is operator.mul else (1, 1)
-        x, y = self.x, self.y = self.try_to(
-            "be made from a number alone", lambda: (kind(A), kind(B))
-        )
-        leaf, other_leaf = attributes(x), attributes(y)
-        self.product = self.try_to("multiply", lambda: self.spied(lambda: self.times(x, y)))
-        self.sum = self.try_to("add", lambda: self.spied(lambda: self.plus(x, y)))
-        inner, other = attributes(self.product), attributes(self.sum)
-        self.data = self.find_data(leaf, other_leaf, inner)
-        self.shapes = {
-            n: shape for n, v in inner.items() if (shape := self.shape_of(v)) is not None
-        }
+        x, y = self.try_to("be made from a number alone", lambda: (kind(A), kind(B)))
+        product = self.try_to("multiply", lambda: self.times(x, y))
+        total = self.try_to("add", lambda: self.plus(x, y))
+        states = self.leaf, other_leaf, inner, other = [
+            dict(attributes(v)) for v in (x, y, product, total)
+        ]
+        self.data = self.find_data(other_leaf, inner)
+        shapes = {n: shape_of(v, x, y) for n, v in inner.items()}
+        self.shapes = {n: shape for n, shape in shapes.items() if shape is not None}
+        parts = {n: ([], []) for n in inner}
+        for n, (nodes, rest) in parts.items():
+            collect(inner[n], kind, nodes, rest)
+        apart = [n for n, shape in self.shapes.items() if isinstance(shape, int)]
+        links = [n for n, (nodes, _) in parts.items() if {id(x), id(y)} == {*map(id, nodes)}]
+        links.sort(key=lambda n: type(inner[n]) in (set, frozenset))
+        self.links = apart or links[:1]
         self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
+        self.partials = [
+            n
+            for n, (_, rest) in parts.items()
+            if type(inner[n]) in HELD and tuple(rest) == self.slopes
+        ]
         self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
-        self.grad = self.find_grad(leaf, inner)
-        self.op = self.find_op(inner, other if self.times is not self.plus else leaf)
+        self.grad = self.find_grad()
+        self.op = self.find_op(inner, other if self.times is not self.plus else self.leaf)
         self.known = {self.data, self.grad, self.rule, self.op, *self.shapes}
-        self.roles = self.find_roles()
         self.others = {
-            n: self.descriptor(
-                n, leaf.get(n, MISSING), other_leaf.get(n, MISSING), v, other.get(n, MISSING)
-            )
-            for n, v in {**leaf, **inner}.items()
+            n: [state.get(n, MISSING) for state in states]
+            for n in self.leaf | inner
             if n not in self.known
         }
-        self.leaves = {n: leaf.get(n) for n in (*self.shapes, self.op) if n}
 
     def try_to(self, what, build):
         try:
             return build()
-        except NameError as error:
-            raise NotYet(f"{self.name} cannot {what}: {error}") from error
         except Exception as error:
             raise Refusal(f"{self.name} cannot {what}: {type(error).__name__}: {error}") from error
 
-    def spied(self, build):
-        """What is built, with the arguments that the class gives its own constructor noted."""
-        init = self.kind.__init__
-        own = "__init__" in vars(self.kind)
-
-        def spy(made, *positional, **named):
-            self.calls.append(inspect.signature(init).bind(made, *positional, **named).arguments)
-            init(made, *positional, **named)
-
-        self.kind.__init__ = spy
-        try:
-            return build()
-        finally:
-            if own:
-                self.kind.__init__ = init
-            else:
-                del self.kind.__init__
-
-    def find_data(self, leaf, other_leaf, inner):
-        found = [
-            n
-            for n, v in leaf.items()
-            if near(v, A) and near(other_leaf.get(n), B) and near(inner.get(n), self.times(A, B))
-        ]
-        for n in found:
-            x = self.kind(A)
-            setattr(x, n, 7.0)
-            if near(getattr(self.times(x, self.y), n), self.times(7.0, B)):
-                if type(leaf[n]) is not float:
-                    kept = type(leaf[n]).__name__
-                    raise Refusal(
-                        f"{self.name}({A}).{n} is a {kept}, {leaf[n]!r}, here the float {A}"
-                    )
-                return n
+    def find_data(self, other_leaf, inner):
+        for n, v in self.leaf.items():
+            product = near(inner.get(n), self.times(A, B))
+            if near(v, A) and near(other_leaf.get(n), B) and product:
+                x = self.kind(A)
+                setattr(x, n, 7.0)
+                if near(getattr(self.times(x, self.kind(B)), n), self.times(7.0, B)):
+                    if type(v) is float:
+                        return n
+                    what = f"a {type(v).__name__}, {v!r}, here the float {A}"
+                    raise Refusal(f"{self.name}({A}).{n} is {what}")
         raise Refusal(f"{self.name}({A:.6g}) holds its number in no attribute, as a real number")
 
-    def find_grad(self, leaf, inner):
-        if hasattr(self.kind, "backward"):
+    def find_grad(self):
+        """The attribute that a sweep of x * y fills; one that holds the derivatives goes first."""
+        found = []
+        for n, start in self.leaf.items():
+            if n == self.data or not (start is None or is_number(start)):
+                continue
             x, y = self.kind(A), self.kind(B)
             product = self.times(x, y)
-            self.try_to("run backward", product.backward)
-            after, seed = attributes(x), attributes(product)
-            changed = [
-                n
-                for n, v in after.items()
-                if is_number(v) and v != leaf.get(n) and near(seed.get(n), 1)
-            ]
-            exact = [n for n in changed if self.is_slope(x, y, n)]
-            found = [n for n in exact or changed if n != self.data]
-        else:
-            found = [
-                n for n in leaf if n != self.data and is_number(leaf[n]) and self.rule_fills(n)
-            ]
+            if hasattr(self.kind, "backward"):
+                self.try_to("run backward", product.backward)
+            else:
+                setattr(product, n, 1.0)
+                self.try_to("apply a chain rule", getattr(product, self.rule or "", bool))
+            changed = is_number(getattr(x, n)) and getattr(x, n) != start
+            if changed and near(getattr(product, n), 1):
+                slopes = zip((x, y), self.slopes, strict=True)
+                found.append((not all(near(getattr(v, n), slope) for v, slope in slopes), n))
         if not found:
-            raise Refusal(
-                f"{self.name}: the gradient of x * y is in no attribute of x after backward()"
-            )
-        if leaf.get(found[0]) != 0 or isinstance(leaf[found[0]], bool):
-            raise Refusal(
-                f"{self.name}.{found[0]} starts at {leaf.get(found[0])!r} there, 0.0 here"
-            )
-        return found[0]
+            what = "the gradient of x * y is in no attribute of x after backward()"
+            raise Refusal(f"{self.name}: {what}")
+        grad = min(found)[1]
+        start = self.leaf[grad]
+        if start != 0 or isinstance(start, bool):
+            raise Refusal(f"{self.name}.{grad} starts at {start!r} there, 0.0 here")
+        return grad
 
     def find_op(self, inner, unlike):
         """A text, a class or a member of an Enum: one for products, another for sums."""
@@ -130,151 +116,59 @@ class Anatomy:
                 return name
         return None
 
-    def rule_fills(self, name):
-        x, y = self.kind(A), self.kind(B)
-        product = self.times(x, y)
-        setattr(product, name, 1.0)
-        if self.rule:
-            self.try_to("apply a chain rule", getattr(product, self.rule))
-        return self.is_slope(x, y, name)
-
-    def is_slope(self, x, y, name):
-        return near(getattr(x, name), self.slopes[0]) and near(getattr(y, name), self.slopes[1])
-
-    def shape_of(self, value):
-        """How an attribute of x * y holds x and y: None if it does not."""
-        for index, operand in enumerate((self.x, self.y)):
-            if value is operand:
-                return index
-        if type(value) in HELD and {id(v) for v in value} == {id(self.x), id(self.y)}:
-            return type(value)
-        return None
-
-    def find_roles(self):
-        """Parameter -> *data, *operands, *partials, *op or *rule, what keeps it, or None."""
-        signature = self.signature = inspect.signature(self.kind)
-        roles = dict.fromkeys(signature.parameters)
-        roles[next(iter(roles))] = "*data"
-        for call in self.calls:
-            for name, value in call.items():
-                if name not in roles or roles[name]:
-                    continue
-                if holds(value, lambda v: v is self.x or v is self.y):
-                    roles[name] = "*operands"
-                elif callable(value) and not isinstance(value, type):
-                    roles[name] = "*rule"
-                elif type(value) in HELD and value and all(map(is_number, value)):
-                    roles[name] = "*partials"
-                elif self.op and value == getattr(self.product, self.op) and value is not None:
-                    roles[name] = "*op"
-        for name, parameter in signature.parameters.items():
-            roles[name] = roles[name] or self.stored(name, parameter.default)
-        return roles
-
-    def stored(self, name, default):
-        """The attribute that keeps what is given for a parameter; None if there is none."""
-        for given in (not default, "text", 7.25, MISSING):
-            try:
-                made = attributes(self.kind(A, **{name: given}))
-            except Exception:
-                continue
-            kept = [
-                n for n, v in made.items() if v is given and attributes(self.x).get(n) is not given
-            ]
-            if kept:
-                return kept[0]
-        return None
-
-    def descriptor(self, name, leaf, other_leaf, inner, other):
-        """What stands for an attribute that is none of the known ones."""
-        plain = all(is_plain(v) for v in (leaf, inner))
-        if plain and leaf == other_leaf and inner == other:
-            if self.matters(name, leaf):
-                return Fixed(name, self.name, leaf)
-            return leaf if leaf == inner else LeafOrNot(leaf, inner)
-        named = isinstance(inner, (str, int, float)) and not isinstance(inner, bool)
-        return (Lost if named else Machinery)(name, self.name)
-
     def matters(self, name, constant):
         """Whether the class computes something else where the attribute is another."""
-        numbers = []
+        seen = []
         for given in (constant, not constant, 1.0 if is_number(constant) else "text"):
             try:
                 x, y = self.kind(A), self.kind(B)
-                for value in x, y:
-                    setattr(value, name, given)
+                setattr(x, name, given)
+                setattr(y, name, given)
                 product = self.plus(self.times(x, y), x)
                 getattr(product, "backward", bool)()
-                numbers.append(
-                    [getattr(v, f) for v in (x, y, product) for f in (self.data, self.grad)]
+                seen.append(
+                    [getattr(v, n) for v in (x, y, product) for n in (self.data, self.grad)]
                 )
             except Exception as error:
-                numbers.append(type(error))
-        return any(other != numbers[0] for other in numbers)
+                seen.append(type(error))
+        return seen.count(seen[0]) < len(seen)
 
     def operands_of(self, value):
         """As a list; None where the class does not show them."""
-        if not self.shapes:
-            return None
         found = []
-        for name, shape in self.shapes.items():
-            held = getattr(value, name, None)
-            found += [held] if isinstance(shape, int) else held or ()
-            if not isinstance(shape, int):
-                break
-        return [v for v in found if isinstance(v, self.kind)]
+        for name in self.links:
+            collect(getattr(value, name, None), self.kind, found, [])
+        return found if self.links else None
 
-    def side(self):
-        field = {"data": self.data, "grad": self.grad}
-        return Side(
-            self.kind,
-            lambda value, name: getattr(value, field[name]),
-            lambda value, name, number: setattr(value, field[name], number),
-            self.operands_of,
-            vars(sys.modules[self.kind.__module__]),
-        )
 
-    def describe(self, value):
-        """What vars(value) shows, in the order that the class has set it."""
-        own = attributes_of(value)
-        return Shown({**{n: getattr(value, n) for n in attributes(self.x)}, **own})
-
-    def convert(self, data):
-        """The number of data that is none: the class itself says, or raises."""
-        if is_number(data):
-            return data
-        number = getattr(self.kind(data), self.data)
-        if not is_number(number):
-            refuse(f"gives {self.name} a {type(number).__name__} as its number; here it is a float")
-        return number
-
-    def stand_ins(self):
-        """Attribute -> what stands for it in this engine's Value, but for data, grad and so on."""
-        shapes = {
-            n: Operands(n, self.name, shape, self.leaves[n])
-            for n, shape in self.shapes.items()
-            if (n, shape, self.leaves[n]) != ("_prev", set, set())
-        }
-        return {**self.others, **shapes}
+@functools.cache
+def slots(kind):
+    members = (item for base in reversed(kind.__mro__) for item in vars(base).items())
+    return [name for name, member in members if isinstance(member, types.MemberDescriptorType)]
 
 
 def attributes(value):
     """Everything that an object holds, in __dict__ or in __slots__."""
-    found = {}
-    for kind in reversed(type(value).__mro__):
-        for name, member in vars(kind).items():
-            if isinstance(member, types.MemberDescriptorType) and hasattr(value, name):
-                found[name] = getattr(value, name)
+    found = {name: getattr(value, name) for name in slots(type(value)) if hasattr(value, name)}
     return {**found, **getattr(value, "__dict__", {})}
 
 
-def is_plain(value):
-    return type(value) in PLAIN or (type(value) is tuple and all(map(is_plain, value)))
+def collect(held, kind, nodes, rest):
+    """Sorts what an attribute holds, in containers or not, into objects of the class and others."""
+    if isinstance(held, kind):
+        nodes.append(held)
+    elif type(held) in HELD:
+        for each in held:
+            collect(each, kind, nodes, rest)
+    elif held is not None:
+        rest.append(held)
 
 
-def near(value, number):
-    """Also where the class rounds or clips: that is told later, with both numbers."""
-    return is_number(value) and abs(value - number) <= 0.05 * abs(number)
+def shape_of(held, x, y):
+    """How x * y holds its operands: which one, or in a container of which type. Or None."""
+    if held is x or held is y:
+        return 0 if held is x else 1
+    return type(held) if type(held) in HELD and {*map(id, held)} == {id(x), id(y)} else None
 
 
 def takes_nothing(value):
@@ -287,7 +181,14 @@ def takes_nothing(value):
     return True
 
 
-def holds(value, wanted, depth=3):
-    if wanted(value):
-        return True
-    return depth > 0 and type(value) in HELD and any(holds(v, wanted, depth - 1) for v in value)
+def is_number(value):
+    return isinstance(value, numbers.Real)
+
+
+def is_plain(value):
+    return type(value) in PLAIN or (type(value) is tuple and all(map(is_plain, value)))
+
+
+def near(value, number):
+    """Also where the class rounds or clips: that is told later, with both numbers."""
+    return is_number(value) and abs(value - number) <= 0.05 * abs(number)

@@ -2,9 +2,9 @@
 """Where a module hands its class to the adopter: a line after the class statement, nothing else.
 
     class Value: ...                             # as the script has it
-    Value = __micrograd_c_adopt__(Value, True)   # see adopter.py
+    Value = __micrograd_c_adopt__(Value, False)  # see adopter.py
 
-Where functions and imports follow the class, which it may need, the line stands after each of them.
+Where functions, classes and imports follow, which it may need, the line stands after them.
 """
 
 import ast
@@ -13,7 +13,6 @@ import os
 
 ADOPT = "__micrograd_c_adopt__"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-QUIET = (*FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def places(tree, name):
@@ -32,27 +31,33 @@ def places(tree, name):
 
 
 def add_lines(trees, name):
-    """Adds the lines to the parts of one module."""
+    """Adds the line to the parts of one module."""
     found = [place for tree in trees for place in places(tree, name)]
-    for body, i in reversed(found):
+    for k, (body, i) in reversed(list(enumerate(found, 1))):
         end = i + 1
         while end < len(body) and is_quiet(body[end], name):
             end += 1
-        again = body is not found[-1][0] or i != found[-1][1]
-        for k in range(end - 1, i - 1, -1):
-            line = f"{name} = {ADOPT}({name}, {k == end - 1}, {again})"
-            adoption = ast.parse(line).body[0]
-            for node in ast.walk(adoption):
-                ast.copy_location(node, body[i])
-            body.insert(k + 1, adoption)
+        adoption = ast.parse(f"{name} = {ADOPT}({name}, {k < len(found)})").body[0]
+        for node in ast.walk(adoption):
+            ast.copy_location(node, body[i])
+        body.insert(end, adoption)
 
 
 def is_quiet(statement, name):
-    """Whether a statement cannot make objects of the class."""
-    if isinstance(statement, QUIET):
-        return getattr(statement, "name", None) != name
-    value = getattr(statement, "value", None)
-    return isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(value, ast.Constant)
+    """Whether a statement cannot use the class: what it defines is only used later."""
+    now = []
+    if isinstance(statement, FUNCTIONS):
+        defaults = *statement.args.defaults, *filter(None, statement.args.kw_defaults)
+        now = [*statement.decorator_list, *defaults]
+    elif isinstance(statement, ast.ClassDef):
+        if statement.name == name or not all(is_quiet(inner, name) for inner in statement.body):
+            return False
+        now = [*statement.decorator_list, *statement.bases, *statement.keywords]
+    elif isinstance(getattr(statement, "value", None), ast.Constant):
+        now = [statement]
+    elif not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass)):
+        return False
+    return not any(getattr(node, "id", None) == name for part in now for node in ast.walk(part))
 
 
 class Mentions(set):
@@ -63,30 +68,23 @@ class Mentions(set):
     """
 
     def __init__(self, trees, name):
-        super().__init__(names_outside(trees, name))
+        super().__init__()
         self.assigned, self.subclassed = set(), False
-        for node in (node for tree in trees for node in ast.walk(tree)):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                self.assigned.add(node.attr)
-            elif isinstance(node, ast.Global):
-                self.assigned.update(node.names)
-            elif isinstance(node, ast.ClassDef):
+        stack = [(tree, False) for tree in trees]
+        while stack:
+            node, inside = stack.pop()
+            if isinstance(node, ast.ClassDef):
                 bases = {getattr(base, "id", getattr(base, "attr", None)) for base in node.bases}
                 self.subclassed |= name in bases
-
-
-def names_outside(trees, name):
-    stack, found = list(trees), set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            continue
-        for field in "id", "attr", "value":
-            text = getattr(node, field, None)
-            if isinstance(text, str):
-                found.add(text)
-        stack.extend(ast.iter_child_nodes(node))
-    return found
+                inside |= node.name == name
+            elif isinstance(node, ast.Global):
+                self.assigned.update(node.names)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                self.assigned.add(node.attr)
+            if not inside:
+                texts = (getattr(node, field, None) for field in ("id", "attr", "value"))
+                self.update(text for text in texts if isinstance(text, str))
+            stack += [(child, inside) for child in ast.iter_child_nodes(node)]
 
 
 def imported_names(tree):
@@ -126,29 +124,21 @@ def modules_beside(tree, folder, root, found=None):
 class Finder:
     """Finds the given files as Python does, and has their class handed to the adopter."""
 
-    def __init__(self, files, name, adopter):
-        self.files = {os.path.realpath(file) for file in files}
-        self.name, self.adopter = name, adopter
+    def __init__(self, files, name):
+        self.files, self.name = {os.path.realpath(file) for file in files}, name
 
     def find_spec(self, name, path=None, target=None):
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or not spec.has_location or os.path.realpath(spec.origin) not in self.files:
             return None
-        spec.loader = Loader(self, spec.loader.name, spec.loader.path)
+        spec.loader = Loader(spec.loader.name, spec.loader.path)
+        spec.loader.class_name = self.name
         return spec
 
 
 class Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, finder, name, path):
-        super().__init__(name, path)
-        self.finder = finder
-
     def get_code(self, fullname):
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path), path)
-        add_lines([tree], self.finder.name)
+        add_lines([tree], self.class_name)
         return compile(tree, path, "exec", dont_inherit=True)
-
-    def exec_module(self, module):
-        vars(module)[ADOPT] = self.finder.adopter
-        super().exec_module(module)

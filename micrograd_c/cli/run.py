@@ -92,7 +92,7 @@ def note(text):
 
 def run_on_engine(script, arguments, replace_value, note):
     """The exit status. note is called with what was not replaced, in words."""
-    from ..adopt.attributes import told
+    from ..adopt.refusal import told
 
     adopter = script.adopter(replace_value)
     if not script.own_micrograd:

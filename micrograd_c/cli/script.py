@@ -14,7 +14,7 @@ import time
 import types
 
 from ..adopt import Adopter
-from ..adopt.attributes import refuse, told
+from ..adopt.refusal import refuse, told
 from ..adopt.source import (
     ADOPT,
     Finder,
@@ -100,7 +100,7 @@ class Script:
             raise UsageError(f"{self.name} {self.no_class()}")
         mentions = Mentions([*self.trees, *self.modules.values()], self.class_name)
         adopter = Adopter(mentions, strict=replace_value)
-        self.finder = Finder(files, self.class_name, adopter)
+        self.finder = Finder(files, self.class_name)
         if replace_value:
             add_lines(self.trees, self.class_name)
         return adopter
@@ -129,7 +129,7 @@ class Script:
         if len(self.parts) > 1 or self.name.endswith(".ipynb"):
             main.display = print
         if adopter:
-            vars(main)[ADOPT] = adopter
+            setattr(builtins, ADOPT, adopter)
             sys.meta_path.insert(0, self.finder)
             refuse_fresh_processes(adopter)
         codes = [compile_tree(tree, self.name, path) for tree, path in self.parts]

@@ -66,6 +66,9 @@ static uint32_t known(Builder *b, Op op, uint32_t x, uint32_t y, uint32_t w) {
         return NONE;
     case OP_truediv:
         return is(b, y, 1.0) ? x : NONE;
+    case OP_pow:
+        if (is(b, y, 1.0)) return x;
+        return is_number(b, y) && b->values[y] == 0 ? build_number(b, 1.0) : NONE;
     case OP_neg:
         return nodes[x].op == OP_neg ? nodes[x].a : NONE;
     case OP_where:

@@ -313,7 +313,7 @@ static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     abort();
 }
 
-/* Nodes that were recorded without their operands' handles: see handles.pxi. */
+/* Nodes that were recorded without their operands' handles: see handles.pyx. */
 static int make_late(Tape *tape, uint32_t from) {
     int late = 0;
     for (uint32_t i = from; i < tape->size; i++) {

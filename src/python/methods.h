@@ -2,13 +2,12 @@
  *
  * Value's methods for the operations of one and of two operands: those rows of the table whose symbol is
  * their name. A PyMethodDef holds no data, so each operation needs a C function of its own; all of them
- * lead to two in _core.pyx.
+ * lead to two in record.pyx.
  */
 #ifndef MICROGRAD_C_METHODS_H
 #define MICROGRAD_C_METHODS_H
 
 #include <Python.h>
-#include <string.h>
 
 #include "ops/ops.h"
 
@@ -30,11 +29,6 @@ FOR_EACH_UNARY(METHOD1)
 FOR_EACH_BINARY(METHOD2)
 #undef METHOD1
 #undef METHOD2
-
-static inline int op_is_method(int op) {
-    Shape shape = op_info[op].shape;
-    return (shape == UNARY || shape == BINARY) && strcmp(op_info[op].name, op_info[op].symbol) == 0;
-}
 
 static PyMethodDef methods[OP_COUNT + 1]; /* ended by an empty one */
 

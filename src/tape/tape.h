@@ -31,7 +31,7 @@ typedef struct {
     uint32_t flags; /* the holder's own */
 } Anchor;
 
-/* What the nodes above a node hold of it, for the holder to say; see handles.pxi. */
+/* What the nodes above a node hold of it, for the holder to say; see handles.pyx. */
 typedef enum {
     LIGHT,  /* its index, on the tape                                        */
     LATE,   /* those recorded first its index, those recorded later its anchor, too */

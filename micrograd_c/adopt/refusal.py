@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Why a class, or what a script does with it, cannot be had on this engine: one line."""
+
+import os
+import sys
+
+# What stands between a line of the script and this module: this package, and Python's library.
+BETWEEN = tuple(os.path.dirname(path) + os.sep for path in (os.path.dirname(__file__), os.__file__))
+told = []  # every Refusal so far: a script must not go on after one, whatever it catches
+
+
+class Refusal(BaseException):
+    """Not an Exception: the script must not catch it."""
+
+
+def refuse(what):
+    """Ends the script, with the line of it that asks for something that cannot be had."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(BETWEEN):
+        frame = frame.f_back
+    file = os.path.basename(frame.f_code.co_filename)
+    told.append(Refusal(f"{file}, line {frame.f_lineno}: {what}"))
+    raise told[-1]

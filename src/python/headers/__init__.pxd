@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+# Makes this folder a package for cimport.

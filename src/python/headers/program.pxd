@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+# What the Python boundary uses of graph.h, execute.h and train.h; the headers are the documentation.
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stddef cimport ptrdiff_t
+
+from headers.tape cimport Tape
+
+cdef extern from "program/arena.h" nogil:
+    ctypedef struct Arena:
+        size_t bytes
+    void arena_free(Arena *arena)
+    void arena_rest(Arena *arena)
+
+cdef extern from "program/graph.h" nogil:
+    enum:
+        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PRODUCT
+    ctypedef enum FreezeStatus:
+        FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
+    ctypedef enum MakeStatus:
+        MADE, MADE_NO_MEMORY, MADE_BROKEN
+    ctypedef struct Fault:
+        const char *after
+        const char *rule
+        const char *list
+        uint32_t at
+    ctypedef struct Node:
+        double number
+        uint8_t op
+    ctypedef struct Graph:
+        Arena *arena
+        Arena *scratch
+        Fault fault
+        Node *nodes
+        uint32_t *roots
+        uint32_t size, recorded, n_parameters, n_roots
+    ctypedef struct Pass:
+        const char *name
+        const char *text
+    const Pass passes[]
+    FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
+                              uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
+                              uint32_t **parameters)
+    MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
+    MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
+
+cdef extern from "program/verify.h" nogil:
+    int verifying
+
+cdef extern from "program/trace.h" nogil:
+    int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
+                      uint32_t n_inputs)
+    int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
+
+cdef extern from "train/optimiser.h" nogil:
+    ctypedef enum RuleKind:
+        SGD, ADAM, ADAMW
+    ctypedef struct Rule:
+        RuleKind kind
+        int nesterov, amsgrad, maximize
+        double lr, momentum, beta1, beta2, eps, weight_decay
+    ctypedef struct Moments:
+        double *m
+        double *v
+        double *v_max
+        uint64_t steps
+
+cdef extern from "execute/execute.h" nogil:
+    ctypedef struct Level:
+        const char *name
+        void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
+                    size_t first)
+    const Level *const *levels_available(int *count)
+
+    ctypedef struct Column:
+        const char *data
+        ptrdiff_t stride
+        int is_float32
+    const size_t EVERY_SAMPLE
+    ctypedef enum RunStatus:
+        RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX
+    ctypedef int (*Poll)() noexcept
+    ctypedef struct Target:
+        double *data
+        size_t stride
+    ctypedef struct Batch:
+        const Column *columns
+        const uint32_t *samples
+        size_t size
+        int threads, is_mean
+        const Level *level
+        Poll poll
+        double loss
+        const Target *targets
+        size_t bad_sample
+        double bad_index
+        uint32_t bad_count
+    ctypedef struct Executor:
+        const char *name
+        const char *(*refuses)(const Graph *graph) noexcept nogil
+        MakeStatus (*make)(Graph *graph, Program **made) noexcept nogil
+        RunStatus (*evaluate)(Program *program, Batch *batch) noexcept nogil
+        RunStatus (*gradients)(Program *program, Batch *batch) noexcept nogil
+        char *(*listing)(const Program *program) noexcept nogil
+        size_t (*bytes)(const Program *program) noexcept nogil
+        void (*free)(Program *program) noexcept nogil
+    ctypedef struct Program:
+        const Executor *executor
+        double *numbers
+        size_t to_adjoint
+        uint32_t n_roots, lanes
+        double work
+    const Executor *const executors[]
+    const Executor *executor_for(const Graph *graph)
+    double *program_parameter(const Program *program, uint32_t parameter)
+
+cdef extern from "train/train.h" nogil:
+    ctypedef struct Stretch:
+        double *p
+        const double *grads
+        size_t size, first "from"
+    ctypedef struct Training:
+        Batch batch
+        Rule rule
+        Moments moments
+        const Stretch *stretches
+        size_t n_stretches
+        uint32_t *order
+        size_t n_samples, batch_size, position
+        int shuffle
+        uint64_t random
+        double *losses
+        size_t done
+    RunStatus program_train(Program *program, Training *training, size_t steps)

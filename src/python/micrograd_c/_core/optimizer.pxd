@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# The core of optim's classes, for other units; see optimizer.pyx.
+from libc.stdint cimport uint64_t
+
+from headers.program cimport Moments, Rule
+
+cdef class Optimizer:
+    cdef list values
+    cdef Rule rule
+    cdef Moments moments
+    cdef double *work       # numbers and gradients, side by side for a step
+    cdef int running        # sessions that train with it at the moment
+
+    cdef void forget(self) noexcept
+    cdef int make_moments(self, const Rule *rule) except -1
+    cdef int check_idle(self, str what) except -1
+    cdef list moment_names(self)
+    cdef uint64_t load_moments(self, dict state, list places, double **moments, Optimizer new) except? 0

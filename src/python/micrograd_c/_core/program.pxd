@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# Compiled functions, for other units; see program.pyx.
+cimport cython
+from libc.stdint cimport uint32_t
+
+from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus
+from .arguments cimport Arguments
+
+cdef enum:
+    MOST_IDLE = 8           # programs kept of a kind: as many runs at once need not plan anew
+
+@cython.final
+cdef class Recorded:
+    cdef Arena raw          # of the graph as recorded
+    cdef Arena arena        # of the optimised graph
+    cdef Arena gradient_arena
+    cdef Graph graph
+    cdef Graph gradient     # the gradient graph, from when it is first needed
+    cdef const Executor *wanted     # by name, or NULL
+    cdef const Executor *used       # last
+    cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
+    cdef int n_idle[2]
+    cdef uint32_t lanes         # of the last run
+    cdef readonly list parameters
+    cdef list guards            # (Value, is it the grad, the number that the function has read)
+    cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
+    cdef readonly object layout     # of the structure that they stand in
+
+    cdef int note_reads(self) except -1
+    cdef Program *take(self, bint gradients) except NULL
+    cdef void give_back(self, Program *program, bint gradients) noexcept
+    cdef void load(self, Program *program, Arguments numbers=*) noexcept
+    cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept
+    cdef void store_grads(self, Program *program) noexcept
+    cdef int check_numbers(self, Arguments numbers) except -1
+    cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept
+
+cdef Batch new_batch(Arguments arguments, int threads)
+cdef int check_run(RunStatus status, Batch *batch) except -1

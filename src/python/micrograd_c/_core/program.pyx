@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: MIT
+# Compiled functions: recorded once, replayed over batches.
+cimport cython
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memset
+
+from headers.objects cimport PyErr_CheckSignals, Py_REFCNT
+from headers.program cimport *
+from headers.state cimport *
+from headers.tape cimport *
+from .arguments cimport Arguments
+from .executors cimport executor_named, level_in_use, preferred
+from .handles cimport anchor_of, new_leaf, reraise, value_at
+from .outputs cimport Outputs
+from .record cimport record_unary
+from .recording cimport Recording, check_change, check_read
+
+import collections
+import os
+
+from .recording import TraceError
+
+cdef inline bint same_bits(double a, double b) noexcept:
+    """Unlike ==: 0.0 is not -0.0, and a NaN is itself."""
+    return memcmp(&a, &b, sizeof(double)) == 0
+
+cdef enum:
+    LONG_WORK = 200_000     # multiply-adds: what takes longer lets other threads run
+
+cdef int poll_signals() noexcept nogil:
+    with gil:
+        return PyErr_CheckSignals()
+
+# -- the making --------------------------------------------------------------------------------------
+
+def set_verifying(on):
+    """Whether graphs and plans are verified after every step of their making. Returns what was set before.
+
+    Off at first, but in debug builds and where MICROGRAD_C_VERIFY is set. For tests: SystemError says
+    which pass has broken which rule.
+    """
+    global verifying
+    before = bool(verifying)
+    verifying = bool(on)
+    return before
+
+if os.environ.get('MICROGRAD_C_VERIFY'):
+    set_verifying(True)
+
+cdef int check_made(MakeStatus status, Graph *graph) except -1:
+    if status == MADE_NO_MEMORY:
+        raise MemoryError
+    if status == MADE_BROKEN:
+        fault = graph.fault
+        raise SystemError(f'compile: an error of micrograd_c itself, found after {fault.after.decode()}, '
+                          f'{fault.list.decode()} {fault.at}: {fault.rule.decode()}')
+    return 0
+
+def optimiser_passes():
+    """The passes over a recorded graph, as pairs of name and what it does."""
+    return [(passes[k].name.decode(), passes[k].text.decode()) for k in range(<int>PASS_COUNT)]
+
+# -- recorded functions -----------------------------------------------------------------------------
+
+CompiledStats = collections.namedtuple(
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor')
+CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
+the program with its memory; samples that one instruction stream computes at a time, in the last run;
+parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
+
+cdef Arena scratch      # for what a making needs meanwhile: one at a time, under the GIL
+
+@cython.final
+cdef class Recorded:
+    """A function's graph for one structure of arguments, and the programs made of it.
+
+    A program has one working memory, so a run takes one that nobody uses, and gives it back: runs of
+    several threads, and those that a signal handler or a callback starts in the middle of another, do
+    not meet.
+    """
+    def __cinit__(self):
+        self.graph.arena = &self.raw
+        self.gradient.arena = &self.gradient_arena
+        self.graph.scratch = self.gradient.scratch = &scratch
+
+    def __dealloc__(self):
+        cdef int gradients, k
+        cdef Program *program
+        for gradients in range(2):
+            for k in range(self.n_idle[gradients]):
+                program = self.idle[gradients][k]
+                program.executor.free(program)
+        arena_free(&self.raw)
+        arena_free(&self.arena)
+        arena_free(&self.gradient_arena)
+
+    def still_holds(self):
+        """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
+        cdef uint32_t i
+        for value, is_grad, number in self.guards:
+            i = anchor_of(<PyObject *>value).index
+            if not same_bits(tape_adjoint(&tape, i) if is_grad else tape.value[i], number):
+                return False
+        return True
+
+    def check_movable(self, str what, list values):
+        """TraceError if the function reads a number that changes where those of these parameters do."""
+        cdef set trained, moved
+        if not self.guards:
+            return
+        trained = set([id(value) for value in values])
+        moved = trained.union([id(value) for value in self.parameters])
+        for value, is_grad, _ in self.guards:
+            if id(value) in (moved if is_grad else trained):
+                raise TraceError(f'{what}: the function reads {".grad" if is_grad else "the number"} of a parameter '
+                                 f'that changes; compute with the Value itself, or with detach(); for a comparison, '
+                                 f'where(w - 1.0, a, b) is where(w > 1.0, a, b)')
+
+    cdef int note_reads(self) except -1:
+        """A run's numbers are read by the function that this thread is recording, if it is."""
+        if not is_recording:
+            return 0
+        for value in self.parameters:
+            check_read(value, 'a call of a compiled function, with numbers, reads the data')
+        for value, is_grad, _ in self.guards:
+            check_read(value, 'a call of a compiled function, with numbers, reads the data', is_grad)
+        return 0
+
+    cdef Program *take(self, bint gradients) except NULL:
+        """A program that nobody else uses until it is given back."""
+        cdef Program *program = NULL
+        cdef Graph *graph = &self.gradient if gradients else &self.graph
+        cdef const Executor *executor
+        cdef const char *reason
+        cdef MakeStatus status = MADE
+        if self.n_idle[gradients] > 0:
+            self.n_idle[gradients] -= 1
+            return self.idle[gradients][self.n_idle[gradients]]
+        if gradients and graph.size == 0:
+            status = graph_differentiate(&self.graph, graph)
+            if status != MADE:      # nothing is left behind
+                graph.size = 0
+                arena_free(&self.gradient_arena)
+            check_made(status, graph)
+        executor = preferred(self.wanted)
+        if executor == NULL:
+            executor = executor_for(graph)
+        reason = executor.refuses(graph)
+        if reason != NULL:
+            raise ValueError(f'compile: executor {executor.name.decode()!r} cannot run this function: '
+                             f'{reason.decode()}')
+        self.used = executor
+        status = executor.make(graph, &program)
+        arena_rest(&scratch)
+        check_made(status, graph)
+        return program
+
+    cdef void give_back(self, Program *program, bint gradients) noexcept:
+        if program.lanes:
+            self.lanes = program.lanes
+        if self.n_idle[gradients] < MOST_IDLE:
+            self.idle[gradients][self.n_idle[gradients]] = program
+            self.n_idle[gradients] += 1
+        else:
+            program.executor.free(program)
+
+    def stats(self):
+        cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
+        cdef int gradients, k
+        cdef uint32_t nodes = 0, i
+        cdef Program *program
+        cdef const Executor *executor = self.used
+        for gradients in range(2):
+            for k in range(self.n_idle[gradients]):
+                program = self.idle[gradients][k]
+                bytes += program.executor.bytes(program)
+        for i in range(self.graph.size):
+            nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
+        if executor == NULL:
+            executor = executor_for(&self.graph)
+        return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
+                             level_in_use().name.decode(), executor.name.decode())
+
+    def listing(self, bint gradients):
+        """The program as text."""
+        cdef Program *program = self.take(gradients)
+        cdef char *text = program.executor.listing(program)
+        self.give_back(program, gradients)
+        if text == NULL:
+            raise MemoryError
+        try:
+            return text.decode()
+        finally:
+            free(text)
+
+    cdef void load(self, Program *program, Arguments numbers=None) noexcept:
+        """Gives the program's parameters their Values' numbers, or these."""
+        cdef Py_ssize_t k
+        cdef double *p
+        for k in range(PyList_GET_SIZE(self.parameters)):
+            p = program_parameter(program, <uint32_t>k)
+            if p != NULL:
+                p[0] = numbers.number(0, k) if numbers is not None else (
+                    tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index])
+
+    cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept:
+        """Parameter k's, after a run with gradients."""
+        cdef double *p = program_parameter(program, <uint32_t>k)
+        return p[program.to_adjoint] if p != NULL else 0.0
+
+    cdef void store_grads(self, Program *program) noexcept:
+        cdef Py_ssize_t k
+        for k in range(PyList_GET_SIZE(self.parameters)):
+            tape_set_adjoint(&tape, anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index,
+                             self.adjoint(program, k))
+
+    cdef int check_numbers(self, Arguments numbers) except -1:
+        if numbers is not None and (numbers.structure != (-1,) or numbers.size != len(self.parameters)):
+            raise ValueError(f'expected a number for each of {len(self.parameters)} parameters')
+        return 0
+
+    def evaluate(self, Arguments arguments, int threads, Arguments numbers=None):
+        """The results for a batch: a list of Outputs. numbers: for the parameters, instead of their own."""
+        self.note_reads()
+        self.check_numbers(numbers)
+        cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
+        cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(False)
+        cdef RunStatus status
+        cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
+        if targets == NULL:
+            self.give_back(program, False)
+            raise MemoryError
+        place_outputs(outputs, targets)
+        batch.targets = targets
+        self.load(program, numbers)
+        try:
+            if program.work * <double>arguments.size > LONG_WORK:
+                with nogil:
+                    status = program.executor.evaluate(program, &batch)
+            else:
+                status = program.executor.evaluate(program, &batch)
+            check_run(status, &batch)
+        finally:
+            free(targets)
+            self.give_back(program, False)
+        return outputs
+
+    cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept:
+        if program.work * <double>batch.size * 3 > LONG_WORK:
+            with nogil:
+                return program.executor.gradients(program, batch)
+        return program.executor.gradients(program, batch)
+
+    def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
+        """The loss of a batch; the parameters get their grads."""
+        check_change('value_and_grad(), which sets grads, was called')
+        cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(True)
+        batch.is_mean = is_mean
+        self.load(program)
+        try:
+            check_run(self.gradients(program, &batch), &batch)
+            self.store_grads(program)
+        finally:
+            self.give_back(program, True)
+        return batch.loss
+
+    def value_and_grad_at(self, Arguments arguments, Arguments numbers, bint is_mean, int threads):
+        """The loss of a batch where the parameters have these numbers, and its derivatives by them, Outputs.
+
+        What the parameters have themselves, data and grads, stays.
+        """
+        self.note_reads()
+        self.check_numbers(numbers)
+        cdef Outputs derivatives = Outputs(len(self.parameters), ())
+        cdef Batch batch = new_batch(arguments, threads)
+        cdef Program *program = self.take(True)
+        cdef Py_ssize_t k
+        batch.is_mean = is_mean
+        self.load(program, numbers)
+        try:
+            check_run(self.gradients(program, &batch), &batch)
+            for k in range(len(self.parameters)):
+                derivatives.numbers[k] = self.adjoint(program, k)
+        finally:
+            self.give_back(program, True)
+        return batch.loss, derivatives
+
+    def zeros(self):
+        """For each number of a sample's results, whether it is 0 for whatever arguments and parameters."""
+        cdef list found = []
+        cdef uint32_t r
+        cdef const Node *node
+        for r in range(self.graph.n_roots):
+            node = &self.graph.nodes[self.graph.roots[r]]
+            found.append(node.op == NODE_CONSTANT and node.number == 0)
+        return found
+
+cdef void place_outputs(list outputs, Target *targets) noexcept:
+    """Where each root's numbers go: the roots are the results' numbers, one after the other."""
+    cdef size_t root = 0, k, stride
+    cdef Outputs part
+    for part in outputs:
+        stride = <size_t>part.strides[0] // sizeof(double)
+        for k in range(stride):
+            targets[root].data = part.numbers + k
+            targets[root].stride = stride
+            root += 1
+
+cdef Batch new_batch(Arguments arguments, int threads):
+    cdef Batch batch
+    memset(&batch, 0, sizeof(batch))
+    batch.columns = arguments.columns
+    batch.size = <size_t>arguments.size
+    batch.threads = threads
+    batch.is_mean = True
+    batch.level = level_in_use()
+    batch.poll = poll_signals
+    return batch
+
+cdef int check_run(RunStatus status, Batch *batch) except -1:
+    if status == RUN_NO_MEMORY:
+        raise MemoryError
+    if status == RUN_STOPPED:
+        reraise()
+    if status == RUN_BAD_INDEX:
+        which = 'every sample' if batch.bad_sample == EVERY_SAMPLE else f'sample {batch.bad_sample}'
+        if batch.bad_index != batch.bad_index // 1:
+            raise TypeError(f'take: expected a whole number as index, got {batch.bad_index!r} '
+                            f'for {which}')
+        raise IndexError(f'take: index {batch.bad_index:.0f} is out of range for {batch.bad_count} values, '
+                         f'for {which}')
+    return 0
+
+cdef unsigned skip_set(names) except? 0xFFFF:
+    cdef unsigned skip = 0
+    known = [name for name, _ in optimiser_passes()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f'skip: expected passes among {", ".join(known)}; got {name!r}')
+        skip |= 1 << known.index(name)
+    return skip
+
+cdef int hide_own_leaves(Recording recording, list results) except -1:
+    """Leaves that the function has made, and that nobody has but these results, are no parameters: a leaf
+    that somebody holds would be one."""
+    cdef dict count = {}, instead = {}
+    cdef PyObject *value
+    cdef Py_ssize_t k
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        count[<uintptr_t>value] = count.get(<uintptr_t>value, 0) + 1
+    for k in range(len(results)):
+        value = PyList_GET_ITEM(results, k)
+        if <uintptr_t>value in instead:
+            results[k] = instead[<uintptr_t>value]
+        elif (Py_REFCNT(value) == <Py_ssize_t>count[<uintptr_t>value] and anchor_of(value).index > recording.mark
+                and tape.op[anchor_of(value).index] == OP_leaf):
+            instead[<uintptr_t>value] = record_unary(<object>value, OP_same)
+            results[k] = instead[<uintptr_t>value]
+    return 0
+
+def record(fn, read_result, Arguments arguments, skip=(), executor=None):
+    """Calls fn on new inputs and freezes the graph of its result: a Recorded.
+
+    read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
+    skip: names of optimiser passes to leave out. executor: by name, or None.
+    """
+    cdef unsigned skipped = skip_set(skip)
+    cdef Recording recording = Recording()
+    cdef Recorded recorded = Recorded()
+    cdef list inputs, leaves = [], results
+    cdef uint32_t *roots = NULL
+    cdef uint32_t *parameters
+    cdef Py_ssize_t k
+    cdef FreezeStatus status
+    cdef MakeStatus made
+    recorded.wanted = executor_named(executor)
+    tape.busy += 1      # so that nodes stay where they are
+    try:
+        recording.marker = new_leaf(0.0)
+        inputs = arguments.inputs()
+        for value in inputs:
+            leaves += value if isinstance(value, list) else [value]
+        recording.begin(leaves)
+        try:
+            recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
+            hide_own_leaves(recording, results)
+        finally:
+            recording.end()
+        recorded.guards = recording.lasting_guards()
+        roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
+        if roots == NULL:
+            raise MemoryError
+        for k in range(len(results)):
+            roots[k] = anchor_of(<PyObject *>results[k]).index
+        status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs, recording.n_inputs,
+                              roots, <uint32_t>len(results), &parameters)
+        if status == FREEZE_CLOSURE:
+            raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of '
+                             'custom(), which cannot be replayed; compose it of operations')
+        if status == FREEZE_CUSTOM:
+            raise TraceError('compile: the function called custom() on a Value that depends on an input: its value '
+                             'and partials would be those of one sample; compose it of operations')
+        if status == FREEZE_NO_MEMORY:
+            raise MemoryError
+        recorded.parameters = [value_at(parameters[k]) for k in range(recorded.graph.n_parameters)]
+    finally:
+        free(roots)
+        tape.busy -= 1
+    made = graph_optimise(&recorded.graph, skipped, &recorded.arena)
+    arena_rest(&scratch)
+    check_made(made, &recorded.graph)
+    return recorded

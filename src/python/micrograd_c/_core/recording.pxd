@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+# What differs from thread to thread, and what compile() records, for other units; see recording.pyx.
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+@cython.final
+cdef class Context:
+    cdef uint32_t pauses        # depth of no_grad()
+    cdef Recording recording    # the innermost: a function that is being compiled may compile another
+
+@cython.final
+cdef class Recording:
+    cdef Context context
+    cdef Recording outer
+    cdef object marker          # a leaf below all that is recorded
+    cdef list leaves            # the inputs, ascending
+    cdef uint32_t mark          # the marker's node; nodes stay where they are while the tape is busy
+    cdef uint32_t *inputs       # the inputs' nodes
+    cdef uint32_t n_inputs
+    cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
+    cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
+
+    cdef int begin(self, list leaves) except -1
+    cdef int end(self) except -1
+    cdef int watch(self, object value, bint is_grad) except -1
+    cdef int guard(self, value, bint is_grad, double number) except -1
+    cdef list lasting_guards(self)
+
+cdef class Unread:
+    cdef object node            # a Value: 1 or 0
+    cdef Recording recording    # in which it is good
+
+cdef Context here()
+cdef int set_pauses(Context context, uint32_t pauses) except -1
+cdef bint is_paused() except -1
+cdef bint gives_leaf(PyObject *const *operands, Py_ssize_t n) except -1
+cdef bint is_traced(object handle) except -1
+cdef Recording recording_of(object handle)
+cdef Recording inner_of(Recording one, Recording other)
+cdef bint is_good(Unread thing) except -1
+cdef int refuse_traced(object handle, str what) except -1
+cdef int refuse_condition(str what) except -1
+cdef int check_read(object value, str what, bint is_grad=*) except -1
+cdef int check_write(object value, str what) except -1
+cdef int check_change(str what) except -1
