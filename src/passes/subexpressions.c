@@ -16,25 +16,6 @@ static int has_number(const Node *node) {
     return form == FORM_CONSTANT || (form == FORM_MAP && op_info[node->op].shape == SCALED);
 }
 
-/* Whether another node with the same operands may compute something else, or cannot be. */
-static int is_unique(const Node *node) {
-    switch (form_of(node)) {
-    case FORM_PARAMETER:
-    case FORM_INPUT:
-    case FORM_PART:
-    case FORM_PRODUCT:
-    case FORM_CUSTOM:
-    CASES_OF_GRADIENTS
-        return 1;
-    case FORM_CONSTANT:
-    case FORM_MAP:
-    case FORM_LINEAR:
-    case FORM_TAKE:
-        return 0;
-    }
-    abort();
-}
-
 static uint64_t hash_node(const Graph *graph, uint32_t i) {
     const Node *node = &graph->nodes[i];
     uint32_t count;
@@ -61,7 +42,7 @@ void apply_subexpressions(Graph *graph) {
     for (uint32_t i = 0; i < graph->size; i++) {
         Node *node = &graph->nodes[i];
         follow_operands(graph, i, &forward);
-        if (is_unique(node)) continue;
+        if (!form_info[form_of(node)].merges) continue;
         if ((node->op == OP_add || node->op == OP_mul) && node->a > node->b)
             become_binary(node, node->op, node->b, node->a);
         size_t slot = hash_node(graph, i) & (size - 1);

@@ -46,25 +46,46 @@ typedef enum {
                               * chooses element k, else 0                                          */
 } NodeKind;
 
-/* How passes and executors see a node. Switches over it have no default: see ops.h. */
+/* FORM(id, operands, stage, whether nodes that look alike are one): how passes and executors see a node.
+ *   operands  how many there are: in a, b and c; ARITY: as many as the row has; LISTED: b, in args from a on
+ *   stage     its own; LATEST: that of its latest operand; OF_LOSS: of the loss's adjoint
+ * Switches over forms have no default: see ops.h. */
+#define FOR_EACH_FORM(FORM)                 \
+    FORM(CONSTANT,   0,      CONSTANT, 1)   \
+    FORM(PARAMETER,  0,      ONCE,     0)   \
+    FORM(INPUT,      0,      SAMPLE,   0)   \
+    FORM(SEED,       0,      OF_LOSS,  0)   \
+    FORM(MAP,        ARITY,  LATEST,   1)   \
+    FORM(PART,       1,      LATEST,   0)   \
+    FORM(TOTAL,      1,      BATCH,    0)   \
+    FORM(SCATTER,    2,      LATEST,   0)   \
+    FORM(LINEAR,     LISTED, LATEST,   1)   \
+    FORM(TAKE,       LISTED, LATEST,   1)   \
+    FORM(CUSTOM,     LISTED, LATEST,   0)   \
+    FORM(PRODUCT,    LISTED, LATEST,   0)   \
+    FORM(GAIN,       LISTED, LATEST,   0)   \
+    FORM(ADJOINT,    LISTED, LATEST,   0)   \
+    FORM(TRANSPOSED, LISTED, LATEST,   0)   \
+    FORM(OUTER,      LISTED, BATCH,    0)
+
 typedef enum {
-    FORM_CONSTANT,
-    FORM_PARAMETER,
-    FORM_INPUT,
-    FORM_SEED,
-    FORM_MAP,    /* up to three operands, a, b and c: a cell of the operation table */
-    FORM_PART,
-    FORM_TOTAL,
-    FORM_SCATTER,
-    FORM_LINEAR, /* these have their operands in args */
-    FORM_TAKE,
-    FORM_CUSTOM,
-    FORM_PRODUCT,
-    FORM_GAIN,
-    FORM_ADJOINT,
-    FORM_TRANSPOSED,
-    FORM_OUTER
+#define ID(id, operands, stage, merges) FORM_##id,
+    FOR_EACH_FORM(ID)
+#undef ID
 } Form;
+
+enum { ARITY = 4, LISTED };               /* beside numbers of operands */
+enum { LATEST = BATCH + 1, OF_LOSS };     /* beside stages */
+
+typedef struct {
+    uint8_t operands, stage, merges;
+} FormInfo;
+
+static const FormInfo form_info[] = {
+#define ROW(id, operands, stage, merges) {operands, stage, merges},
+    FOR_EACH_FORM(ROW)
+#undef ROW
+};
 
 /* The forms of gradient graphs alone, for switches that meet none of them. */
 #define CASES_OF_GRADIENTS                                                            \
@@ -180,40 +201,18 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
 void graph_pack(Graph *graph, Arena *to);
 
 /* Whether the node's operands stand in args, from a on, b of them. */
-static inline int has_args(const Node *node) { return form_of(node) >= FORM_LINEAR; }
+static inline int has_args(const Node *node) { return form_info[form_of(node)].operands == LISTED; }
 
 /* The operands of a node, all of them, for reading and rewriting. */
 static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     Node *node = &graph->nodes[i];
-    switch (form_of(node)) {
-    case FORM_CONSTANT:
-    case FORM_PARAMETER:
-    case FORM_INPUT:
-    case FORM_SEED:
-        *count = 0;
-        return NULL;
-    case FORM_MAP:
-        *count = op_arity(node->op);
-        return &node->a; /* b and c are its neighbours */
-    case FORM_PART:
-    case FORM_TOTAL:
-        *count = 1;
-        return &node->a;
-    case FORM_SCATTER:
-        *count = 2;
-        return &node->a;
-    case FORM_LINEAR:
-    case FORM_TAKE:
-    case FORM_CUSTOM:
-    case FORM_PRODUCT:
-    case FORM_GAIN:
-    case FORM_ADJOINT:
-    case FORM_TRANSPOSED:
-    case FORM_OUTER:
+    *count = form_info[form_of(node)].operands;
+    if (*count == LISTED) {
         *count = node->b;
         return graph->args.items + node->a;
     }
-    abort();
+    if (*count == ARITY) *count = op_arity(node->op);
+    return &node->a; /* b and c are its neighbours */
 }
 
 static inline Product product_of(const Graph *graph, uint32_t i) {
