@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import cloop, compiled, measure, memory, peers, workloads
+from . import cloop, compiled, derivatives, measure, memory, peers, workloads
 from .measure import Row, Settings, agree, collector_paused, compare, paired_row, time_calls
 from .reference import with_deep_stack
 
@@ -27,6 +27,9 @@ TITLES = {
     "memory": f"Resident bytes per node of a chain: {LESSON} / {OURS}\n"
     "(fresh processes; the lesson's engine holds a fifth of the nodes)",
     "crowd": f"Backward of a 360-node graph, {OURS}: crowd alive / alone",
+    "hessian": f"Hessian at one point, {OURS}.compile: the Hessian / value_and_grad of the same\n"
+    "(random functions, operations by inputs; 'ready': with recording; Rosenbrock's chain)",
+    "gradients": f"Eager gradients(), {OURS}: they / recording the graph",
     "peer": f"Peers, each in a process of its own: the peer / {OURS}\n"
     f"(torch and jax: beside {OURS}.nn; the others: the same script on both)",
     "compiled": f"Compiled training, per step: the other / {OURS}.compile\n"
@@ -84,6 +87,7 @@ def all_cases(settings):
     add("memory", f"{many}, a Value for each", memory_per_node, True)
     add("crowd", f"{many} recorded before", crowded_backward, False)
     add("crowd", f"{many} in its midst", crowded_backward, True)
+    derivatives.add_cases(lambda *case: cases.append(Case(*case)), settings)
     for peer in peers.PEERS:
         cases.append(Case("peer", peer, functools.partial(peer_rows, peer)))
     for peer in ("lesson", *compiled.PEERS):

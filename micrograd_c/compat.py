@@ -54,9 +54,6 @@ class MLP(nn.MLP):
         return f"MLP of [{', '.join(map(str, self.layers))}]"
 
 
-nn._plain |= {Neuron, Layer, MLP}
-
-
 def _make_module(
     name: str, doc: str, is_package: bool = False, **contents: Any
 ) -> types.ModuleType:

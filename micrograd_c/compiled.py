@@ -15,6 +15,7 @@ from ._core import (
     CompiledStats,
     Optimizer,
     Outputs,
+    Products,
     Recorded,
     Session,
     TraceError,
@@ -23,9 +24,11 @@ from ._core import (
     is_bool,
     record,
 )
+from .hessians import SampleHessians
 from .objectives import Objective, Residuals
 from .progress import progress_bar
 from .results import describe, put_together, read_result
+from .transforms import hessian_products
 
 __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
@@ -118,7 +121,8 @@ class CompiledFunction:
         self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
         self._executor = executor
         self._programs: dict[tuple[int, ...], Recorded] = {}
-        self._last: Recorded | None = None  # the program used last
+        self._hessians: dict[tuple[int, ...], SampleHessians] = {}
+        self._last: Recorded | SampleHessians | None = None  # the program used last
 
     def __call__(self, *arrays: Any) -> Any:
         """The results for a batch, float64: of shape (B,) for a Value that fn returns, (B, n) for a
@@ -133,7 +137,7 @@ class CompiledFunction:
         if any(_holds_values(array) for array in arrays):
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
         arguments = Arguments(arrays, self._name_of)
-        program = self._program(arguments)
+        program = self._sample_hessians(arguments) or self._program(arguments)
         outputs: list[Any] = program.evaluate(arguments, self._threads)
         numpy = sys.modules.get("numpy")
         if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
@@ -203,17 +207,20 @@ class CompiledFunction:
         _run(session, steps, progress, callback)
         return session.all_losses()
 
-    def objective(self, *arrays: Any, params: Iterable[Value] | None = None) -> Objective:
+    def objective(
+        self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
+    ) -> Objective:
         """The reduced loss of a batch as a function of a vector of parameters: for SciPy.
 
-        params: which parameters, in the vector's order; None: all that the function reads. An
-        Objective with x0, fun(theta), jac(theta), fun_and_jac(theta), hess(theta), hessp(theta, v)
-        and assign(theta), on NumPy arrays. ImportError without NumPy; TypeError if fn returns
+        params: which parameters, in the vector's order; None: all that the function reads. sparse:
+        whether hess gives a scipy.sparse.csr_matrix. An Objective with x0, fun(theta), jac(theta),
+        fun_and_jac(theta), hess(theta), hessp(theta, v) and assign(theta), on NumPy arrays.
+        ImportError without NumPy; TypeError if fn returns
         anything but a Value; ValueError if it has no parameters, or reads a Value that was computed
         outside of it; TraceError if it reads a parameter's number.
         """
         arguments = Arguments(arrays, self._name_of)
-        return Objective(self, self._alike, arguments, params)
+        return Objective(self, self._alike, arguments, params, sparse=sparse)
 
     def residuals(
         self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
@@ -248,8 +255,11 @@ class CompiledFunction:
     def __str__(self) -> str:
         """The programs, step by step: what became of the graph."""
         name = getattr(self, "__qualname__", repr(self._fn))
-        lines = [f"compiled function {name}, {len(self._programs)} program(s)"]
-        for structure, program in self._programs.items():
+        programs: dict[tuple[int, ...], Recorded | SampleHessians] = {}
+        programs.update(self._programs)
+        programs.update(self._hessians)
+        lines = [f"compiled function {name}, {len(programs)} program(s)"]
+        for structure, program in programs.items():
             shapes = ", ".join(
                 f"{self._name_of(k)}: {'(B,)' if n < 0 else f'(B, {n})'}"
                 for k, n in enumerate(structure)
@@ -266,7 +276,8 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         name = getattr(self, "__qualname__", repr(self._fn))
-        return f"<compiled function {name}, {len(self._programs)} program(s)>"
+        count = len(self._programs) + len(self._hessians)
+        return f"<compiled function {name}, {count} program(s)>"
 
     def _name_of(self, k: int) -> str:
         """The name of argument k, for messages."""
@@ -291,6 +302,27 @@ class CompiledFunction:
             raise TypeError(f"{loss_for}: expected a function that returns a Value, got {got}")
         return program
 
+    def _sample_hessians(self, arguments: Arguments) -> SampleHessians | None:
+        """The program of a function that hessian() has given, where that is the quicker way.
+
+        None: of any other function, and once there is a program of the other way.
+        """
+        structure = arguments.structure
+        of_hessian = hessian_products(self._fn, structure)
+        if of_hessian is None or structure in self._programs:
+            return None
+        program = self._hessians.get(structure)
+        if program is None or not program.still_holds():
+            products, n = of_hessian
+            found = record(products, read_result, arguments, self._skip, self._executor, n)
+            program = SampleHessians(Products(found))
+            self._hessians[structure] = program
+        if not program.suits(arguments.size):
+            del self._hessians[structure]
+            return None
+        self._last = program
+        return program
+
     def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
         found: Any = sys.modules.get(str(getattr(self, "__module__", "")))
@@ -298,11 +330,11 @@ class CompiledFunction:
             found = getattr(found, part, None)
         if found is self:
             return name  # a decorated function is pickled as functions are: by its name
-        state = {**vars(self), "_programs": {}, "_last": None}
+        state = {**vars(self), "_programs": {}, "_hessians": {}, "_last": None}
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
 
-def _is_value(program: Recorded) -> bool:
+def _is_value(program: Recorded | SampleHessians) -> bool:
     """Whether the function returns a Value, and no structure of them."""
     return program.layout is None and program.shapes[0] == ()
 

@@ -63,8 +63,13 @@ class Module:
         yield from _named(self, "", {})
 
     def parameters(self) -> list[Value]:
-        """The Values that training changes, as a list."""
-        return [parameter for _, parameter in self.named_parameters()]
+        """The Values that training changes, each once, as a list.
+
+        Those of named_parameters(); but a part whose class has a method `parameters` of its own is
+        asked for them.
+        """
+        found = parameters_of(self, Module, _parameters)
+        return found if found is not None else [p for _, p in _named(self, "", {}, asks=True)]
 
     def zero_grad(self) -> None:
         """Sets the grad of every parameter to 0."""
@@ -86,21 +91,34 @@ class Module:
             parameter.data = checked[name]
 
 
+_parameters = Module.parameters
+
+
+def _answers(part: Module) -> bool:
+    """Whether it has a method `parameters` of its own."""
+    method = part.parameters
+    return callable(method) and getattr(method, "__func__", None) is not _parameters
+
+
 def _slots(part: Module) -> list[str]:
     """The names of its class's slots, as Python has stored them."""
     return copyreg._slotnames(type(part))  # type: ignore[attr-defined,no-any-return]
 
 
-def _named(part: Any, name: str, seen: dict[int, Any]) -> Iterator[tuple[str, Value]]:
+def _named(
+    part: Any, name: str, seen: dict[int, Any], asks: bool = False
+) -> Iterator[tuple[str, Value]]:
     """The parameters in a part of a module; seen: parts by id, since modules may refer to each
-    other."""
+    other; asks: modules that answer, but for the first."""
     if isinstance(part, Value):
         if id(part) not in seen:
             seen[id(part)] = part
             yield name, part
         return
     items: Iterable[tuple[Any, Any]]
-    if isinstance(part, Module):
+    if isinstance(part, Module) and asks and name and _answers(part):
+        items = enumerate(part.parameters())
+    elif isinstance(part, Module):
         slots = [(slot, getattr(part, slot)) for slot in _slots(part) if hasattr(part, slot)]
         items = [*slots, *vars(part).items()]
     elif isinstance(part, dict):
@@ -117,7 +135,7 @@ def _named(part: Any, name: str, seen: dict[int, Any]) -> Iterator[tuple[str, Va
     if id(part) not in seen:
         seen[id(part)] = part
         for key, item in list(items):
-            for found in _named(item, f"{name}.{key}" if name else str(key), seen):
+            for found in _named(item, f"{name}.{key}" if name else str(key), seen, asks):
                 if isinstance(part, set | frozenset):
                     raise TypeError(
                         f"parameters: {name} is a {type(part).__name__}, which has no fixed order; "
@@ -138,6 +156,8 @@ class Neuron(Module):
     """
 
     # In slots, since a layer's call reads them all: of a small network's time, it saves a fifth.
+    # And because Python reads attributes slower once somebody has looked at an object's __dict__,
+    # as parameters() does.
     __slots__ = ("w", "b", "activation")  # noqa: RUF023 (the order of parameters)
 
     w: list[Value]
@@ -163,24 +183,18 @@ class Neuron(Module):
 
     forward = __call__
 
-    def parameters(self) -> list[Value]:
-        if vars(self) or type(self) is not Neuron:  # a subclass's, or what somebody has added
-            return super().parameters()
-        return [*self.w, self.b]
-
     def __repr__(self) -> str:
         return f"Neuron({len(self.w)}, {self.activation!r})"
 
 
 # What the core does for all neurons of a layer at once, as long as calling them does just this.
 _call_neuron = Neuron.__call__
-_neuron_parameters = Neuron.parameters
-# Classes without parameters of their own, besides those of their neurons and layers, w and b.
-_plain: set[type] = {Neuron}
 
 
 class Layer(Module):
     """n_out neurons that see the same n_in inputs."""
+
+    __slots__ = ("neurons",)
 
     neurons: list[Neuron]
 
@@ -194,11 +208,6 @@ class Layer(Module):
 
     forward = __call__
 
-    def parameters(self) -> list[Value]:
-        if type(self) not in _plain:
-            return super().parameters()
-        return parameters_of(self.neurons, _neuron_parameters, _plain)
-
     def __repr__(self) -> str:
         return f"Layer({self.neurons})"
 
@@ -208,6 +217,8 @@ class MLP(Module):
 
     output_activation: of the last layer; None: the same as activation.
     """
+
+    __slots__ = ("layers",)
 
     layers: list[Layer]
 
@@ -234,19 +245,8 @@ class MLP(Module):
 
     forward = __call__
 
-    def parameters(self) -> list[Value]:
-        if type(self) not in _plain or len(vars(self)) > 1:
-            return super().parameters()
-        parameters: list[Value] = []
-        for layer_ in self.layers:
-            parameters += layer_.parameters()
-        return parameters
-
     def __repr__(self) -> str:
         return f"MLP({self.layers})"
-
-
-_plain |= {Layer, MLP}
 
 
 class Linear(Layer):

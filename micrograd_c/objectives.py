@@ -8,8 +8,20 @@ each run, so nothing has to be put back, whatever happens.
 import importlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from ._core import Arguments, Recorded, Value, dot, gradients, push_forward
+from ._core import (
+    Arguments,
+    Products,
+    Recorded,
+    Value,
+    dot,
+    gradients,
+    hessian_of,
+    push_forward,
+    record,
+)
+from .hessians import LossHessian
 from .results import read_result
 
 if TYPE_CHECKING:
@@ -40,6 +52,7 @@ class _OfParameters:
             got = type(params).__name__
             raise TypeError(f"{name}: expected a list of Values as params, got {got}")
         self._params = read if params is None else list(params)
+        self._maps: WeakKeyDictionary[Recorded, _Map] = WeakKeyDictionary()
         for param in self._params:
             if not isinstance(param, Value):
                 raise TypeError(f"{name}: expected Values as params, got {type(param).__name__}")
@@ -87,41 +100,72 @@ class _OfParameters:
 
     def _current(self, compiled: "CompiledFunction") -> Recorded:
         """The program of a function for these arrays, after a look at what it reads."""
-        program = compiled._program(self._arguments)
+        return self._checked(compiled._program(self._arguments))
+
+    def _checked(self, program: Recorded) -> Recorded:
         program.check_movable(self._name, self._params)
-        for value in [*program.parameters, *self._params]:
-            if value._prev:
-                raise ValueError(
-                    f"{self._name}: the function reads a Value that {value._op!r} has computed"
-                    " outside of it, which does not follow the parameters; compute it inside, or"
-                    " detach() it"
-                )
+        if program not in self._maps:
+            for value in [*program.parameters, *self._params]:
+                if value._prev:
+                    raise ValueError(
+                        f"{self._name}: the function reads a Value that {value._op!r} has computed"
+                        " outside of it, which does not follow the parameters; compute it inside,"
+                        " or detach() it"
+                    )
         return program
 
-    def _numbers(
-        self, program: Recorded, theta: Any, others: tuple[list[Value], Any] = ([], ())
-    ) -> Arguments:
-        """Of the program's parameters: theta's, those of others, and else their own."""
-        given = dict(zip(map(id, self._params), theta.tolist(), strict=True))
-        given.update(zip(map(id, others[0]), others[1], strict=True))
-        numbers = [given.get(id(value), value.data) for value in program.parameters]
-        return Arguments((numbers,), str)
+    def _map(self, program: Recorded, others: list[Value]) -> "_Map":
+        if program not in self._maps:
+            self._maps[program] = _Map(self._numpy, program, self._params, others)
+        return self._maps[program]
 
     def _value_and_grad(
         self,
         compiled: "CompiledFunction",
         theta: Any,
-        by: list[Value],
-        others: tuple[list[Value], Any] = ([], ()),
-    ) -> tuple[float, Any]:
-        """The loss, and its derivatives by these Values."""
+        others: list[Value] | None = None,
+        numbers: Any = (),
+    ) -> tuple[float, Any, Any]:
+        """The loss, and its derivatives by theta and by others, where these have such numbers."""
         program = self._current(compiled)
-        numbers = self._numbers(program, theta, others)
+        places = self._map(program, others or [])
         loss, found = program.value_and_grad_at(
-            self._arguments, numbers, compiled._reduction == "mean", compiled._threads
+            self._arguments,
+            places.numbers(theta, numbers),
+            compiled._reduction == "mean",
+            compiled._threads,
         )
-        derivatives = dict(zip(map(id, program.parameters), found, strict=True))
-        return loss, self._numpy.array([derivatives.get(id(value), 0.0) for value in by])
+        derivatives = places.derivatives(found)
+        return loss, derivatives[: len(theta)], derivatives[len(theta) :]
+
+
+class _Map:
+    """Which of theta's numbers, and of others', each parameter of a program gets."""
+
+    def __init__(
+        self, numpy: Any, program: Recorded, params: list[Value], others: list[Value]
+    ) -> None:
+        given = {id(value): place for place, value in enumerate([*params, *others])}
+        own = [value for value in program.parameters if id(value) not in given]
+        given.update({id(value): place for place, value in enumerate(own, len(given))})
+        read = [given[id(value)] for value in program.parameters]
+        self._numpy = numpy
+        self._own = own  # the others have the numbers that are theirs at the time
+        self._read = numpy.array(read, dtype=numpy.intp)
+        # By what the program does not read, the derivative is 0: a number behind the last.
+        self._found = numpy.full(len(params) + len(others), len(read))
+        is_given = self._read < len(self._found)
+        self._found[self._read[is_given]] = numpy.flatnonzero(is_given)
+
+    def numbers(self, theta: Any, others: Any = ()) -> Arguments:
+        """Of the program's parameters."""
+        if len(others) or self._own:
+            theta = self._numpy.concatenate([theta, others, [value.data for value in self._own]])
+        return Arguments((theta[self._read],), str)
+
+    def derivatives(self, found: Any) -> Any:
+        """From those by the program's parameters, those by theta and others."""
+        return self._numpy.append(found, 0.0)[self._found]
 
 
 class Objective(_OfParameters):
@@ -132,11 +176,11 @@ class Objective(_OfParameters):
     of are read anew at each call.
     """
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, sparse: bool = False) -> None:
         super().__init__("objective", *args)
         self._compiled._program(self._arguments, "objective")
-        self._hessian: CompiledFunction | None = None
-        self._weights: list[Value] = []  # of the Hessian's entries: 0
+        self._sparse = bool(sparse)
+        self._hessian: LossHessian | None = None
         self._product: CompiledFunction | None = None
         self._directions: list[Value] = []
         self._zero = Value(0.0)
@@ -152,20 +196,30 @@ class Objective(_OfParameters):
     def fun_and_jac(self, theta: Any) -> tuple[float, Any]:
         """Both, of one run: for `minimize(objective.fun_and_jac, objective.x0, jac=True)`."""
         theta = self._vector("theta", theta)
-        return self._value_and_grad(self._compiled, theta, self._params)
+        return self._value_and_grad(self._compiled, theta)[:2]
 
-    def hess(self, theta: Any) -> Any:
-        """The Hessian at theta, of shape (n, n), symmetric to the bit."""
+    def hess(self, theta: Any, sparse: bool | None = None) -> Any:
+        """The Hessian at theta, of shape (n, n), symmetric to the bit.
+
+        Only entries that are not 0 for every theta are computed, by as few products with directions
+        as their places allow, or one by one where that takes fewer operations.
+
+        sparse: a scipy.sparse.csr_matrix of these entries, instead of an array; None: what
+        objective() was called with.
+        """
         theta = self._vector("theta", theta)
-        if self._hessian is None:
-            count = len(self._params) * (len(self._params) + 1) // 2
-            self._weights = [Value(0.0) for _ in range(count)]
-            self._hessian = self._compile(self._weighted_triangle)
-        _, triangle = self._value_and_grad(self._hessian, theta, self._weights)
-        matrix = self._numpy.zeros((len(theta), len(theta)))
-        rows, columns = self._numpy.triu_indices(len(theta))
-        matrix[rows, columns] = matrix[columns, rows] = triangle
-        return matrix
+        if self._hessian is None or not self._hessian.products.program.still_holds():
+            products = Products(self._record_products())
+            self._hessian = LossHessian(self._numpy, products, self._arguments.size)
+        hessian = self._hessian
+        self._checked(hessian.products.program)
+        if hessian.is_symbolic:
+            entries = self._entries_one_by_one(hessian, theta)
+        else:
+            entries = self._entries_of_products(hessian, theta)
+        if self._sparse if sparse is None else sparse:
+            return hessian.sparse(_import("scipy.sparse", "hess(theta, sparse=True)"), entries)
+        return hessian.dense(entries)
 
     def hessp(self, theta: Any, v: Any) -> Any:
         """The Hessian at theta times v, both of shape (n,); the Hessian itself is not computed."""
@@ -173,22 +227,45 @@ class Objective(_OfParameters):
         if self._product is None:
             self._directions = [Value(0.0) for _ in self._params]
             self._product = self._compile(self._slope)
-        directions = (self._directions, v.tolist())
-        return self._value_and_grad(self._product, theta, self._params, directions)[1]
+        return self._value_and_grad(self._product, theta, self._directions, v)[1]
 
-    def _weighted_triangle(self, *args: Any) -> Value:
-        """For one sample, the Hessian's upper triangle times weights.
+    def _record_products(self) -> Recorded:
+        """For one sample, the loss and the Hessian times a direction.
 
-        Its gradient by the weights is the triangle, reduced over the batch in the core.
+        The loss is there for its refusals: of an index, say.
         """
-        loss = self._compiled._fn(*args)
-        slopes = gradients(loss, self._params)
-        triangle = [
-            entry.detach()
-            for k, param in enumerate(self._params)
-            for entry in push_forward(slopes[k:], [param], [1.0])
-        ]
-        return dot([*self._weights, self._zero], [*triangle, loss.detach()])
+
+        def products(*args: Any) -> list[Value]:
+            loss = self._compiled._fn(*args[:-1])
+            slopes = gradients(loss, self._params)
+            return [loss, *push_forward(slopes, self._params, args[-1])]
+
+        compiled, count = self._compiled, len(self._params)
+        options = compiled._skip, compiled._executor
+        return record(products, read_result, self._arguments, *options, directions=count)
+
+    def _entries_of_products(self, hessian: LossHessian, theta: Any) -> Any:
+        numbers = self._map(hessian.products.program, []).numbers(theta)
+        sums = hessian.products.sums(self._arguments, numbers, self._compiled._threads)
+        scale = self._arguments.size if self._compiled._reduction == "mean" else 1
+        return self._numpy.asarray(sums) / max(scale, 1)
+
+    def _entries_one_by_one(self, hessian: LossHessian, theta: Any) -> Any:
+        """As derivatives of their weighted sum by the weights: so the core reduces the batch's."""
+        if hessian.symbolic is None:
+            fn, params, zero = self._compiled._fn, self._params, self._zero
+            weights = [Value(0.0) for _ in hessian.rows]
+            places = list(zip(hessian.rows.tolist(), hessian.columns.tolist(), strict=True))
+
+            def weighted_sum(*args: Any) -> Value:
+                loss = fn(*args)
+                rows = hessian_of(loss, params)
+                entries = [rows[i][j].detach() for i, j in places]
+                return dot([*weights, zero], [*entries, loss.detach()])
+
+            hessian.symbolic = weights, self._compile(weighted_sum)
+        weights, compiled = hessian.symbolic
+        return self._value_and_grad(compiled, theta, weights, self._numpy.zeros(len(weights)))[2]
 
     def _slope(self, *args: Any) -> Value:
         """For one sample, the loss's derivative in a direction: its gradient is the product.
@@ -240,7 +317,7 @@ class Residuals(_OfParameters):
 
     def _evaluate(self, compiled: "CompiledFunction", theta: Any) -> Any:
         program = self._current(compiled)
-        numbers = self._numbers(program, theta)
+        numbers = self._map(program, []).numbers(theta)
         outputs = program.evaluate(self._arguments, compiled._threads, numbers)
         return self._numpy.asarray(outputs[0]).reshape(-1)
 

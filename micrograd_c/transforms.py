@@ -138,7 +138,7 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
 
     A list of rows, as many as the argument has numbers (all the arguments, in order, where argnums
     is a tuple), each a list of as many. Forward mode over reverse mode, for one triangle; the other
-    is the same Values.
+    is the same Values. What is 0 for every argument is not computed, and one Value for all.
     """
     _check_function("hessian", fn)
 
@@ -146,17 +146,38 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
     def rows(*args: Structure) -> list[list[Value]]:
         def compute() -> list[list[Value]]:
             call = _Call("hessian", fn, args, _positions("hessian", argnums, args))
-            xs = call.flat
-            slopes = gradients(call.value(), xs)
-            # columns[k] starts at the diagonal
-            columns = [_core.push_forward(slopes[k:], [x], [1.0]) for k, x in enumerate(xs)]
-            return [
-                [columns[min(i, k)][abs(i - k)] for k in range(len(xs))] for i in range(len(xs))
-            ]
+            return _core.hessian_of(call.value(), call.flat)
 
         return _despite_no_grad(compute)
 
+    vars(rows)[_HESSIAN_OF] = rows, fn, argnums
     return rows
+
+
+# Of what hessian() gives: itself, since functools.wraps hands attributes on, and its arguments.
+_HESSIAN_OF = "_micrograd_c_hessian_of"
+
+
+def hessian_products(
+    rows: Callable[..., Any], structure: Sequence[int]
+) -> tuple[Callable[..., list[Value]], int] | None:
+    """Of a function that hessian() gives, for compile(); None: of any other.
+
+    structure: of each argument, how many Values it is a list of, or -1 for a Value. A function of
+    these and a list of n Values, a direction, that gives a list: the value, and the Hessian's
+    product with the direction; and n.
+    """
+    itself, fn, argnums = getattr(rows, "__dict__", {}).get(_HESSIAN_OF, (None, None, 0))
+    if itself is not rows:
+        return None
+
+    def products(*args: Structure) -> list[Value]:
+        call = _Call("hessian", fn, args[:-1], _positions("hessian", argnums, args[:-1]))
+        slopes = gradients(call.value(), call.flat)
+        return [call.value(), *_core.push_forward(slopes, call.flat, args[-1])]
+
+    numbers = [abs(structure[k]) for k in _positions("hessian", argnums, structure)]
+    return products, sum(numbers)
 
 
 def hvp(

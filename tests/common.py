@@ -195,6 +195,14 @@ def nodes_without_garbage():
     return tape_stats().nodes
 
 
+def stats_at_rest():
+    """After more looks at the tape than it ever waits for until it gives memory back."""
+    nodes_without_garbage()
+    for _ in range(100):
+        _core.compact()
+    return tape_stats()
+
+
 # -- the oracle: each operation said once more, in Python ------------------------------------------
 
 ROWS = {

@@ -40,6 +40,15 @@ def test_a_copy_of_a_leaf_keeps_what_it_has(copied):
 
 
 @each_copy
+@pytest.mark.parametrize("make", [Value, Parameter])
+def test_a_copy_of_a_leaf_keeps_what_it_calls_itself(copied, make):
+    v = make("w", 2.0) if make is Parameter else Value(2.0, (), "w")
+    v._op = "weight"
+    assert (copied(v)._op, copied(v).data, copied(v)._prev) == ("weight", 2.0, set())
+    assert copied(copied(v))._op == "weight"
+
+
+@each_copy
 @pytest.mark.parametrize("number", [inf, -inf, nan, -0.0, 5e-324, 0.1])
 def test_a_copy_keeps_every_float(copied, number):
     v = Value(number)

@@ -22,6 +22,7 @@ ADDED = {
     ),
     "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
     "NODE_SORT, ": ("graph.h", "NODE_PART,  ", "graph.c"),
+    "KIND(SORT) ": ("graph.h", "KIND(PART) ", "graph.c"),
     "FORM(SORT, LISTED, LATEST, 0) ": (
         "graph.h",
         "FORM(PART, ",

@@ -144,7 +144,7 @@ REFUSED = {
     "a weight's __init__": lambda x, w: x * start_anew(w),
     "assigning to an operand": assign_to_an_operand,
     "assigning a weight's grad": after_a_change(lambda w: setattr(w, "grad", 1.0)),
-    "a state for a weight": after_a_change(lambda w: w.__setstate__((1.0, 0.0, "", {}))),
+    "a state for a weight": after_a_change(lambda w: w.__setstate__((1.0, 0.0, "", "", {}))),
     "a step": after_a_change(lambda w: optim.SGD([w], lr=0.1).step()),
     "zero_grad": after_a_change(lambda w: optim.SGD([w], lr=0.1).zero_grad()),
     "an optimiser's state": after_a_change(

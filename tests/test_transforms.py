@@ -498,6 +498,31 @@ def test_no_grad_in_a_compiled_function_stops_the_gradient_of_a_derivative():
     assert w.grad == 6.0 + 12.0
 
 
+@pytest.mark.parametrize(
+    ("index", "exception", "message"),
+    [
+        (2.0, IndexError, "index 2 is out of range for 2 values, for sample 1"),
+        (-3.0, IndexError, "index -3 is out of range for 2 values, for sample 1"),
+        (0.5, TypeError, r"expected a whole number as index, got 0\.5 for sample 1"),
+    ],
+)
+def test_of_take_an_index_is_refused_where_only_a_derivative_is_left(index, exception, message):
+    def chosen(i, x):
+        return mc.take([x * x, x**3], i)
+
+    derivatives = [
+        lambda i, x: grad(chosen, 1)(i, x),
+        lambda i, x: grad(grad(chosen, 1), 1)(i, x),
+        lambda i, x: jvp(lambda v: chosen(i, v), [x], [1.0])[1],
+        lambda i, x: jvp(grad(lambda v: chosen(i, v)), [x], [1.0])[1],
+    ]
+    for derivative, expected in zip(derivatives, (12.0, 12.0, 12.0, 12.0), strict=True):
+        f = mc.compile(derivative)
+        assert list(f([-1.0, 1.0], [2.0, 2.0])) == [expected] * 2
+        with pytest.raises(exception, match=message):
+            f([0.0, index], [2.0, 2.0])
+
+
 def test_a_derivative_that_is_a_number_is_no_parameter():
     w = Value(2.0)
 

@@ -23,6 +23,26 @@ static uint8_t read_choice(Reader *r);
 
 /* -- items ----------------------------------------------------------------------------------------- */
 
+/* Whether g is part of an item, whose own parts stand in the cell. */
+static int reads_g(const Cell *cell, const Item *item) {
+    switch ((ItemKind)item->kind) {
+    case ITEM_NUMBER:
+        return 0;
+    case ITEM_NAME:
+        return item->name == NAME_G;
+    case ITEM_COMPARE:
+        return item_reads_g(cell, item->a) || item_reads_g(cell, item->b);
+    case ITEM_CHOICE:
+        return item_reads_g(cell, item->a) || item_reads_g(cell, item->b) || item_reads_g(cell, item->c);
+    case ITEM_CALL: {
+        uint32_t arity = op_arity(item->op);
+        return item_reads_g(cell, item->a) || (arity > 1 && item_reads_g(cell, item->b)) ||
+               (arity > 2 && item_reads_g(cell, item->c));
+    }
+    }
+    abort();
+}
+
 static uint8_t add_item(Reader *r, Item item) {
     Cell *cell = r->cell;
     if (cell->size == MOST_ITEMS) {
@@ -30,6 +50,7 @@ static uint8_t add_item(Reader *r, Item item) {
         return 0;
     }
     cell->items[cell->size] = item;
+    if (reads_g(cell, &item)) cell->with_g |= UINT64_C(1) << cell->size;
     return cell->size++;
 }
 
@@ -208,27 +229,13 @@ const char *cell_text(Op op, int which) {
     return which < 0 ? texts[op].value : texts[op].gains[which];
 }
 
-const Cell *cell_of(Op op, int which) {
-    static Cell cells[OP_COUNT][4];
+Cell cells[OP_COUNT][4];
+
+const Cell *cell_load(Op op, int which) {
     Cell *cell = &cells[op][which + 1];
-    if (!cell->size && (!cell_text(op, which) || cell_read(cell, cell_text(op, which)))) abort();
+    if (!cell_text(op, which)) return NULL;
+    if (!cell->size && cell_read(cell, cell_text(op, which))) abort();
     return cell;
-}
-
-GainFacts all_gain_facts[OP_COUNT][3];
-
-const GainFacts *find_gain_facts(Op op, int which) {
-    GainFacts *facts = &all_gain_facts[op][which];
-    if (cell_text(op, which)) {
-        const Cell *cell = cell_of(op, which);
-        const Item *first = &cell->items[0];
-        facts->reads = cell->reads;
-        facts->stops = cell->size == 1 && first->kind == ITEM_NUMBER && first->number == 0.0;
-    } else {
-        facts->stops = 1;
-    }
-    facts->known = 1;
-    return facts;
 }
 
 /* -- numbers ---------------------------------------------------------------------------------------- */

@@ -37,7 +37,10 @@ typedef struct {
     Item items[MOST_ITEMS];
     uint8_t size;
     uint8_t reads; /* a bit for each CellName */
+    uint64_t with_g; /* a bit for each item that reads g */
 } Cell;
+
+static inline int item_reads_g(const Cell *cell, uint8_t item) { return (int)(cell->with_g >> item & 1); }
 
 /* Reads a text. NULL, or what is wrong with it. */
 const char *cell_read(Cell *cell, const char *text);
@@ -45,31 +48,24 @@ const char *cell_read(Cell *cell, const char *text);
 /* The text of a cell, its value (which == -1) or the gain of operand `which`; NULL: there is none. */
 const char *cell_text(Op op, int which);
 
-/* The cell of a row: its value (which == -1), or the gain of operand `which`. Of rows that have one. */
-const Cell *cell_of(Op op, int which);
+/* The cell of a row: its value (which == -1), or the gain of operand `which`; NULL: there is none. */
+const Cell *cell_load(Op op, int which);
 
-/* What is asked of gains all the time, found once. */
-typedef struct {
-    uint8_t known, reads, stops;
-} GainFacts;
+/* Those that have been read before; of the others, the size is 0. */
+extern Cell cells[OP_COUNT][4];
 
-extern GainFacts all_gain_facts[OP_COUNT][3];
-const GainFacts *find_gain_facts(Op op, int which);
-
-static inline const GainFacts *gain_facts(Op op, int which) {
-    const GainFacts *facts = &all_gain_facts[op][which];
-    return facts->known ? facts : find_gain_facts(op, which);
+/* Of rows that have one. */
+static inline const Cell *cell_of(Op op, int which) {
+    const Cell *cell = &cells[op][which + 1];
+    return cell->size ? cell : cell_load(op, which);
 }
 
 /* Which names the gain of operand `which` reads: a bit for each CellName. */
-static inline unsigned cell_reads(Op op, int which) { return gain_facts(op, which)->reads; }
-
-#define READS(set, name) ((set) >> NAME_##name & 1)
-
-/* Whether operand `which` of a row gains nothing, whatever the operands are. */
-static inline int cell_stops(Op op, int which) { return gain_facts(op, which)->stops; }
+static inline unsigned cell_reads(Op op, int which) { return cell_of(op, which)->reads; }
 
 /* The number that a cell gives where its names have these. */
 double cell_value(const Cell *cell, const double names[NAME_COUNT]);
+
+#define READS(set, name) ((set) >> NAME_##name & 1)
 
 #endif

@@ -247,6 +247,35 @@ static inline int op_is_method(int op) {
     return (shape == UNARY || shape == BINARY) && strcmp(op_info[op].name, op_info[op].symbol) == 0;
 }
 
+/* Whether an operand of the row gains nothing, whatever the numbers are: its cell is 0.0. */
+#define IS_ZERO(cell) (strcmp(#cell, "0.0") == 0)
+
+static inline int cell_stops(Op op, int which) {
+    switch (op) {
+#define CELLS1(id, symbol, refuse, lo, hi, value, x, ...) case OP_##id: return IS_ZERO(x);
+#define CELLS2(id, symbol, refuse, lo, hi, value, x, y) case OP_##id: return which ? IS_ZERO(y) : IS_ZERO(x);
+#define CELLS3(id, symbol, refuse, lo, hi, value, x, y, w) \
+    case OP_##id: return which == 0 ? IS_ZERO(x) : which == 1 ? IS_ZERO(y) : IS_ZERO(w);
+#define NO_CELLS(id, ...) case OP_##id: return 1;
+        FOR_EACH_UNARY(CELLS1)
+        FOR_EACH_SCALED(CELLS1)
+        FOR_EACH_BINARY(CELLS2)
+        FOR_EACH_TERNARY(CELLS3)
+        FOR_EACH_STOPPED(NO_CELLS)
+#undef CELLS1
+#undef CELLS2
+#undef CELLS3
+#undef NO_CELLS
+    case OP_take: return which == 0; /* the index */
+    case OP_leaf:
+    case OP_sum:
+    case OP_dot:
+    case OP_custom:
+    case OP_opaque: return 0;
+    }
+    abort();
+}
+
 static inline uint32_t op_arity(int op) { return op_info[op].arity; }
 
 /* The value of an operation with a cell; what it has no operand for is ignored. */

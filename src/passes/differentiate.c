@@ -8,13 +8,26 @@ typedef struct {
     uint32_t p, q, next; /* next: one more than the index of the one before */
 } Term;
 
+/* A node's terms, a list from the last one on. */
+typedef struct {
+    uint32_t last, count; /* last: one more than its index; 0: there is none */
+} Terms;
+
 typedef struct {
     Function *function;
     Builder *b;
     GROWING(Term) terms;
-    uint32_t *last;           /* of each node: one more than its last term; 0: there is none */
+    uint32_t free;            /* those that have been added up already: one more than the first */
+    Terms *of;                /* of each node */
     GROWING(uint32_t) sorted; /* factors, then addends */
+    /* Where rules are applied more than once, with one g after the other: what they are made of but for g.
+     * Of operand k of node i, from hoists[MOST_OPERANDS * i + k] - 1 on: for each of the cell's items one
+     * more than its node. NULL: where they are applied once. */
+    uint32_t *hoists;
+    GROWING(uint32_t) hoisted;
 } Work;
+
+enum { MOST_OPERANDS = 3 }; /* of a row with a cell */
 
 static int is_zero(const Builder *b, uint32_t i) {
     return b->graph->nodes[i].op == NODE_CONSTANT && b->values[i] == 0.0;
@@ -22,37 +35,61 @@ static int is_zero(const Builder *b, uint32_t i) {
 
 static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
     if (q == NONE && is_zero(work->b, p)) return;
-    GROW(work->b->graph->scratch, &work->terms, Term, 1);
-    work->terms.items[work->terms.size++] = (Term){p, q, work->last[to]};
-    work->last[to] = work->terms.size;
+    uint32_t at = work->free;
+    if (at) {
+        work->free = work->terms.items[at - 1].next;
+    } else {
+        GROW(work->b->graph->scratch, &work->terms, Term, 1);
+        at = ++work->terms.size;
+    }
+    work->terms.items[at - 1] = (Term){p, q, work->of[to].last};
+    work->of[to].last = at;
+    ++work->of[to].count;
 }
 
-/* The sum of a node's terms, in the order in which they came; NONE: there are none. */
-static uint32_t sum_terms(Work *work, uint32_t of) {
-    uint32_t n_pairs = 0, n_addends = 0;
-    if (work->last[of] && !work->terms.items[work->last[of] - 1].next) {
-        const Term only = work->terms.items[work->last[of] - 1];
-        return only.q == NONE ? only.p : build_map(work->b, OP_mul, only.p, only.q, NONE, 0);
-    }
-    for (uint32_t t = work->last[of]; t; t = work->terms.items[t - 1].next)
-        ++*(work->terms.items[t - 1].q == NONE ? &n_addends : &n_pairs);
-    if (n_pairs + n_addends == 0) return NONE;
-    uint32_t count = 2 * n_pairs + n_addends, pair = 2 * n_pairs, addend = count;
+/* The sum of a node's terms, in the order in which they came; NONE: there are none. They are used up. */
+static uint32_t sum_terms(Work *work, uint32_t node) {
+    const Terms all = work->of[node];
+    if (!all.count) return NONE;
+    work->of[node] = (Terms){0};
     work->sorted.size = 0;
-    GROW(work->b->graph->scratch, &work->sorted, uint32_t, count);
-    for (uint32_t t = work->last[of]; t; t = work->terms.items[t - 1].next) { /* from the last to the first */
-        const Term *term = &work->terms.items[t - 1];
+    GROW(work->b->graph->scratch, &work->sorted, uint32_t, 3 * (size_t)all.count);
+    uint32_t *pairs = work->sorted.items + 2 * all.count, *addends = work->sorted.items + 3 * all.count;
+    uint32_t n_pairs = 0, n_addends = 0, at = all.last;
+    for (;;) { /* from the last to the first */
+        Term *term = &work->terms.items[at - 1];
         if (term->q == NONE) {
-            work->sorted.items[--addend] = term->p;
+            *(addends - ++n_addends) = term->p;
         } else {
-            work->sorted.items[--pair] = term->q;
-            work->sorted.items[--pair] = term->p;
+            *(pairs - 2 * ++n_pairs) = term->p;
+            *(pairs - 2 * n_pairs + 1) = term->q;
         }
+        if (!term->next) {
+            term->next = work->free;
+            break;
+        }
+        at = term->next;
     }
-    return build_linear(work->b, work->sorted.items, n_pairs, n_addends);
+    work->free = all.last;
+    pairs -= 2 * n_pairs;
+    memmove(pairs + 2 * n_pairs, addends - n_addends, n_addends * sizeof *pairs);
+    return build_linear(work->b, pairs, n_pairs, n_addends);
 }
 
 /* -- the rule of a cell ----------------------------------------------------------------------------- */
+
+/* The nodes of the cell's items, as far as they are known; good until the next call. NULL: see Work. */
+static uint32_t *hoisted_items(Work *work, const Cell *cell, uint32_t i, uint32_t which) {
+    if (!work->hoists) return NULL;
+    uint32_t *place = &work->hoists[MOST_OPERANDS * i + which];
+    if (!*place) {
+        GROW(work->b->graph->scratch, &work->hoisted, uint32_t, cell->size);
+        memset(work->hoisted.items + work->hoisted.size, 0, cell->size * sizeof(uint32_t));
+        *place = work->hoisted.size + 1;
+        work->hoisted.size += cell->size;
+    }
+    return work->hoisted.items + *place - 1;
+}
 
 /* Adds to the derivative of `to` the gain of operand `which` of node i, for this g. */
 static void add_gain(Work *work, uint32_t to, uint32_t i, uint32_t which, uint32_t g) {
@@ -61,15 +98,16 @@ static void add_gain(Work *work, uint32_t to, uint32_t i, uint32_t which, uint32
     const Cell *cell = cell_of((Op)node.op, (int)which);
     const Item *whole = &cell->items[cell->size - 1];
     uint32_t names[NAME_COUNT] = {node.a, node.b, node.c, i, g};
+    uint32_t *known = hoisted_items(work, cell, i, which);
     if (op_info[node.op].shape == SCALED) names[NAME_Y] = build_number(b, node.number);
     /* g times something is a term of a sum of products, which is one node. */
     if (whole->kind == ITEM_CALL && whole->op == OP_mul && cell->items[whole->a].kind == ITEM_NAME &&
         cell->items[whole->a].name == NAME_G) {
-        uint32_t factor = build_item(b, cell, whole->b, names);
+        uint32_t factor = build_item(b, cell, whole->b, names, known);
         if (!is_zero(b, factor)) add_term(work, to, g, factor);
         return;
     }
-    add_term(work, to, build_item(b, cell, (uint8_t)(cell->size - 1), names), NONE);
+    add_term(work, to, build_item(b, cell, (uint8_t)(cell->size - 1), names, known), NONE);
 }
 
 static uint32_t operand_of(const Builder *b, uint32_t i, uint32_t which) {
@@ -79,17 +117,25 @@ static uint32_t operand_of(const Builder *b, uint32_t i, uint32_t which) {
 
 /* -- choices by an index ---------------------------------------------------------------------------- */
 
-/* The index of a take, counted from the first element even where it is negative. */
-static uint32_t whole_index(Builder *b, uint32_t index, uint32_t n_elements) {
-    uint32_t below = build_map(b, OP_less, index, build_number(b, 0.0), NONE, 0);
-    uint32_t shifted = build_map(b, OP_add, index, build_number(b, (double)n_elements), NONE, 0);
-    return build_map(b, OP_where, below, shifted, index, 0);
+/* The index of a take, counted from the first element even where it is negative. In a function that is
+ * being recorded it is taken from the numbers 0, 1, 2, ...: so that it is refused where it is none, also
+ * where nothing is left of the take itself. */
+static uint32_t whole_index(Work *work, uint32_t i, uint32_t n_elements) {
+    Builder *b = work->b;
+    uint32_t index = operand_of(b, i, 0);
+    if (b->decides) {
+        double number = b->values[index];
+        return build_number(b, number < 0 ? number + n_elements : number);
+    }
+    work->sorted.size = 0;
+    GROW(b->graph->scratch, &work->sorted, uint32_t, n_elements);
+    for (uint32_t k = 0; k < n_elements; k++) work->sorted.items[k] = build_number(b, k);
+    return build_take(b, index, work->sorted.items, n_elements);
 }
 
 static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
     Builder *b = work->b;
-    uint32_t n_elements = b->graph->nodes[i].b - 1;
-    uint32_t index = whole_index(b, operand_of(b, i, 0), n_elements);
+    uint32_t n_elements = b->graph->nodes[i].b - 1, index = whole_index(work, i, n_elements);
     for (uint32_t k = 0; k < n_elements; k++) {
         uint32_t to = operand_of(b, i, 1 + k);
         if (!work->function->leads[to]) continue;
@@ -102,7 +148,7 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
 static void add_take_tangent(Work *work, uint32_t i, const uint32_t *tangents) {
     Builder *b = work->b;
     uint32_t n_elements = b->graph->nodes[i].b - 1, chosen = build_number(b, 0.0);
-    uint32_t index = whole_index(b, operand_of(b, i, 0), n_elements);
+    uint32_t index = whole_index(work, i, n_elements);
     for (uint32_t k = 0; k < n_elements; k++) {
         uint32_t tangent = tangents[operand_of(b, i, 1 + k)];
         if (tangent == NONE) continue;
@@ -166,7 +212,7 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
 void differentiate(Function *function, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
                    uint32_t *adjoints) {
     Work work = {.function = function, .b = function->builder};
-    work.last = ARENA_ARRAY(work.b->graph->scratch, uint32_t, function->size);
+    work.of = ARENA_ARRAY(work.b->graph->scratch, Terms, function->size);
     for (uint32_t k = 0; k < n_roots; k++) add_term(&work, roots[k], seeds[k], NONE);
     for (uint32_t i = function->size; i-- > 0;) {
         adjoints[i] = function->leads[i] ? sum_terms(&work, i) : NONE;
@@ -216,10 +262,85 @@ static void add_tangents(Work *work, uint32_t i, const uint32_t *tangents) {
 
 void push_tangents(Function *function, uint32_t *tangents) {
     Work work = {.function = function, .b = function->builder};
-    work.last = ARENA_ARRAY(work.b->graph->scratch, uint32_t, function->size);
+    work.of = ARENA_ARRAY(work.b->graph->scratch, Terms, function->size);
     for (uint32_t i = 0; i < function->size; i++) {
         if (tangents[i] != NONE) continue; /* it moves by itself */
         add_tangents(&work, i, tangents);
         tangents[i] = sum_terms(&work, i);
+    }
+}
+
+/* -- forward over reverse --------------------------------------------------------------------------- */
+
+/* The nodes that use each node: users of node i stand from starts[i] to starts[i + 1]. */
+typedef struct {
+    uint32_t size;
+    uint32_t *starts, *nodes;
+} Users;
+
+static Users find_users(const Graph *graph) {
+    Users users = {graph->size, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)graph->size + 2), NULL};
+    uint32_t count, *at = users.starts + 1; /* while they are filled, starts move up to where they belong */
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const uint32_t *operands = node_operands(graph, i, &count);
+        for (uint32_t k = 0; k < count; k++) ++users.starts[operands[k] + 2];
+    }
+    for (uint32_t i = 0; i < graph->size; i++) at[i + 1] += at[i];
+    users.nodes = ARENA_ARRAY(graph->scratch, uint32_t, at[graph->size] + 1);
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const uint32_t *operands = node_operands(graph, i, &count);
+        for (uint32_t k = 0; k < count; k++) users.nodes[at[operands[k]]++] = i;
+    }
+    return users;
+}
+
+/* Of each node, one more than the last root that depends on it. */
+static uint32_t *find_last_roots(const Graph *graph, const uint32_t *roots, uint32_t n_roots) {
+    uint32_t count, *last = ARENA_ARRAY(graph->scratch, uint32_t, graph->size);
+    for (uint32_t k = 0; k < n_roots; k++)
+        if (roots[k] != NONE) last[roots[k]] = k + 1;
+    for (uint32_t i = graph->size; i-- > 0;) {
+        const uint32_t *operands = last[i] ? node_operands(graph, i, &count) : NULL;
+        for (uint32_t k = 0; operands && k < count; k++)
+            if (last[operands[k]] < last[i]) last[operands[k]] = last[i];
+    }
+    return last;
+}
+
+/* The next node that is marked, which is no longer; NONE: there is none. */
+static uint32_t next_marked(uint64_t *marked, uint32_t size, uint32_t from) {
+    for (size_t word = WORD_OF(from); word < WORDS_FOR(size); word++) {
+        if (!marked[word]) continue;
+        uint32_t i = (uint32_t)(word * 64) + count_bits((marked[word] & -marked[word]) - 1);
+        marked[word] &= marked[word] - 1;
+        return i;
+    }
+    return NONE;
+}
+
+void differentiate_again(Function *function, const uint32_t *xs, const uint32_t *slopes, uint32_t n,
+                         uint32_t *entries) {
+    Graph *graph = function->builder->graph;
+    Arena *scratch = graph->scratch;
+    const Users users = find_users(graph);
+    const uint32_t *last = find_last_roots(graph, slopes, n);
+    Work work = {.function = function, .b = function->builder};
+    uint64_t *marked = ARENA_ARRAY(scratch, uint64_t, WORDS_FOR(users.size)); /* an operand moves */
+    uint32_t *tangents = ARENA_ARRAY(scratch, uint32_t, users.size), unit = build_number(work.b, 1.0);
+    uint32_t *moved = ARENA_ARRAY(scratch, uint32_t, users.size), n_moved;
+    work.of = ARENA_ARRAY(scratch, Terms, users.size);
+    work.hoists = ARENA_ARRAY(scratch, uint32_t, MOST_OPERANDS * (size_t)users.size);
+    for (uint32_t i = 0; i < users.size; i++) tangents[i] = NONE;
+    for (uint32_t k = 0; k < n; k++) {
+        n_moved = 0;
+        for (uint32_t i = xs[k]; i != NONE; i = next_marked(marked, users.size, i)) {
+            if (i != xs[k]) add_tangents(&work, i, tangents);
+            tangents[i] = i == xs[k] ? unit : sum_terms(&work, i);
+            moved[n_moved++] = i;
+            for (uint32_t u = users.starts[i]; tangents[i] != NONE && u < users.starts[i + 1]; u++)
+                if (last[users.nodes[u]] > k) marked[WORD_OF(users.nodes[u])] |= BIT_OF(users.nodes[u]);
+        }
+        for (uint32_t m = k; m < n; m++) *entries++ = slopes[m] == NONE ? NONE : tangents[slopes[m]];
+        for (uint32_t m = 0; m < n_moved; m++) tangents[moved[m]] = NONE;
     }
 }

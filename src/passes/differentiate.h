@@ -34,4 +34,11 @@ void differentiate(Function *function, const uint32_t *roots, const uint32_t *se
  * the tangents of all nodes, or NONE where that is 0. */
 void push_tangents(Function *function, uint32_t *tangents);
 
+/* Forward mode over reverse mode, for one triangle: the derivatives of slopes[k], slopes[k + 1], ... by
+ * xs[k], for each k, one after the other. slopes: nodes that differentiate() has made, or NONE. xs: nodes
+ * that are independent of each other, or NONE. What depends on the point alone is built once, and only what
+ * moves is looked at. */
+void differentiate_again(Function *function, const uint32_t *xs, const uint32_t *slopes, uint32_t n,
+                         uint32_t *entries);
+
 #endif

@@ -15,6 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 typedef struct ArenaChunk {
     struct ArenaChunk *next;
     size_t used, size;
@@ -28,7 +32,20 @@ typedef struct {
     jmp_buf *out_of_memory; /* of the making at hand: all of its arenas share one */
 } Arena;
 
-enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16, ARENA_MOST_KEPT = 1 << 22 };
+enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16, ARENA_MOST_KEPT = 1 << 22, LARGE_PAGE = 1 << 21 };
+
+/* Asks for large pages where the system has them: first touches of small ones are a third of the time that
+ * a large graph's derivatives take. */
+static inline void arena_advise(void *memory, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    uintptr_t first = ((uintptr_t)memory + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    uintptr_t end = ((uintptr_t)memory + bytes) / LARGE_PAGE * LARGE_PAGE;
+    if (first < end) madvise((void *)first, end - first, MADV_HUGEPAGE); /* refused, it does no harm */
+#else
+    (void)memory;
+    (void)bytes;
+#endif
+}
 
 #define ARENA_HEADER ((sizeof(ArenaChunk) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN)
 
@@ -42,6 +59,7 @@ static inline void *arena_alloc(Arena *arena, size_t count, size_t size) {
         size_t room = bytes > usual ? bytes : usual;
         chunk = calloc(1, ARENA_HEADER + room);
         if (!chunk) longjmp(*arena->out_of_memory, 1);
+        arena_advise(chunk, ARENA_HEADER + room);
         chunk->size = room;
         arena->bytes += ARENA_HEADER + room;
         /* A chunk made for one large array is full: the current one stays in front. */

@@ -4,7 +4,8 @@
  *
  * A builder knows every node's number, at the point at hand. Where that point is all that there will
  * be, as in eager code, choices are made by it once and for all, so that nothing stands for the branch
- * that was not taken; in a function that is being recorded, they are left to where().
+ * that was not taken, and stages are nobody's concern; in a function that is being recorded, they are left
+ * to where().
  */
 #ifndef MICROGRAD_C_BUILD_H
 #define MICROGRAD_C_BUILD_H
@@ -35,7 +36,12 @@ uint32_t build_map(Builder *b, Op op, uint32_t x, uint32_t y, uint32_t w, double
 /* The sum of n_pairs products, whose factors stand first in terms, and of n_addends nodes. */
 uint32_t build_linear(Builder *b, const uint32_t *terms, uint32_t n_pairs, uint32_t n_addends);
 
-/* The item of a cell, whose names stand for the nodes in `names`. */
-uint32_t build_item(Builder *b, const Cell *cell, uint8_t item, const uint32_t names[NAME_COUNT]);
+/* The element that the index chooses. */
+uint32_t build_take(Builder *b, uint32_t index, const uint32_t *elements, uint32_t n_elements);
+
+/* The item of a cell, whose names stand for the nodes in `names`. known, if it is not NULL: for each item
+ * that does not depend on g, one more than the node that it has become before; or 0, and it is noted. */
+uint32_t build_item(Builder *b, const Cell *cell, uint8_t item, const uint32_t names[NAME_COUNT],
+                    uint32_t *known);
 
 #endif

@@ -63,10 +63,8 @@ static int has_leading_operand(const Excerpt *e, uint32_t tape_node) {
     uint32_t count;
     const uint32_t *operands = tape_operands(e->tape, tape_node, &count);
     uint8_t op = e->tape->op[tape_node];
-    int has_cell = op < OP_FIRST_VARIADIC && op != OP_leaf;
     for (uint32_t k = 0; k < count; k++) {
-        if (has_cell && cell_stops((Op)op, (int)k)) continue;
-        if (op == OP_take && k == 0) continue;
+        if (!(op & OP_CLOSURE) && cell_stops((Op)op, (int)k)) continue;
         uint32_t i = node_of(e, operands[k]);
         if (i != NONE && e->leads[i]) return 1;
     }
@@ -124,16 +122,17 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
     build_room(&e->builder, 1);
     graph->nodes[graph->size] = node;
     e->builder.values[graph->size++] = tape->value[tape_node];
-    graph->nodes[graph->size - 1].stage = (uint8_t)graph_stage(graph, graph->size - 1);
+    if (!e->builder.decides) graph->nodes[graph->size - 1].stage = (uint8_t)graph_stage(graph, graph->size - 1);
     note_node(e, tape_node, 1);
 }
 
 /* Makes room for the nodes that the excerpt may have, and a way to find them by the tape's. */
 static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t n_more) {
-    size_t most = count + n_more;
+    size_t most = count + n_more, n_args = 0;
     for (size_t k = 0; k < count; k++) {
         uint32_t n;
         int op = e->tape->op[reached[k]] & ~OP_CLOSURE;
+        if (op >= OP_FIRST_VARIADIC) n_args += e->tape->operands[reached[k]].b;
         /* Not reached themselves: what a STOPPED node stops at, a custom node's partials. */
         if (op_info[op].shape != STOPPED && op != OP_custom) continue;
         tape_operands(e->tape, reached[k], &n);
@@ -146,7 +145,9 @@ static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t 
     e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most);
     e->tape_nodes.items = ARENA_ARRAY(&e->scratch, uint32_t, most);
     e->tape_nodes.capacity = (uint32_t)most;
-    build_room(&e->builder, (uint32_t)(3 * most)); /* usually enough for the derivatives, too */
+    /* Usually enough for the derivatives, too. */
+    build_room(&e->builder, (uint32_t)(3 * most));
+    GROW(&e->arena, &e->graph.args, uint32_t, 3 * n_args + most);
 }
 
 static ExcerptStatus take(Excerpt *e, const uint32_t *reached, size_t count, const uint32_t *xs, uint32_t n_xs,
@@ -242,6 +243,22 @@ ExcerptStatus excerpt_forward(Excerpt *e, const uint32_t *roots, uint32_t n_root
     return EXCERPT_DONE;
 }
 
+ExcerptStatus excerpt_hessian(Excerpt *e, uint32_t root, const uint32_t *xs, uint32_t n_xs, uint32_t *entries) {
+    const uint32_t unit = UNIT;
+    jmp_buf out_of_memory;
+    if (setjmp(out_of_memory)) return EXCERPT_NO_MEMORY;
+    e->arena.out_of_memory = e->scratch.out_of_memory = &out_of_memory;
+    uint32_t *slopes = ARENA_ARRAY(&e->scratch, uint32_t, n_xs), *nodes = ARENA_ARRAY(&e->scratch, uint32_t, n_xs);
+    if (excerpt_reverse(e, &root, &unit, 1, xs, n_xs, slopes) != EXCERPT_DONE) return EXCERPT_NO_MEMORY;
+    e->arena.out_of_memory = e->scratch.out_of_memory = &out_of_memory; /* it had one of its own */
+    for (uint32_t k = 0; k < n_xs; k++) {
+        nodes[k] = node_of(e, xs[k]);
+        if (nodes[k] != NONE && nodes[k] >= e->function.size) nodes[k] = NONE;
+    }
+    differentiate_again(&e->function, nodes, slopes, n_xs, entries);
+    return EXCERPT_DONE;
+}
+
 void excerpt_set_partial(Excerpt *e, uint32_t k, uint32_t tape_node) {
     /* The partial's node is found by what it stands for. */
     for (uint32_t i = e->function.size; i < e->graph.size; i++)
@@ -262,31 +279,33 @@ static void mark_needed(const Excerpt *e, const uint32_t *derivatives, uint32_t 
     }
 }
 
-static uint32_t append_list(Tape *tape, Op op, const uint32_t *nodes, uint32_t count, const uint32_t *on_tape) {
+/* value: NULL where it is still to be computed. */
+static uint32_t append_list(Tape *tape, Op op, const uint32_t *nodes, uint32_t count, const uint32_t *on_tape,
+                            const double *value) {
     uint32_t at = tape->args_size;
     for (uint32_t k = 0; k < count; k++) tape->args[at + k] = on_tape[nodes[k]];
     tape->args_size += count;
-    double value = tape_listed_value(tape, op, tape->args + at, count);
-    return tape_append(tape, (uint8_t)op, value, at, count, 0);
+    return tape_append(tape, (uint8_t)op, value ? *value : tape_listed_value(tape, op, tape->args + at, count), at,
+                       count, 0);
 }
 
-static uint32_t append_linear(Tape *tape, const Graph *graph, const Node *node, uint32_t *on_tape) {
+static uint32_t append_linear(Tape *tape, const Graph *graph, const Node *node, const uint32_t *on_tape,
+                              const double *value) {
     const uint32_t *args = graph->args.items + node->a;
     uint32_t n_factors = 2 * node->c, n_addends = node->b - n_factors;
-    if (n_factors == 0) return append_list(tape, OP_sum, args, node->b, on_tape);
-    if (n_addends <= 1) return append_list(tape, OP_dot, args, node->b, on_tape);
-    uint32_t sum = append_list(tape, OP_sum, args + n_factors, n_addends, on_tape);
-    uint32_t dot = append_list(tape, OP_dot, args, n_factors, on_tape);
-    return tape_append(tape, OP_add, tape->value[sum] + tape->value[dot], sum, dot, 0);
+    if (n_factors == 0) return append_list(tape, OP_sum, args, node->b, on_tape, value);
+    if (n_addends <= 1) return append_list(tape, OP_dot, args, node->b, on_tape, value);
+    uint32_t sum = append_list(tape, OP_sum, args + n_factors, n_addends, on_tape, NULL);
+    uint32_t dot = append_list(tape, OP_dot, args, n_factors, on_tape, NULL);
+    return tape_append(tape, OP_add, *value, sum, dot, 0);
 }
 
-static uint32_t append_map(Tape *tape, const Node *node, const uint32_t *on_tape) {
-    uint32_t arity = op_arity(node->op), a = on_tape[node->a], b = 0;
-    if (arity == 3) return append_list(tape, (Op)node->op, &node->a, 3, on_tape);
+static uint32_t append_map(Tape *tape, const Node *node, const uint32_t *on_tape, const double *value) {
+    uint32_t arity = op_arity(node->op), b = 0;
+    if (arity == 3) return append_list(tape, (Op)node->op, &node->a, 3, on_tape, value);
     if (op_info[node->op].shape == SCALED) b = tape_append(tape, OP_leaf, node->number, 0, 0, 0);
     else if (arity == 2) b = on_tape[node->b];
-    double y = arity == 2 ? tape->value[b] : node->number;
-    return tape_append(tape, node->op, op_value(node->op, tape->value[a], y, 0.0), a, b, 0);
+    return tape_append(tape, node->op, *value, on_tape[node->a], b, 0);
 }
 
 /* How many nodes of the tape stand for one of the graph, at most. */
@@ -297,15 +316,16 @@ static uint32_t nodes_on_tape(const Node *node) {
 
 static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     const Node *node = &e->graph.nodes[i];
+    const double *value = &e->builder.values[i];
     switch (form_of(node)) {
     case FORM_CONSTANT: return tape_append(e->tape, OP_leaf, node->number, 0, 0, 0);
     case FORM_INPUT: return node->b; /* a partial */
-    case FORM_MAP: return append_map(e->tape, node, on_tape);
-    case FORM_LINEAR: return append_linear(e->tape, &e->graph, node, on_tape);
+    case FORM_MAP: return append_map(e->tape, node, on_tape, value);
+    case FORM_LINEAR: return append_linear(e->tape, &e->graph, node, on_tape, value);
+    case FORM_TAKE: return append_list(e->tape, OP_take, e->graph.args.items + node->a, node->b, on_tape, value);
     case FORM_PARAMETER:
     case FORM_PRODUCT:
     case FORM_PART:
-    case FORM_TAKE:
     case FORM_CUSTOM:
     CASES_OF_GRADIENTS
         break; /* derivatives are not made of these */

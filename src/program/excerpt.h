@@ -46,6 +46,11 @@ ExcerptStatus excerpt_reverse(Excerpt *excerpt, const uint32_t *roots, const uin
 ExcerptStatus excerpt_forward(Excerpt *excerpt, const uint32_t *roots, uint32_t n_roots, const uint32_t *xs,
                               const uint32_t *tangents, uint32_t n_xs, uint32_t *derivatives);
 
+/* entries: the second derivatives of root, d/dx[k] of d root/dx[k], d root/dx[k + 1], ..., for each k, one
+ * after the other: nodes of the graph, or NONE for 0. */
+ExcerptStatus excerpt_hessian(Excerpt *excerpt, uint32_t root, const uint32_t *xs, uint32_t n_xs,
+                              uint32_t *entries);
+
 /* Which node of the tape stands for the k-th partial that the derivatives need. */
 void excerpt_set_partial(Excerpt *excerpt, uint32_t k, uint32_t tape_node);
 

@@ -42,8 +42,9 @@ typedef enum {
                               * output c on. Part k: what input k gains, W' g                      */
     NODE_OUTER,              /* record: args as of NODE_TRANSPOSED. Part row * n_in + k: what that weight
                               * gains, g x, summed over the batch; part n_out * n_in + row: a bias */
-    NODE_SCATTER             /* record: b, which is the adjoint of the take a. Part k: b where the index
+    NODE_SCATTER,            /* record: b, which is the adjoint of the take a. Part k: b where the index
                               * chooses element k, else 0                                          */
+    NODE_COUNT
 } NodeKind;
 
 /* FORM(id, operands, stage, whether nodes that look alike are one): how passes and executors see a node.
@@ -85,6 +86,16 @@ static const FormInfo form_info[] = {
 #define ROW(id, operands, stage, merges) {operands, stage, merges},
     FOR_EACH_FORM(ROW)
 #undef ROW
+};
+
+/* Of operations with any number of operands. */
+enum {
+    FORM_NONE = UINT8_MAX, /* not in a graph */
+    FORM_OF_sum = FORM_NONE, /* NODE_LINEAR */
+    FORM_OF_dot = FORM_NONE, /* NODE_LINEAR */
+    FORM_OF_take = FORM_TAKE,
+    FORM_OF_custom = FORM_CUSTOM,
+    FORM_OF_opaque = FORM_NONE /* not frozen */
 };
 
 /* The forms of gradient graphs alone, for switches that meet none of them. */
@@ -144,44 +155,30 @@ typedef struct {
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
 } Graph;
 
-static inline Form form_of(const Node *node) {
-    if (node->op >= OP_COUNT) {
-        switch ((NodeKind)node->op) {
-        case NODE_CONSTANT: return FORM_CONSTANT;
-        case NODE_PARAMETER: return FORM_PARAMETER;
-        case NODE_INPUT: return FORM_INPUT;
-        case NODE_LINEAR: return FORM_LINEAR;
-        case NODE_PRODUCT: return FORM_PRODUCT;
-        case NODE_PART: return FORM_PART;
-        case NODE_SEED: return FORM_SEED;
-        case NODE_GAIN: return FORM_GAIN;
-        case NODE_ADJOINT: return FORM_ADJOINT;
-        case NODE_TOTAL: return FORM_TOTAL;
-        case NODE_TRANSPOSED: return FORM_TRANSPOSED;
-        case NODE_OUTER: return FORM_OUTER;
-        case NODE_SCATTER: return FORM_SCATTER;
-        }
-        abort();
-    }
-    switch (op_info[node->op].shape) {
-    case LEAF: return FORM_CONSTANT;
-    case UNARY:
-    case SCALED:
-    case STOPPED:
-    case BINARY:
-    case TERNARY: return FORM_MAP;
-    case VARIADIC: break;
-    }
-    switch ((Variadic)node->op) {
-    case VARIADIC_take: return FORM_TAKE;
-    case VARIADIC_custom: return FORM_CUSTOM;
-    case VARIADIC_sum:    /* NODE_LINEAR in a graph */
-    case VARIADIC_dot:
-    case VARIADIC_opaque: /* not frozen             */
-        break;
-    }
-    abort();
-}
+/* Kinds of nodes besides the operations; each is a form of its own. */
+#define FOR_EACH_KIND(KIND)                                                         \
+    KIND(PARAMETER) KIND(INPUT) KIND(LINEAR) KIND(PRODUCT) KIND(PART)               \
+    KIND(SEED) KIND(GAIN) KIND(ADJOINT) KIND(TOTAL) KIND(TRANSPOSED) KIND(OUTER) KIND(SCATTER)
+
+/* By operation and kind of node; one without a form does not build. */
+static const uint8_t forms[] = {
+    FORM_CONSTANT,
+#define MAP(id, ...) FORM_MAP,
+    FOR_EACH_BINARY(MAP) FOR_EACH_UNARY(MAP) FOR_EACH_SCALED(MAP) FOR_EACH_STOPPED(MAP) FOR_EACH_TERNARY(MAP)
+#undef MAP
+#define FORM_OF(id, ...) FORM_OF_##id,
+    FOR_EACH_VARIADIC(FORM_OF)
+#undef FORM_OF
+#define KIND(id) [NODE_##id] = FORM_##id,
+    FOR_EACH_KIND(KIND)
+#undef KIND
+};
+
+#define PLUS_ONE(id) +1
+typedef char forms_has_every_kind[0 FOR_EACH_KIND(PLUS_ONE) == NODE_COUNT - OP_COUNT ? 1 : -1];
+#undef PLUS_ONE
+
+static inline Form form_of(const Node *node) { return (Form)forms[node->op]; }
 
 /* What graph_freeze met that cannot be replayed. */
 typedef enum {

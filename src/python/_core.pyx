@@ -8,8 +8,9 @@ import sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
-for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'graph',
-             'value', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'optimizer', 'training'):
+for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
+             'graph', 'value', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'hessians', 'optimizer',
+             'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -20,11 +21,13 @@ del name, loader, spec, module, sys, ExtensionFileLoader, ModuleSpec
 
 from ._core.arguments import Arguments
 from ._core.conditions import Condition, logical_and, logical_not, logical_or
-from ._core.derivatives import gradients, is_in_no_grad, pull_back, push_forward, recorded, same
+from ._core.derivatives import gradients, hessian_of, is_in_no_grad, pull_back, push_forward, recorded, same
 from ._core.functions import clip, custom, dot, sum, take, where
 from ._core.graph import (TapeStats, accumulate_grads, around_collection, attributes_of, compact, is_stale, operands,
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)
-from ._core.layer import activations, layer, parameters_of
+from ._core.hessians import Products
+from ._core.layer import activations, layer
+from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
 from ._core.numbers import is_bool
 from ._core.optimizer import Optimizer

@@ -13,6 +13,7 @@
 #define TYPE_ALLOC(type) ((type)->tp_alloc(type, 0))
 #define TYPE_OF(object) (Py_TYPE(object))
 #define HAS_DICT(type) ((type)->tp_dictoffset != 0)
+#define DICT_OF(type) ((type)->tp_dict)
 #define HAS_LENGTH(type) (((type)->tp_as_sequence && (type)->tp_as_sequence->sq_length) || \
                           ((type)->tp_as_mapping && (type)->tp_as_mapping->mp_length))
 #define GETATTRO(type) ((type)->tp_getattro)

@@ -7,6 +7,11 @@
  * first time is assigned its adjoint, later contributions add, so nothing is zeroed beforehand.
  * The set has a bit per node and two levels of summary above, so that a stretch of a quarter of a
  * million nodes that the root does not depend on costs one bit.
+ *
+ * A rule is applied where an adjoint has arrived. An operand that gains nothing whatever the numbers are,
+ * such as where's condition, and what only such operands depend on, is of the graph all the same: it is
+ * set aside, and its adjoint starts as all do. To hand a 0 on instead would be wrong: the rule of
+ * sqrt(0), say, makes NaN of it.
  */
 #include "tape.h"
 
@@ -34,6 +39,14 @@ FORCE_INLINE int reach(Tape *tape, uint32_t i) {
     return 1;
 }
 
+/* Adds node i to those that no adjoint arrives at by this way. */
+FORCE_INLINE void set_aside(Tape *tape, uint32_t i) {
+    uint32_t j = WORD_OF(i), k = WORD_OF(j);
+    tape->aside[j] |= BIT_OF(i);
+    tape->reached[1][k] |= BIT_OF(j);
+    tape->reached[2][WORD_OF(k)] |= BIT_OF(k);
+}
+
 /* Who gains, and what of it is kept in registers. A chain's nodes depend on each other only through
  * the word of the set that the walk is in and the adjoint of the next node below: going through
  * memory for those two doubles a node's time. */
@@ -41,6 +54,7 @@ typedef struct {
     Tape *tape;
     Start start;
     int alone;       /* one node's rule by itself, no walk */
+    int is_aside;    /* nodes have been set aside */
     uint32_t word;   /* the word the walk is in ... */
     uint64_t here;   /* ... and its members */
     uint32_t below;  /* the node below the current one ... */
@@ -69,6 +83,14 @@ FORCE_INLINE void gain(Walk *to, uint32_t i, double amount) {
         to->carried = 1;
     }
 }
+
+FORCE_INLINE void gain_nothing(Walk *to, uint32_t i) {
+    if (to->alone) return;
+    set_aside(to->tape, i);
+    to->is_aside = 1;
+}
+
+#define GAIN(i, cell) (IS_ZERO(cell) ? gain_nothing(to, i) : gain(to, i, cell))
 
 /* The element that take's index chooses; NO_NODE: none. The index was looked at when it was recorded,
  * but not what was assigned to it later, nor a sample's that only stands for all of them. */
@@ -121,7 +143,8 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
         break;
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
-        for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
+        gain_nothing(to, args[0]);
+        for (uint32_t k = 1; k < count; k++) gain(to, args[k], 0.0);
         if (chosen != NO_NODE) gain(to, chosen, g);
         break;
     }
@@ -149,19 +172,19 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
     NAMES(id)                                                       \
         const double y = tape->value[b];                            \
         (void)y;                                                    \
-        gain(to, a, gain_x);                                        \
-        gain(to, b, gain_y);                                        \
+        GAIN(a, gain_x);                                            \
+        GAIN(b, gain_y);                                            \
         return;                                                     \
     }
 #define RULE1(id, symbol, refuse, lo, hi, value_, gain_x)           \
     NAMES(id)                                                       \
-        gain(to, a, gain_x);                                        \
+        GAIN(a, gain_x);                                            \
         return;                                                     \
     }
 #define RULES(id, symbol, refuse, lo, hi, value_, gain_x)           \
     NAMES(id)                                                       \
         const double y = tape->value[b];                            \
-        gain(to, a, gain_x);                                        \
+        GAIN(a, gain_x);                                            \
         return;                                                     \
     }
 #define RULE3(id, symbol, refuse, lo, hi, value_, gain_x, gain_y, gain_w)               \
@@ -170,9 +193,9 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         const double x = tape->value[args[0]], y = tape->value[args[1]];                \
         const double w = tape->value[args[2]], z = tape->value[i];                      \
         (void)x, (void)y, (void)w, (void)z;                                             \
-        gain(to, args[0], gain_x);                                                      \
-        gain(to, args[1], gain_y);                                                      \
-        gain(to, args[2], gain_w);                                                      \
+        GAIN(args[0], gain_x);                                                          \
+        GAIN(args[1], gain_y);                                                          \
+        GAIN(args[2], gain_w);                                                          \
         return;                                                                         \
     }
         FOR_EACH_BINARY(RULE2)
@@ -217,34 +240,54 @@ static int64_t next_word(Tape *tape, uint32_t from) {
     return ((int64_t)k << 6) + highest_bit(middle[k]);
 }
 
+/* Starts the adjoints of a word's nodes that were set aside, and have not been reached by now. */
+NO_INLINE static void start_aside(Tape *tape, uint32_t word, uint64_t reached, Start start) {
+    uint64_t left;
+    while ((left = tape->aside[word] & ~reached)) {
+        uint32_t i = (word << 6) + highest_bit(left), count;
+        reached |= BIT_OF(i);
+        tape_set_adjoint(tape, i, starting_adjoint(tape, i, start));
+        if (op_info[tape->op[i] & ~OP_CLOSURE].shape == STOPPED) continue;
+        const uint32_t *operands = tape_operands(tape, i, &count);
+        for (uint32_t k = 0; k < count; k++) set_aside(tape, operands[k]);
+    }
+    tape->aside[word] = 0;
+}
+
+/* Applies the rules of the nodes of one word; one at least is there. */
+FORCE_INLINE void walk_word(Walk *to) {
+    const Tape *tape = to->tape;
+    uint32_t base = to->word << 6, i = base + highest_bit(to->here);
+    double g = tape->adjoint[i];
+    for (;;) {
+        to->below = i - 1;
+        to->carried = 0;
+        apply_rule(to, i, tape->op[i], g);
+        uint64_t left = to->here & (BIT_OF(i) - 1);
+        if (!left) return;
+        /* Guessing the neighbour keeps the next index off the path through memory. */
+        if (i > base && to->here & (BIT_OF(i) >> 1)) {
+            i--;
+            g = to->carried ? to->carry : tape->adjoint[i];
+        } else {
+            i = base + highest_bit(left);
+            g = tape->adjoint[i];
+        }
+    }
+}
+
 FORCE_INLINE void walk(Tape *tape, uint32_t root, Start start) {
     Walk to = {.tape = tape, .start = start};
     int64_t word = WORD_OF(root);
     tape->adjoint[root] = root_adjoint(tape, root, start);
     reach(tape, root);
     do {
-        uint32_t base = (uint32_t)word << 6;
         to.word = (uint32_t)word;
         to.here = tape->reached[0][word];
-        uint32_t i = base + highest_bit(to.here);
-        double g = tape->adjoint[i];
-        for (;;) {
-            to.below = i - 1;
-            to.carried = 0;
-            apply_rule(&to, i, tape->op[i], g);
-            uint64_t left = to.here & (BIT_OF(i) - 1);
-            if (!left) break;
-            /* Guessing the neighbour keeps the next index off the path through memory. */
-            if (i > base && to.here & (BIT_OF(i) >> 1)) {
-                i--;
-                g = to.carried ? to.carry : tape->adjoint[i];
-            } else {
-                i = base + highest_bit(left);
-                g = tape->adjoint[i];
-            }
-        }
+        if (to.here) walk_word(&to);
         tape->swept[word] |= to.here;
         tape->reached[0][word] = 0;
+        if (to.is_aside) start_aside(tape, to.word, to.here, start);
         word = next_word(tape, to.word);
     } while (word >= 0);
 }
@@ -281,6 +324,18 @@ int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_
     return out ? 0 : -1;
 }
 
+/* Adds the operands that gain from node i, or may do so for all that is known, to a set whose first node
+ * is `lowest`. */
+static void note_gaining(const Tape *tape, uint32_t i, uint64_t *gaining, uint32_t lowest) {
+    uint32_t count;
+    const uint32_t *operands = tape_operands(tape, i, &count);
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t place = operands[k] - lowest;
+        if (tape->op[i] & OP_CLOSURE || !cell_stops((Op)tape->op[i], (int)k))
+            gaining[WORD_OF(place)] |= BIT_OF(place);
+    }
+}
+
 /* A closure may read and write any adjoint, record nodes, or sweep another graph. So all adjoints
  * are in place before the first one runs, and no set of the tape is in use while it does. */
 static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRule closure) {
@@ -290,14 +345,24 @@ static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRu
     if (tape_list_reached(tape, &root, 1, &list, &count)) return SWEEP_NO_MEMORY;
     for (size_t k = 0; k < count; k++) closures |= tape->op[list[k]] & OP_CLOSURE;
     if (closures) {
+        const uint32_t lowest = list[count - 1];
+        uint64_t *gaining = calloc(WORDS_FOR(root - lowest + 1), sizeof *gaining);
+        if (!gaining) {
+            free(list);
+            return SWEEP_NO_MEMORY;
+        }
+        gaining[WORD_OF(root - lowest)] = BIT_OF(root - lowest);
         double at_root = root_adjoint(tape, root, start);
         for (size_t k = 0; k < count; k++)
             tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));
         tape->adjoint[root] = at_root;
         for (size_t k = 0; k < count && !status; k++) {
+            if (!bit_is_set(gaining, list[k] - lowest)) continue;
+            note_gaining(tape, list[k], gaining, lowest);
             if (tape->op[list[k]] & OP_CLOSURE) status = closure(list[k]);
             else tape_apply_rule(tape, list[k]);
         }
+        free(gaining);
     }
     free(list);
     return status ? SWEEP_STOPPED : closures ? SWEEP_DONE : SWEEP_NO_CLOSURE;

@@ -46,7 +46,8 @@ static int set_capacity(Tape *tape, uint32_t capacity) {
         resize(&tape->owner, old * sizeof(Owner), new * sizeof(Owner), 0) ||
         resize(&tape->adjoint, old * sizeof(double), new * sizeof(double), 0) ||
         resize(&tape->rank, WORDS_FOR(old) * 4, WORDS_FOR(new) * 4, 0) ||
-        resize(&tape->swept, WORDS_FOR(old) * 8, WORDS_FOR(new) * 8, 1))
+        resize(&tape->swept, WORDS_FOR(old) * 8, WORDS_FOR(new) * 8, 1) ||
+        resize(&tape->aside, WORDS_FOR(old) * 8, WORDS_FOR(new) * 8, 1))
         return -1;
     for (int level = 0; level < 3; level++) {
         old = WORDS_FOR(old);
@@ -398,6 +399,6 @@ int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t
 size_t tape_bytes(const Tape *tape) {
     size_t capacity = tape->capacity, words = WORDS_FOR(capacity);
     return capacity * (2 * sizeof(double) + sizeof(Operands) + sizeof(Owner) + 1) +
-           words * (8 + 8 + 4) + WORDS_FOR(words) * 8 + WORDS_FOR(WORDS_FOR(words)) * 8 +
+           words * (8 + 8 + 8 + 4) + WORDS_FOR(words) * 8 + WORDS_FOR(WORDS_FOR(words)) * 8 +
            (size_t)tape->args_capacity * 4;
 }

@@ -73,6 +73,7 @@ typedef struct {
 
     /* -- sets of the sweep: all empty between sweeps -- */
     uint64_t *reached[3]; /* level 0: a bit per node; 1 and 2: a bit per word of the level below */
+    uint64_t *aside;      /* of the graph, by an operand that gains nothing; levels 1 and 2 are shared */
     uint32_t *rank;       /* of compaction: living nodes below each word of reached[0] */
 
     /* -- lifetimes -- */

@@ -50,7 +50,7 @@ class Operations(State):
         call, value, rule, op = BINARY[(r >> 32) % len(BINARY)]
         number = NUMBERS[(r >> 16) % len(NUMBERS)]
         as_float = float(number)
-        if r >> 40 & 1 and op not in ("maximum", "minimum"):
+        if r >> 40 & 1 and not op[0].isalpha():  # an operator: the number may come first
             self.record(call, value, rule, op, (number, x), (Node(as_float), a), (as_float, a.data))
         elif op == "**":
             self.power(x, a, number)
@@ -203,7 +203,7 @@ class Operations(State):
         node = Node(a.data)
         node.grad, node.label = a.grad, a.label
         node.attributes = dict(a.attributes) if a.attributes else None
-        node.op = got._op  # whether a copy keeps what a leaf calls itself is open
+        node.op = a.op
         self.add(got, node)
 
     def detach(self, r):

@@ -7,9 +7,12 @@ sweep, that of recording, so that sums are rounded as the engine rounds them and
 compared bit by bit.
 """
 
+import ctypes
+import ctypes.util
 import math
 
 inf, nan = math.inf, math.nan
+LN_2, LN_10 = 0.69314718055994530942, 2.30258509299404568402
 
 
 class Node:
@@ -48,8 +51,12 @@ def backward(root, accumulate):
         if node.prev or not accumulate:
             node.grad = 0.0
     root.grad += 1.0
+    gaining = {root}  # where an adjoint arrives; elsewhere, no rule is applied
     for node in order:
-        if node.rule is not None:
+        if node in gaining and node.prev:
+            stops = STOPS.get(node.rule, ())
+            gaining.update(v for k, v in enumerate(node.prev) if k not in stops)
+        if node in gaining and node.rule is not None:
             node.rule(node)
 
 
@@ -152,6 +159,37 @@ def normal_cdf(x):
     return 0.5 * math.erfc(-x * 0.70710678118654752440)
 
 
+def whole(rounded):
+    """A rounding of Python's, as IEEE 754 has it: any number, the sign of 0 kept."""
+    return lambda x: math.copysign(rounded(x), x) if math.isfinite(x) else x
+
+
+def sign(x):
+    return math.copysign(1.0, x) if x and x == x else x
+
+
+def of_the_c_library(name):
+    """math has exp2 and cbrt from Python 3.11 on."""
+    function = getattr(ctypes.CDLL(ctypes.util.find_library("m")), name)
+    function.argtypes, function.restype = [ctypes.c_double], ctypes.c_double
+    return function
+
+
+cbrt, unchecked_exp2 = of_the_c_library("cbrt"), of_the_c_library("exp2")
+
+
+def exp2(x):
+    z = unchecked_exp2(x)
+    if math.isinf(z) and math.isfinite(x):
+        raise OverflowError
+    return z
+
+
+def length(x, y):
+    """The C library's hypot, which Python's math.hypot is not."""
+    return abs(complex(x, y))
+
+
 def power(x, y):
     if y == 2.0:
         z = x * x
@@ -163,6 +201,18 @@ def power(x, y):
     return x**y
 
 
+def remainder(x, y):
+    return math.fmod(x, y) if y and math.isfinite(x) and y == y else nan
+
+
+def quotient(x, y):
+    """Rounded down."""
+    try:
+        return x // y
+    except ZeroDivisionError:
+        return nan
+
+
 def maximum(x, y):
     return x if x != x or x > y else y
 
@@ -171,7 +221,7 @@ def minimum(x, y):
     return x if x != x or x < y else y
 
 
-# name -> (value of x, gain of x from x, z, g)
+# name -> (value of x, gain of x from x, z, g; None: it gains nothing)
 UNARY = {
     "sin": (math.sin, lambda x, z, g: g * cosine(x)),
     "cos": (math.cos, lambda x, z, g: -g * sine(x)),
@@ -203,9 +253,24 @@ UNARY = {
         lambda x, z, g: g * sigmoid(x) * (1.0 + x * sigmoid(-x)),
     ),
     "erf": (math.erf, lambda x, z, g: g * 1.12837916709551257390 * exponential(-x * x)),
+    "erfc": (math.erfc, lambda x, z, g: -g * 1.12837916709551257390 * exponential(-x * x)),
+    "normal_cdf": (
+        normal_cdf,
+        lambda x, z, g: g * 0.39894228040143267794 * exponential(-0.5 * x * x),
+    ),
+    "exp2": (exp2, lambda x, z, g: g * (z * LN_2)),
+    "log2": (math.log2, lambda x, z, g: div(g, x * LN_2)),
+    "log10": (math.log10, lambda x, z, g: div(g, x * LN_10)),
+    "cbrt": (cbrt, lambda x, z, g: div(g, 3.0 * z * z)),
+    "asinh": (math.asinh, lambda x, z, g: div(g, root(1.0 + x * x))),
+    "acosh": (math.acosh, lambda x, z, g: div(g, root((x - 1.0) * (x + 1.0)))),
+    "atanh": (math.atanh, lambda x, z, g: div(g, (1.0 - x) * (1.0 + x))),
+    "sign": (sign, None),
+    "floor": (whole(math.floor), None),
+    "ceil": (whole(math.ceil), None),
 }
 
-# name -> (symbol, value, gain of x, gain of y)
+# name -> (symbol, value, gain of x, gain of y; None: it gains nothing)
 BINARY = {
     "add": ("+", lambda x, y: x + y, lambda x, y, z, g: g, lambda x, y, z, g: g),
     "sub": ("-", lambda x, y: x - y, lambda x, y, z, g: g, lambda x, y, z, g: -g),
@@ -234,6 +299,31 @@ BINARY = {
         lambda x, y, z, g: g * 0.5 if x == y else 0.0 if x > y else g,
         lambda x, y, z, g: g * 0.5 if x == y else 0.0 if y > x else g,
     ),
+    "floordiv": ("//", lambda x, y: x // y, None, None),
+    "mod": (
+        "%",
+        lambda x, y: x % y,
+        lambda x, y, z, g: g,
+        lambda x, y, z, g: -g * quotient(x, y),
+    ),
+    "fmod": (
+        "fmod",
+        math.fmod,
+        lambda x, y, z, g: g,
+        lambda x, y, z, g: -g * div(x - remainder(x, y), y),
+    ),
+    "atan2": (
+        "atan2",
+        math.atan2,
+        lambda x, y, z, g: div(g * y, x * x + y * y),
+        lambda x, y, z, g: div(-g * x, x * x + y * y),
+    ),
+    "hypot": (
+        "hypot",
+        length,
+        lambda x, y, z, g: g * div(x, z),
+        lambda x, y, z, g: g * div(y, z),
+    ),
 }
 
 
@@ -246,11 +336,18 @@ def power_gain(x, y, g):
 # -- rules --------------------------------------------------------------------------------------
 
 
+# rule -> the places of operands that gain nothing, whatever the numbers are
+STOPS = {}
+
+
 def unary_rule(gain):
     def rule(node):
+        if gain is None:
+            return
         (operand,) = node.prev
         operand.grad += gain(operand.data, node.data, node.grad)
 
+    STOPS[rule] = (0,) if gain is None else ()
     return rule
 
 
@@ -258,9 +355,12 @@ def binary_rule(gain_x, gain_y):
     def rule(node):
         a, b = node.prev
         x, y, z, g = a.data, b.data, node.data, node.grad
+        if gain_x is None:
+            return
         a.grad += gain_x(x, y, z, g)
         b.grad += gain_y(x, y, z, g)
 
+    STOPS[rule] = (0, 1) if gain_x is None else ()
     return rule
 
 
@@ -312,7 +412,6 @@ def dot_rule(node):
 def where_rule(node):
     condition, a, b = node.prev
     first = condition.data > 0
-    condition.grad += 0.0
     a.grad += node.grad if first else 0.0
     b.grad += 0.0 if first else node.grad
 
@@ -332,6 +431,9 @@ def take_rule(node):
         index += len(values)
     if 0 <= index < len(values):
         values[int(index)].grad += node.grad
+
+
+STOPS.update({where_rule: (0,), take_rule: (0,)})
 
 
 def custom_rule(node):

@@ -58,6 +58,8 @@ OPERATIONS = {
     "number": (12, "operations"),
     "divide": (4, "operations"),
     "power": (5, "operations"),
+    "rounded": (3, "operations"),
+    "polar": (3, "operations"),
     "unary": (16, "operations"),
     "leaky": (2, "operations"),
     "chain": (3, "sums"),

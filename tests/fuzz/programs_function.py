@@ -194,6 +194,22 @@ class Function:
         x, y = self.any(r), self.any(r >> 20)
         self.push(x / (y if r >> 60 == 1 else y * y + 0.5), x, y)
 
+    def rounded(self, r):
+        """What is left of a division, or what is not."""
+        x, y = self.any(r), self.any(r >> 20)
+        how = (r >> 40) % 5
+        divisor = y * y + 0.5 if how < 3 else (2, -0.75)[how - 3]
+        operation = (operator.mod, operator.floordiv, Value.fmod)[(r >> 44) % 3]
+        reversed_ = r >> 48 & 1 and operation is not Value.fmod and how >= 3
+        out = operation(divisor, y * y + 0.5) if reversed_ else operation(x, divisor)
+        self.push(out, x, y)
+
+    def polar(self, r):
+        x, y = self.any(r), self.any(r >> 20)
+        y = y if r >> 44 & 3 else (0.5, -1, 2.0)[(r >> 46) % 3]
+        out = x.hypot(y) if r >> 40 & 1 else x.atan2(y)
+        self.push(out, *[v for v in (x, y) if isinstance(v, Value)])
+
     def power(self, r):
         x, y = self.any(r), self.any(r >> 20)
         how = (r >> 40) % 10

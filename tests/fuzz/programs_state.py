@@ -215,6 +215,8 @@ class State:
         before = [p.grad for p in self.parameters]
         loss = self.refusal(what, lambda: compiled.value_and_grad(*arguments))
         grads = [p.grad for p in self.parameters]
+        for p, grad in zip(self.parameters, before, strict=True):
+            p.grad = grad  # which the function may read
         unread = set(range(len(grads))) - self.read_parameters(samples[0])
         for k in unread:
             grads[k] = want[1][k] = 0.0

@@ -22,6 +22,8 @@ cdef extern from "program/excerpt.h" nogil:
                                   const uint32_t *xs, uint32_t n_xs, uint32_t *derivatives)
     ExcerptStatus excerpt_forward(Excerpt *excerpt, const uint32_t *roots, uint32_t n_roots, const uint32_t *xs,
                                   const uint32_t *tangents, uint32_t n_xs, uint32_t *derivatives)
+    ExcerptStatus excerpt_hessian(Excerpt *excerpt, uint32_t root, const uint32_t *xs, uint32_t n_xs,
+                                  uint32_t *entries)
     void excerpt_set_partial(Excerpt *excerpt, uint32_t k, uint32_t tape_node)
     ExcerptStatus excerpt_append(Excerpt *excerpt, uint32_t *derivatives, uint32_t count, int *late)
     void excerpt_free(Excerpt *excerpt)

@@ -25,6 +25,7 @@ cdef extern from "Python.h":
     int PyObject_GenericSetAttr(PyObject *object, PyObject *name, PyObject *value) except -1
     PyObject *PyDict_GetItemWithError(PyObject *dict, PyObject *key)
     PyObject *PyThreadState_GetDict() noexcept
+    PyObject **_PyObject_GetDictPtr(PyObject *object) noexcept
     void *PyMem_RawMalloc(size_t size) nogil
     ctypedef int (*visitproc)(PyObject *object, void *arg) noexcept
     PyObject *_PyType_Lookup(PyTypeObject *type, PyObject *name)
@@ -51,6 +52,7 @@ cdef extern from "python/objects.h":
     PyObject *TYPE_ALLOC(PyTypeObject *type)
     PyTypeObject *TYPE_OF(PyObject *object)
     bint HAS_DICT(PyTypeObject *type)
+    PyObject *DICT_OF(PyTypeObject *type)
     bint HAS_LENGTH(PyTypeObject *type)
     getattrofunc GETATTRO(PyTypeObject *type)
     void SET_GETATTRO(PyTypeObject *type, getattrofunc function)

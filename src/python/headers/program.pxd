@@ -32,7 +32,7 @@ cdef extern from "program/graph.h" nogil:
         Fault fault
         Node *nodes
         uint32_t *roots
-        uint32_t size, recorded, n_parameters, n_roots
+        uint32_t size, recorded, n_parameters, n_roots, n_inputs
     ctypedef struct Pass:
         const char *name
         const char *text
@@ -42,6 +42,21 @@ cdef extern from "program/graph.h" nogil:
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
     MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
+
+cdef extern from "program/sparsity.h" nogil:
+    ctypedef struct Entry:
+        uint32_t row, column, colour, at
+    ctypedef struct Entries:
+        Entry *items
+        uint32_t size
+    ctypedef struct Sparsity:
+        uint32_t n, n_colours
+        uint32_t *colours
+        Entries entries
+        double once, direction, symbolic
+    ctypedef enum SparsityStatus:
+        SPARSITY_FOUND, SPARSITY_NO_MEMORY
+    SparsityStatus graph_sparsity(const Graph *graph, uint32_t first_root, Sparsity *sparsity)
 
 cdef extern from "program/verify.h" nogil:
     int verifying

@@ -45,11 +45,14 @@ cdef object partial_node(Excerpt *excerpt, uint32_t k):
     derivative = Value(tape.value[tape.args[tape.operands[i].a + count + partial.which]], operands, f'd {name}')
 
     def rule():
-        raise TypeError(f'{name!r}: custom() gives derivatives of first order only; compose it of operations, '
-                        f'so that they can be differentiated again')
+        refuse_second_order(name)
 
     derivative._backward = rule
     return derivative
+
+cdef int refuse_second_order(str name) except -1:
+    raise TypeError(f'{name!r}: custom() gives derivatives of first order only; compose it of operations, '
+                    f'so that they can be differentiated again')
 
 cdef int check_excerpt(ExcerptStatus status, Excerpt *excerpt) except -1:
     if status == EXCERPT_NO_MEMORY:
@@ -137,6 +140,68 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
         free(direction_nodes)
         free(found)
     return [result.detach() for result in results] if is_paused() else results
+
+cdef list second_derivatives_of(root, list xs):
+    """For each x, the derivatives by it of the root's derivatives by it and by those after it: Values, None for
+    what is always 0. Then a 0."""
+    cdef Excerpt excerpt
+    cdef uint32_t *x_nodes = NULL
+    cdef uint32_t *found = NULL
+    cdef uint32_t n_xs = <uint32_t>len(xs), root_node = anchor_of(<PyObject *>root).index, n_found = 0
+    cdef Py_ssize_t count = <Py_ssize_t>n_xs * (n_xs + 1) // 2, k
+    cdef int late = 0
+    cdef bint decides = not is_recording or here().recording is None
+    cdef list entries = [None] * count, places = [], made
+    tape.busy += 1      # so that nodes stay where they are
+    memset(&excerpt, 0, sizeof(excerpt))
+    try:
+        x_nodes = nodes_of(xs)
+        found = <uint32_t *>malloc(<size_t>(count + 1) * sizeof(uint32_t))
+        if found == NULL:
+            raise MemoryError
+        check_excerpt(excerpt_take(&excerpt, &tape, &root_node, 1, x_nodes, n_xs, NULL, 0, decides), &excerpt)
+        check_excerpt(excerpt_hessian(&excerpt, root_node, x_nodes, n_xs, found), &excerpt)
+        if excerpt.n_partials:
+            refuse_second_order(value_at(excerpt.tape_nodes[excerpt.partials[0].node])._op)
+        for k in range(count):
+            if found[k] != NO_NODE:
+                places.append(k)
+                found[n_found] = found[k]
+                n_found += 1
+        found[n_found] = NO_NODE
+        made = append_derivatives(&excerpt, found, n_found + 1, &late)
+        if late:    # while whoever holds the heavy ones still does
+            settle_these()
+    finally:
+        tape.busy -= 1
+        excerpt_free(&excerpt)
+        free(x_nodes)
+        free(found)
+    if is_paused():
+        made = [value.detach() for value in made]
+    for place, value in zip(places, made):
+        entries[place] = value
+    entries.append(made[n_found])
+    return entries
+
+def hessian_of(root, list xs):
+    """The second derivatives of root, a Value, by xs, Values that do not depend on each other: a list of rows.
+
+    Both of d/dx dy and d/dy dx are one Value; so are all entries that are 0 whatever the numbers are.
+    """
+    cdef Py_ssize_t i, j, n = len(xs), at = 0
+    check_values('hessian', [root])
+    check_values('hessian', xs)
+    cdef list entries = second_derivatives_of(root, xs), rows = [[None] * n for _ in range(n)]
+    cdef object entry, zero = entries[len(entries) - 1]
+    for i in range(n):
+        for j in range(i, n):
+            entry = entries[at]
+            at += 1
+            if entry is None:
+                entry = zero
+            (<list>rows[i])[j] = (<list>rows[j])[i] = entry
+    return rows
 
 def gradients(y, xs):
     """dy/dx for each x of xs, as Values that can be differentiated again.

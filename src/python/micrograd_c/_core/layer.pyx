@@ -21,7 +21,7 @@ activations = {row['name']: op for op, row in enumerate(operations(), start=1)
                if row['shape'] == 'unary' and not row['is_inner']}
 activations['linear'] = OP_leaf
 
-cdef str CALL = '__call__', PARAMETERS = 'parameters', W = 'w', B = 'b', ACTIVATION = 'activation'
+cdef str CALL = '__call__', W = 'w', B = 'b', ACTIVATION = 'activation'
 
 cdef struct NeuronSlots:
     # A neuron's fields stand in slots; what they hold is read once found where: of a small network's
@@ -44,28 +44,6 @@ cdef inline bint read_slots(PyObject *neuron, NeuronSlots *slots) noexcept:
     slots.activation = (<PyObject **>(<char *>neuron + slots.activation_at))[0]
     return (slots.w != NULL and slots.b != NULL and slots.activation != NULL
             and PyList_CheckExact(<object>slots.w) and PyUnicode_CheckExact(<object>slots.activation))
-
-def parameters_of(list neurons, neuron_parameters, set plain):
-    """The parameters of neurons, one list.
-
-    neuron_parameters: what a neuron's parameters() is in Python: [*w, b], for the classes in `plain`;
-    others may have more.
-    """
-    cdef list parameters = []
-    cdef PyTypeObject *checked = NULL
-    cdef NeuronSlots slots
-    cdef bint known = False
-    for neuron in neurons:
-        if TYPE_OF(<PyObject *>neuron) != checked:
-            checked = TYPE_OF(<PyObject *>neuron)
-            known = (<object>checked in plain and find_slots(checked, &slots)
-                     and _PyType_Lookup(checked, <PyObject *>PARAMETERS) == <PyObject *>neuron_parameters)
-        if known and read_slots(<PyObject *>neuron, &slots):
-            parameters += <list>slots.w
-            parameters.append(<object>slots.b)
-        else:
-            parameters += neuron.parameters()
-    return parameters
 
 def layer(list neurons, x, neuron_call):
     """The outputs of a layer's neurons for the input x: activation(w . x + b) of each.
@@ -104,6 +82,7 @@ cdef list layer_at_once(list neurons, x, neuron_call):
     cdef NeuronSlots slots
     cdef list w
     activation = None
+    slots.w_at = slots.b_at = slots.activation_at = 0
     if special:
         return None
     if not are_plain(inputs, n_in, True):

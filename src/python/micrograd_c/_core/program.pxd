@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
-from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus
+from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus, Target
 from .arguments cimport Arguments
 
 cdef enum:
@@ -11,6 +11,7 @@ cdef enum:
 
 @cython.final
 cdef class Recorded:
+    cdef object __weakref__
     cdef Arena raw          # of the graph as recorded
     cdef Arena arena        # of the optimised graph
     cdef Arena gradient_arena
@@ -23,6 +24,7 @@ cdef class Recorded:
     cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
     cdef list guards            # (Value, is it the grad, the number that the function has read)
+    cdef list point             # of each parameter that is an input which no lane changes its column, else None
     cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
     cdef readonly object layout     # of the structure that they stand in
 
@@ -33,7 +35,9 @@ cdef class Recorded:
     cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept
     cdef void store_grads(self, Program *program) noexcept
     cdef int check_numbers(self, Arguments numbers) except -1
+    cdef RunStatus evaluate_with(self, Program *program, Batch *batch) noexcept
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept
 
+cdef void place_outputs(list outputs, Target *targets) noexcept
 cdef Batch new_batch(Arguments arguments, int threads)
 cdef int check_run(RunStatus status, Batch *batch) except -1

@@ -229,7 +229,6 @@ cdef class Recorded:
         cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
         cdef Batch batch = new_batch(arguments, threads)
         cdef Program *program = self.take(False)
-        cdef RunStatus status
         cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
         if targets == NULL:
             self.give_back(program, False)
@@ -238,16 +237,17 @@ cdef class Recorded:
         batch.targets = targets
         self.load(program, numbers)
         try:
-            if program.work * <double>arguments.size > LONG_WORK:
-                with nogil:
-                    status = program.executor.evaluate(program, &batch)
-            else:
-                status = program.executor.evaluate(program, &batch)
-            check_run(status, &batch)
+            check_run(self.evaluate_with(program, &batch), &batch)
         finally:
             free(targets)
             self.give_back(program, False)
         return outputs
+
+    cdef RunStatus evaluate_with(self, Program *program, Batch *batch) noexcept:
+        if program.work * <double>batch.size > LONG_WORK:
+            with nogil:
+                return program.executor.evaluate(program, batch)
+        return program.executor.evaluate(program, batch)
 
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept:
         if program.work * <double>batch.size * 3 > LONG_WORK:
@@ -364,11 +364,13 @@ cdef int hide_own_leaves(Recording recording, list results) except -1:
             results[k] = instead[<uintptr_t>value]
     return 0
 
-def record(fn, read_result, Arguments arguments, skip=(), executor=None):
+def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssize_t directions=0):
     """Calls fn on new inputs and freezes the graph of its result: a Recorded.
 
     read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
     skip: names of optimiser passes to leave out. executor: by name, or None.
+    directions: if not 0, fn gets a list of so many more Values. These are then the inputs that differ from
+    lane to lane, and the arguments' are among the parameters: what depends on them alone is computed once.
     """
     cdef unsigned skipped = skip_set(skip)
     cdef Recording recording = Recording()
@@ -376,6 +378,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
     cdef list inputs, leaves = [], results
     cdef uint32_t *roots = NULL
     cdef uint32_t *parameters
+    cdef uint32_t n_point = 0
     cdef Py_ssize_t k
     cdef FreezeStatus status
     cdef MakeStatus made
@@ -386,6 +389,10 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
         inputs = arguments.inputs()
         for value in inputs:
             leaves += value if isinstance(value, list) else [value]
+        if directions:
+            n_point = <uint32_t>len(leaves)
+            inputs.append([new_leaf(0.0) for _ in range(directions)])
+            leaves += inputs[len(inputs) - 1]
         recording.begin(leaves)
         try:
             recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
@@ -398,8 +405,8 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
             raise MemoryError
         for k in range(len(results)):
             roots[k] = anchor_of(<PyObject *>results[k]).index
-        status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs, recording.n_inputs,
-                              roots, <uint32_t>len(results), &parameters)
+        status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs + n_point,
+                              recording.n_inputs - n_point, roots, <uint32_t>len(results), &parameters)
         if status == FREEZE_CLOSURE:
             raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of '
                              'custom(), which cannot be replayed; compose it of operations')
@@ -409,6 +416,8 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None):
         if status == FREEZE_NO_MEMORY:
             raise MemoryError
         recorded.parameters = [value_at(parameters[k]) for k in range(recorded.graph.n_parameters)]
+        columns = {id(leaf): column for column, leaf in enumerate(leaves[:n_point])}
+        recorded.point = [columns.get(id(value)) for value in recorded.parameters]
     finally:
         free(roots)
         tape.busy -= 1

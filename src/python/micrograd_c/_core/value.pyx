@@ -262,7 +262,7 @@ cdef class Handle:
         return format(self.data, specification) if specification else str(self)
 
     def __reduce_ex__(self, protocol):
-        """For copy and pickle: a leaf's data, grad, label and attributes. TypeError for other nodes."""
+        """For copy and pickle: a leaf's data, grad, label, _op and attributes. TypeError for other nodes."""
         if tape.op[self.anchor.index] != OP_leaf:
             raise TypeError(f'cannot copy or pickle a node that {self._op!r} recorded, only a leaf; '
                             f'detach() makes one')
@@ -274,13 +274,15 @@ cdef class Handle:
         for name in copyreg._slotnames(type(self)):
             if hasattr(self, name):
                 attributes[name] = getattr(self, name)
-        return copyreg.__newobj__, (type(self),), (self.data, self.grad, self.label, attributes)
+        return copyreg.__newobj__, (type(self),), (self.data, self.grad, self.label, self._op, attributes)
 
     def __setstate__(self, state):
         """For copy and pickle: what __reduce_ex__ gave."""
-        self.data, self.grad, label, attributes = state
+        self.data, self.grad, label, op, attributes = state
         if label != '':
             self.label = label
+        if op != '':
+            self._op = op
         for name, value in attributes.items():
             setattr(self, name, value)
 
