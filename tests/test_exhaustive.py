@@ -23,11 +23,10 @@ ADDED = {
     "QUATERNARY, ": ("ops.h", "BINARY, TERNARY, VARIADIC } Shape;", "tape.c graph.c excerpt.c"),
     "NODE_SORT, ": ("graph.h", "NODE_PART,  ", "graph.c"),
     "KIND(SORT) ": ("graph.h", "KIND(PART) ", "graph.c"),
-    "FORM_SORT, ": (
+    "FORM(SORT, LISTED, LATEST, 0) ": (
         "graph.h",
-        "FORM_PART,\n",
-        "graph.c constants.c subexpressions.c adjoints.c differentiate.c verify.c excerpt.c "
-        "plan.c plan_forward.c plan_backward.c plan_groups.c scalar.c",
+        "FORM(PART, ",
+        "constants.c adjoints.c differentiate.c verify.c excerpt.c plan_forward.c plan_groups.c scalar.c",
     ),
     "STEP_SORT, ": (
         "plan.h",

@@ -173,13 +173,17 @@ FOR_EACH_BROKEN_GRADIENT(BROKEN)
 
 static void say(const Graph *of, const char *name, int status);
 
-static void try_gradient(const char *name, void (*spoil)(void)) {
+static void make_gradient(void) {
     make_graph();
     arena_free(&gradient_arena);
     memset(&gradient, 0, sizeof gradient);
     gradient.arena = &gradient_arena;
     gradient.scratch = &scratch;
     append_adjoints(&graph, &gradient);
+}
+
+static void try_gradient(const char *name, void (*spoil)(void)) {
+    make_gradient();
     spoil();
     say(&gradient, name, verify_graph(&gradient, "differentiating"));
 }
@@ -260,27 +264,27 @@ static void try_graph(const char *name, void (*spoil)(void)) {
 }
 
 static void try_plan(const char *name, void (*spoil)(void), int by_sharing) {
-    make_graph();
+    make_gradient();
     arena_free(&plan_arena);
     memset(&plan, 0, sizeof plan);
-    if (plan_make(&plan, &plan_arena, &graph, 1) != MADE) {
-        say(&graph, "the plan itself", 1);
+    if (plan_make(&plan, &plan_arena, &gradient) != MADE) {
+        say(&gradient, "the plan itself", 1);
         return;
     }
     if (!by_sharing) spoil();
-    const Plan *copy = verify_copy(&graph, &plan, plan.root_adjoint);
+    const Plan *copy = verify_copy(&gradient, &plan, plan.root_adjoint);
     if (by_sharing) spoil();
-    say(&graph, name, verify_plan(&graph, copy, &plan, 1));
+    say(&gradient, name, verify_plan(&gradient, copy, &plan, 1));
 }
 
 /* What the planner itself looks at, whoever verifies. */
 static void try_planning(const char *name, uint32_t node, Stage stage) {
-    make_graph();
+    make_gradient();
     arena_free(&plan_arena);
     memset(&plan, 0, sizeof plan);
-    graph.nodes[node].stage = (uint8_t)stage;
+    gradient.nodes[node].stage = (uint8_t)stage;
     verifying = 0;
-    say(&graph, name, plan_make(&plan, &plan_arena, &graph, 1) != MADE);
+    say(&gradient, name, plan_make(&plan, &plan_arena, &gradient) != MADE);
     verifying = 1;
 }
 

@@ -201,16 +201,17 @@ typedef struct {
     Shape shape;
     Refusal refusal;
     double low, high;
+    uint8_t arity; /* operands that a node of the row has: y is a number of a SCALED one's own; of VARIADIC, 0 */
 } OpInfo;
 
 static const OpInfo op_info[] = {
-    {"leaf", "", LEAF, REFUSE_NOTHING, 0, 0},
-#define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi},
-#define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi},
-#define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi},
-#define ROWD(id, symbol, refuse, lo, hi, ...) {#id, symbol, STOPPED, refuse, lo, hi},
-#define ROW3(id, symbol, refuse, lo, hi, ...) {#id, symbol, TERNARY, refuse, lo, hi},
-#define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0},
+    {"leaf", "", LEAF, REFUSE_NOTHING, 0, 0, 0},
+#define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi, 2},
+#define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi, 1},
+#define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi, 1},
+#define ROWD(id, symbol, refuse, lo, hi, ...) {#id, symbol, STOPPED, refuse, lo, hi, 1},
+#define ROW3(id, symbol, refuse, lo, hi, ...) {#id, symbol, TERNARY, refuse, lo, hi, 3},
+#define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0, 0},
     FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_STOPPED(ROWD)
     FOR_EACH_TERNARY(ROW3) FOR_EACH_VARIADIC(ROWV)
 #undef ROW2
@@ -275,19 +276,7 @@ static inline int cell_stops(Op op, int which) {
     abort();
 }
 
-/* Operands that a node of the row has in the graph: y is a number of a SCALED one's own. */
-static inline uint32_t op_arity(int op) {
-    switch (op_info[op].shape) {
-    case UNARY:
-    case SCALED:
-    case STOPPED: return 1;
-    case BINARY: return 2;
-    case TERNARY: return 3;
-    case LEAF:
-    case VARIADIC: break;
-    }
-    return 0;
-}
+static inline uint32_t op_arity(int op) { return op_info[op].arity; }
 
 /* The value of an operation with a cell; what it has no operand for is ignored. */
 FORCE_INLINE double op_value(int op, double x, double y, double w) {

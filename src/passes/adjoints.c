@@ -16,7 +16,6 @@ typedef struct {
     Graph *graph;
     uint32_t capacity; /* of nodes */
     uint8_t *leads;    /* of the function's nodes: to a parameter, by derivatives that are not always 0 */
-    uint32_t *adjoint; /* ... their adjoints; NONE */
     uint32_t *last;    /* ... one more than the last contribution to it; of a product: from its parts */
     GROWING(Contribution) contributions;
 } Work;
@@ -33,7 +32,6 @@ static uint32_t append(Work *work, Node node) {
         work->capacity *= 2;
     }
     graph->nodes[graph->size] = node;
-    set_stage(graph, graph->size);
     return graph->size++;
 }
 
@@ -42,6 +40,11 @@ static uint32_t *room_for_args(Work *work, size_t count) {
     Graph *graph = work->graph;
     GROW(graph->arena, &graph->args, uint32_t, count);
     return graph->args.items + graph->args.size;
+}
+
+/* The stage of a node's adjoint, and of what its rule makes of it. */
+static uint8_t adjoint_stage(const Work *work, uint32_t i) {
+    return work->graph->nodes[i].stage == SAMPLE ? SAMPLE : BATCH;
 }
 
 /* A node whose operands stand where room for them has just been made. */
@@ -61,7 +64,7 @@ static uint32_t append_gain(Work *work, uint32_t source, Op of, uint32_t which, 
     for (int name = NAME_X; name < NAME_G; name++)
         if (reads >> name & 1 && !(name == NAME_Y && op_info[of].shape == SCALED)) to[count++] = names[name];
     return append_listed(work, (Node){.op = NODE_GAIN, .of = (uint8_t)of, .which = (uint8_t)which, .c = source,
-                                      .number = number}, count);
+                                      .number = number, .stage = adjoint_stage(work, source)}, count);
 }
 
 /* -- contributions ---------------------------------------------------------------------------------- */
@@ -76,7 +79,7 @@ static void contribute(Work *work, uint32_t to, uint32_t node) {
 static void add(Work *work, uint32_t to, uint32_t node) {
     const Node *nodes = work->graph->nodes;
     if (nodes[to].stage != SAMPLE && nodes[node].stage == SAMPLE)
-        node = append(work, (Node){.op = NODE_TOTAL, .a = node});
+        node = append(work, (Node){.op = NODE_TOTAL, .a = node, .stage = BATCH});
     contribute(work, to, node);
 }
 
@@ -93,16 +96,15 @@ static uint32_t list_contributions(Work *work, uint32_t i, uint32_t before) {
 static uint32_t sum_contributions(Work *work, uint32_t i) {
     if (!work->last[i]) return NONE;
     uint32_t count = list_contributions(work, i, 0);
-    return append_listed(work, (Node){.op = NODE_ADJOINT, .c = i}, count);
+    return append_listed(work, (Node){.op = NODE_ADJOINT, .c = i, .stage = adjoint_stage(work, i)}, count);
 }
 
 /* -- rules ------------------------------------------------------------------------------------------ */
 
 /* g * factor, or g alone where factor is NONE. */
-static void add_scaled(Work *work, uint32_t to, uint32_t source, uint32_t g, uint32_t factor) {
-    if (!work->leads[to]) return;
-    uint32_t names[NAME_COUNT] = {NONE, factor, NONE, NONE, g};
-    add(work, to, append_gain(work, source, factor == NONE ? OP_add : OP_mul, 0, 0.0, names));
+static uint32_t append_scaled(Work *work, uint32_t source, uint32_t g, uint32_t factor) {
+    const uint32_t names[NAME_COUNT] = {NONE, factor, NONE, NONE, g};
+    return append_gain(work, source, factor == NONE ? OP_add : OP_mul, 0, 0.0, names);
 }
 
 static void add_map_gains(Work *work, uint32_t i, uint32_t g) {
@@ -113,30 +115,51 @@ static void add_map_gains(Work *work, uint32_t i, uint32_t g) {
             add(work, names[k], append_gain(work, i, (Op)node.op, k, node.number, names));
 }
 
+/* Of a sum's addends, all gain the same. */
+static void add_addends_gains(Work *work, uint32_t i, uint32_t g) {
+    const Node node = work->graph->nodes[i];
+    uint32_t gain = NONE, total = NONE;
+    for (uint32_t k = 2 * node.c; k < node.b; k++) {
+        uint32_t to = work->graph->args.items[node.a + k];
+        if (!work->leads[to]) continue;
+        if (gain == NONE) gain = append_scaled(work, i, g, NONE);
+        if (node.stage == work->graph->nodes[to].stage || node.stage != SAMPLE) {
+            contribute(work, to, gain);
+            continue;
+        }
+        if (total == NONE) total = append(work, (Node){.op = NODE_TOTAL, .a = gain, .stage = BATCH});
+        contribute(work, to, total);
+    }
+}
+
 static void add_linear_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
-    for (uint32_t k = 0; k < node.b; k++) {
+    for (uint32_t k = 0; k < 2 * node.c; k++) {
         const uint32_t *args = work->graph->args.items + node.a;
-        uint32_t to = args[k], other = k < 2 * node.c ? args[k ^ 1] : NONE;
-        if (to != other) {
-            add_scaled(work, to, i, g, other);
-        } else if (k % 2 == 0 && work->leads[to]) { /* both factors' gains at once: those of a square */
-            uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
+        uint32_t to = args[k], other = args[k ^ 1];
+        if (!work->leads[to]) continue;
+        if (to != other || work->graph->nodes[to].stage != node.stage) {
+            add(work, to, append_scaled(work, i, g, other));
+        } else if (k % 2 == 0) { /* both factors' gains at once: those of a square */
+            const uint32_t names[NAME_COUNT] = {to, NONE, NONE, NONE, g};
             add(work, to, append_gain(work, i, OP_pow_number, 0, 2.0, names));
         }
     }
+    add_addends_gains(work, i, g);
 }
 
 static void add_custom_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
     for (uint32_t k = 0; k < node.b / 2; k++) {
         const uint32_t *args = work->graph->args.items + node.a;
-        add_scaled(work, args[k], i, g, args[node.b / 2 + k]);
+        if (work->leads[args[k]]) add(work, args[k], append_scaled(work, i, g, args[node.b / 2 + k]));
     }
 }
 
 static void add_parts(Work *work, uint32_t record, uint32_t part, uint32_t to) {
-    if (work->leads[to]) add(work, to, append(work, (Node){.op = NODE_PART, .a = record, .b = part}));
+    if (!work->leads[to]) return;
+    uint8_t stage = work->graph->nodes[record].stage;
+    add(work, to, append(work, (Node){.op = NODE_PART, .a = record, .b = part, .stage = stage}));
 }
 
 static int any_leads(const Work *work, const uint32_t *nodes, size_t count) {
@@ -147,7 +170,7 @@ static int any_leads(const Work *work, const uint32_t *nodes, size_t count) {
 
 static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
-    uint32_t record = append(work, (Node){.op = NODE_SCATTER, .a = i, .b = g});
+    uint32_t record = append(work, (Node){.op = NODE_SCATTER, .a = i, .b = g, .stage = adjoint_stage(work, i)});
     for (uint32_t k = 1; k < node.b; k++)
         add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
 }
@@ -166,7 +189,8 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t c
         uint32_t *to = room_for_args(work, (size_t)count + 1);
         to[0] = i;
         memcpy(to + 1, adjoints, count * sizeof *adjoints);
-        uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first}, count + 1);
+        uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first,
+                                                      .stage = way ? SAMPLE : BATCH}, count + 1);
         product = product_of(graph, i); /* args may have moved */
         if (ways[way] == NODE_TRANSPOSED) {
             for (uint32_t k = 0; k < product.n_in; k++) add_parts(work, record, k, product_of(graph, i).inputs[k]);
@@ -227,39 +251,48 @@ static int stops(const Node *node, uint32_t k) {
     return form_of(node) == FORM_CUSTOM && k >= node->b / 2;
 }
 
-static void find_leading(Work *work) {
-    const Graph *graph = work->graph;
+/* Also, for how many nodes and operands of adjoints there should be room. Of an operand: a contribution,
+ * a sum over the batch, a place among its addends; of a node: its adjoint, and a record or two. */
+static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size_t *args) {
+    *nodes = *args = 4;
     for (uint32_t i = 0; i < graph->size; i++) {
-        uint32_t count;
+        const Node *node = &graph->nodes[i];
+        uint32_t count, leading = 0;
         const uint32_t *operands = node_operands(graph, i, &count);
-        work->leads[i] = graph->nodes[i].op == NODE_PARAMETER;
-        for (uint32_t k = 0; k < count && !work->leads[i]; k++)
-            work->leads[i] = work->leads[operands[k]] && !stops(&graph->nodes[i], k);
+        for (uint32_t k = 0; k < count; k++) leading += leads[operands[k]] && !stops(node, k);
+        leads[i] = leading || node->op == NODE_PARAMETER;
+        if (!leads[i]) continue;
+        *nodes += 3 + 2 * leading;
+        *args += 2 + (size_t)leading * (node->op == NODE_PRODUCT ? 1 : 1 + NAME_COUNT);
     }
 }
 
-static void copy_graph(const Graph *graph, Graph *to, uint32_t capacity) {
+static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t args) {
     Graph copy = {.arena = to->arena, .scratch = to->scratch, .size = graph->size, .n_inputs = graph->n_inputs,
                   .n_parameters = graph->n_parameters, .primal = graph->size, .recorded = graph->recorded,
                   .n_roots = 1 + graph->n_parameters};
-    copy.nodes = ARENA_ARRAY(to->arena, Node, capacity);
+    nodes += graph->size;
+    args += graph->args.size;
+    if (nodes > UINT32_MAX || args > UINT32_MAX) longjmp(*to->arena->out_of_memory, 1);
+    copy.nodes = ARENA_ARRAY(to->arena, Node, nodes);
     memcpy(copy.nodes, graph->nodes, graph->size * sizeof(Node));
-    GROW(to->arena, &copy.args, uint32_t, (size_t)graph->args.size * 2 + graph->size);
+    copy.args.items = ARENA_ARRAY(to->arena, uint32_t, args);
     if (graph->args.size) memcpy(copy.args.items, graph->args.items, graph->args.size * sizeof(uint32_t));
     copy.args.size = graph->args.size;
+    copy.args.capacity = (uint32_t)args;
     copy.roots = ARENA_ARRAY(to->arena, uint32_t, copy.n_roots);
     copy.roots[0] = graph->roots[0];
     *to = copy;
+    return (uint32_t)nodes;
 }
 
 void append_adjoints(const Graph *of, Graph *graph) {
-    Work work = {.graph = graph, .capacity = of->size * 3 + 16};
-    copy_graph(of, graph, work.capacity);
     Arena *scratch = graph->scratch;
-    work.leads = ARENA_ARRAY(scratch, uint8_t, of->size);
-    work.adjoint = ARENA_ARRAY(scratch, uint32_t, of->size);
-    work.last = ARENA_ARRAY(scratch, uint32_t, of->size);
-    find_leading(&work);
+    Work work = {.graph = graph, .leads = ARENA_ARRAY(scratch, uint8_t, of->size),
+                 .last = ARENA_ARRAY(scratch, uint32_t, of->size)};
+    size_t nodes, args;
+    find_leading(of, work.leads, &nodes, &args);
+    work.capacity = copy_graph(of, graph, nodes, args);
     uint32_t loss = graph->roots[0], zero = NONE;
     for (uint32_t k = 0; k < graph->n_parameters; k++) graph->roots[1 + k] = NONE;
     for (uint32_t i = graph->primal; i-- > 0;) {
@@ -269,7 +302,7 @@ void append_adjoints(const Graph *of, Graph *graph) {
             continue;
         }
         uint32_t g = NONE;
-        if (work.leads[i]) g = i == loss ? append(&work, (Node){.op = NODE_SEED}) : sum_contributions(&work, i);
+        if (work.leads[i]) g = i == loss ? append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)}) : sum_contributions(&work, i);
         if (node.op == NODE_PART) contribute(&work, node.a, g);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
         else if (g != NONE) add_gains(&work, i, g);

@@ -16,20 +16,16 @@ uint32_t *count_uses(Graph *graph) {
 }
 
 void apply_dead_code(Graph *graph) {
-    uint32_t *uses = count_uses(graph), size = 0, primal = 0;
+    uint32_t *uses = count_uses(graph), size = 0;
     uint32_t *to = ARENA_ARRAY(graph->scratch, uint32_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++) {
-        if (i == graph->primal) primal = size;
         if (!uses[i]) continue;
         to[i] = size;
-        Node *node = &graph->nodes[size];
-        *node = graph->nodes[i];
-        if (node->op == NODE_GAIN || node->op == NODE_ADJOINT) node->c = to[node->c];
+        graph->nodes[size] = graph->nodes[i];
         uint32_t count, *operands = node_operands(graph, size++, &count);
         for (uint32_t k = 0; k < count; k++) operands[k] = to[operands[k]];
     }
     if (graph->primal == graph->size) primal = size; /* nothing has an adjoint */
     graph->size = size;
-    graph->primal = primal;
     follow_roots(graph, &(Forward){to, 0});
 }

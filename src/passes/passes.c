@@ -10,38 +10,31 @@
 #include "program/verify.h"
 
 const Pass passes[PASS_COUNT] = {
-#define PASS(id, when, text) {#id, text, apply_##id, when},
+#define PASS(id, text) {#id, text, apply_##id},
     FOR_EACH_PASS(PASS)
 #undef PASS
 };
-
-/* Applies the passes that are not in `skip`, of those that run `when` or always. -1: one broke the graph. */
-static int apply_passes(Graph *graph, unsigned skip, When when) {
-    for (unsigned k = 0; k < PASS_COUNT; k++) {
-        if (skip >> k & 1 || passes[k].when < when) continue;
-        arena_rewind(graph->scratch);
-        passes[k].apply(graph);
-        if (verify_graph(graph, passes[k].name)) return -1;
-    }
-    return 0;
-}
 
 MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = to->out_of_memory = &out_of_memory;
-    if (verify_graph(graph, "freezing") || apply_passes(graph, skip, BEFORE)) return MADE_BROKEN;
+    if (verify_graph(graph, "freezing")) return MADE_BROKEN;
+    for (unsigned k = 0; k < PASS_COUNT; k++) {
+        if (skip >> k & 1) continue;
+        arena_rewind(graph->scratch);
+        passes[k].apply(graph);
+        if (verify_graph(graph, passes[k].name)) return MADE_BROKEN;
+    }
     graph_pack(graph, to);
     return verify_graph(graph, "packing") ? MADE_BROKEN : MADE;
 }
 
-MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to) {
+MakeStatus graph_differentiate(const Graph *graph, Graph *gradient) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
-    gradient->arena->out_of_memory = gradient->scratch->out_of_memory = to->out_of_memory = &out_of_memory;
+    gradient->arena->out_of_memory = gradient->scratch->out_of_memory = &out_of_memory;
     arena_rewind(gradient->scratch);
     append_adjoints(graph, gradient);
-    if (verify_graph(gradient, "differentiating") || apply_passes(gradient, skip, ALWAYS)) return MADE_BROKEN;
-    graph_pack(gradient, to);
-    return verify_graph(gradient, "packing") ? MADE_BROKEN : MADE;
+    return verify_graph(gradient, "differentiating") ? MADE_BROKEN : MADE;
 }

@@ -7,7 +7,7 @@
 
 #include "program/graph.h"
 
-#define PASS(id, when, text) void apply_##id(Graph *graph);
+#define PASS(id, text) void apply_##id(Graph *graph);
 FOR_EACH_PASS(PASS)
 #undef PASS
 

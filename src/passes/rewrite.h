@@ -42,11 +42,10 @@ static inline void follow_roots(Graph *graph, const Forward *forward) {
     for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = forward->to[graph->roots[k]];
 }
 
-/* Applies simplify to every node; it returns the node to use instead, or the node itself. Of a gradient
- * graph, to those behind the function, which has been through the passes: see graph.h. */
+/* Applies simplify to every node; it returns the node to use instead, or the node itself. */
 static inline void rewrite(Graph *graph, uint32_t (*simplify)(Graph *graph, uint32_t i)) {
     Forward forward = forward_none(graph);
-    for (uint32_t i = graph->primal; i < graph->size; i++) {
+    for (uint32_t i = 0; i < graph->size; i++) {
         follow_operands(graph, i, &forward);
         uint8_t before = graph->nodes[i].op;
         forward.to[i] = simplify(graph, i);

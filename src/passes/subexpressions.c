@@ -13,46 +13,14 @@ static uint64_t bits_of(double number) {
 /* Whether the number is part of what the node computes. */
 static int has_number(const Node *node) {
     Form form = form_of(node);
-    return form == FORM_CONSTANT || (form == FORM_MAP && op_info[node->op].shape == SCALED) ||
-           (form == FORM_GAIN && op_info[node->of].shape == SCALED);
-}
-
-/* Whether another node with the same operands may compute something else. */
-static int is_unique(const Node *node) {
-    switch (form_of(node)) {
-    case FORM_PARAMETER:
-    case FORM_INPUT:
-    case FORM_SEED:
-    case FORM_CUSTOM:
-    case FORM_ADJOINT: /* each in its node's place */
-        return 1;
-    case FORM_CONSTANT:
-    case FORM_MAP:
-    case FORM_PART:
-    case FORM_TOTAL:
-    case FORM_SCATTER:
-    case FORM_LINEAR:
-    case FORM_TAKE:
-    case FORM_PRODUCT:
-    case FORM_GAIN:
-    case FORM_TRANSPOSED:
-    case FORM_OUTER:
-        return 0;
-    }
-    abort();
-}
-
-/* What tells the node from others of its kind, beside its operands and its number. */
-static uint64_t mark_of(const Node *node) {
-    return ((uint64_t)(has_args(node) ? node->c : node->op == NODE_PART ? node->b : 0) << 16) +
-           (uint64_t)(node->of << 8) + node->which;
+    return form == FORM_CONSTANT || (form == FORM_MAP && op_info[node->op].shape == SCALED);
 }
 
 static uint64_t hash_node(const Graph *graph, uint32_t i) {
     const Node *node = &graph->nodes[i];
     uint32_t count;
     const uint32_t *operands = node_operands(graph, i, &count);
-    uint64_t hash = mix(mix(node->op, mark_of(node)), has_number(node) ? bits_of(node->number) : 0);
+    uint64_t hash = mix(node->op, has_number(node) ? bits_of(node->number) : has_args(node) ? node->c : 0);
     for (uint32_t k = 0; k < count; k++) hash = mix(hash, operands[k]);
     return hash;
 }
@@ -61,19 +29,20 @@ static int same_node(const Graph *graph, uint32_t i, uint32_t j) {
     const Node *p = &graph->nodes[i], *q = &graph->nodes[j];
     uint32_t n, m;
     const uint32_t *a = node_operands(graph, i, &n), *b = node_operands(graph, j, &m);
-    if (p->op != q->op || n != m || mark_of(p) != mark_of(q)) return 0;
-    if (has_number(p) && bits_of(p->number) != bits_of(q->number)) return 0;
+    if (p->op != q->op || n != m) return 0;
+    if (has_number(p) ? bits_of(p->number) != bits_of(q->number) : has_args(p) && p->c != q->c)
+        return 0;
     return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
 }
 
 void apply_subexpressions(Graph *graph) {
-    size_t size = table_size(graph->size - graph->primal);
+    size_t size = table_size(graph->size);
     uint32_t *table = ARENA_ARRAY(graph->scratch, uint32_t, size); /* one more than the node */
     Forward forward = forward_none(graph);
-    for (uint32_t i = graph->primal; i < graph->size; i++) {
+    for (uint32_t i = 0; i < graph->size; i++) {
         Node *node = &graph->nodes[i];
         follow_operands(graph, i, &forward);
-        if (is_unique(node)) continue;
+        if (!form_info[form_of(node)].merges) continue;
         if ((node->op == OP_add || node->op == OP_mul) && node->a > node->b)
             become_binary(node, node->op, node->b, node->a);
         size_t slot = hash_node(graph, i) & (size - 1);

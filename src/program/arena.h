@@ -32,7 +32,7 @@ typedef struct {
     jmp_buf *out_of_memory; /* of the making at hand: all of its arenas share one */
 } Arena;
 
-enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16, LARGE_PAGE = 1 << 21 };
+enum { ARENA_CHUNK = 1 << 14, ARENA_ALIGN = 16, ARENA_MOST_KEPT = 1 << 22, LARGE_PAGE = 1 << 21 };
 
 /* Asks for large pages where the system has them: first touches of small ones are a third of the time that
  * a large graph's derivatives take. */
@@ -89,17 +89,26 @@ static inline void arena_free(Arena *arena) {
     arena->bytes = 0;
 }
 
-/* Gives all of it back, but keeps one chunk to use again: fresh memory costs more than clearing it. */
+/* Gives all of it back, but keeps a chunk to use again: fresh memory costs more than clearing it. Where
+ * one chunk was not enough, the next one is as large as all of them. */
 static inline void arena_rewind(Arena *arena) {
     ArenaChunk *kept = arena->chunks;
     if (!kept) return;
-    arena->chunks = kept->next;
-    arena_free(arena);
-    kept->next = NULL;
+    if (kept->next) {
+        size_t bytes = arena->bytes;
+        arena_free(arena);
+        if (bytes > arena->least) arena->least = bytes;
+        return;
+    }
     if (kept->dirty < kept->used) kept->dirty = kept->used;
     kept->used = 0;
-    arena->chunks = kept;
-    arena->bytes = ARENA_HEADER + kept->size;
+}
+
+/* The same between two makings, of an arena that lives on: little is kept for long. */
+static inline void arena_rest(Arena *arena) {
+    arena_rewind(arena);
+    if (arena->bytes > ARENA_MOST_KEPT) arena_free(arena);
+    if (arena->least > ARENA_MOST_KEPT) arena->least = 0;
 }
 
 /* An array of an arena that grows; the old copy stays in the arena until its end. */

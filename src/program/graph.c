@@ -25,32 +25,12 @@ static void reach_operands(Reach *reach, uint32_t i) {
 static int is_leaf(const Tape *tape, uint32_t i) { return (tape->op[i] & ~OP_CLOSURE) == OP_leaf; }
 
 Stage graph_stage(const Graph *graph, uint32_t i) {
+    uint8_t stage = form_info[form_of(&graph->nodes[i])].stage;
+    if (stage == OF_LOSS) return graph->nodes[graph->roots[0]].stage == SAMPLE ? SAMPLE : BATCH;
+    if (stage != LATEST) return (Stage)stage;
     uint32_t count;
     const uint32_t *operands = node_operands(graph, i, &count);
-    uint8_t stage = CONSTANT;
-    switch (form_of(&graph->nodes[i])) {
-    case FORM_PARAMETER:
-        return ONCE;
-    case FORM_INPUT:
-        return SAMPLE;
-    case FORM_SEED:
-        return graph->nodes[graph->roots[0]].stage == SAMPLE ? SAMPLE : BATCH;
-    case FORM_TOTAL:
-    case FORM_OUTER:
-        return BATCH;
-    case FORM_CONSTANT:
-    case FORM_MAP:
-    case FORM_PART:
-    case FORM_SCATTER:
-    case FORM_LINEAR:
-    case FORM_TAKE:
-    case FORM_CUSTOM:
-    case FORM_PRODUCT:
-    case FORM_GAIN:
-    case FORM_ADJOINT:
-    case FORM_TRANSPOSED:
-        break;
-    }
+    stage = CONSTANT;
     for (uint32_t k = 0; k < count; k++)
         if (graph->nodes[operands[k]].stage > stage) stage = graph->nodes[operands[k]].stage;
     return (Stage)stage;
@@ -150,7 +130,8 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
-    graph->scratch->least = (size_t)(tape->size - mark) * 32;
+    size_t least = (size_t)(tape->size - mark) * 32;
+    if (graph->scratch->least < least) graph->scratch->least = least;
     graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
     return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
 }

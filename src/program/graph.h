@@ -47,25 +47,46 @@ typedef enum {
     NODE_COUNT
 } NodeKind;
 
-/* How passes and executors see a node. Switches over it have no default: see ops.h. */
+/* FORM(id, operands, stage, whether nodes that look alike are one): how passes and executors see a node.
+ *   operands  how many there are: in a, b and c; ARITY: as many as the row has; LISTED: b, in args from a on
+ *   stage     its own; LATEST: that of its latest operand; OF_LOSS: of the loss's adjoint
+ * Switches over forms have no default: see ops.h. */
+#define FOR_EACH_FORM(FORM)                 \
+    FORM(CONSTANT,   0,      CONSTANT, 1)   \
+    FORM(PARAMETER,  0,      ONCE,     0)   \
+    FORM(INPUT,      0,      SAMPLE,   0)   \
+    FORM(SEED,       0,      OF_LOSS,  0)   \
+    FORM(MAP,        ARITY,  LATEST,   1)   \
+    FORM(PART,       1,      LATEST,   0)   \
+    FORM(TOTAL,      1,      BATCH,    0)   \
+    FORM(SCATTER,    2,      LATEST,   0)   \
+    FORM(LINEAR,     LISTED, LATEST,   1)   \
+    FORM(TAKE,       LISTED, LATEST,   1)   \
+    FORM(CUSTOM,     LISTED, LATEST,   0)   \
+    FORM(PRODUCT,    LISTED, LATEST,   0)   \
+    FORM(GAIN,       LISTED, LATEST,   0)   \
+    FORM(ADJOINT,    LISTED, LATEST,   0)   \
+    FORM(TRANSPOSED, LISTED, LATEST,   0)   \
+    FORM(OUTER,      LISTED, BATCH,    0)
+
 typedef enum {
-    FORM_CONSTANT,
-    FORM_PARAMETER,
-    FORM_INPUT,
-    FORM_SEED,
-    FORM_MAP,    /* up to three operands, a, b and c: a cell of the operation table */
-    FORM_PART,
-    FORM_TOTAL,
-    FORM_SCATTER,
-    FORM_LINEAR, /* these have their operands in args */
-    FORM_TAKE,
-    FORM_CUSTOM,
-    FORM_PRODUCT,
-    FORM_GAIN,
-    FORM_ADJOINT,
-    FORM_TRANSPOSED,
-    FORM_OUTER
+#define ID(id, operands, stage, merges) FORM_##id,
+    FOR_EACH_FORM(ID)
+#undef ID
 } Form;
+
+enum { ARITY = 4, LISTED };               /* beside numbers of operands */
+enum { LATEST = BATCH + 1, OF_LOSS };     /* beside stages */
+
+typedef struct {
+    uint8_t operands, stage, merges;
+} FormInfo;
+
+static const FormInfo form_info[] = {
+#define ROW(id, operands, stage, merges) {operands, stage, merges},
+    FOR_EACH_FORM(ROW)
+#undef ROW
+};
 
 /* Of operations with any number of operands. */
 enum {
@@ -108,9 +129,9 @@ typedef struct {
  * adjoint of a node of stage SAMPLE has stage SAMPLE, that of an earlier one BATCH; a NODE_TOTAL or a
  * NODE_OUTER stands between, and there is no other way from one to the other.
  *
- * A NODE_GAIN stands for one contribution, even where its cell is no more than g. A node's adjoint is its
- * NODE_ADJOINT, even where that has one operand; the loss's is the seed. So both know their place: `c`
- * is no operand, but follows its node as operands do. Behind the function stand first the adjoints and
+ * A NODE_GAIN stands for one contribution of one node, even where its cell is no more than g; but what all
+ * addends of a sum gain is one node. A node's adjoint is its NODE_ADJOINT, even where that has one operand;
+ * the loss's is the seed. So both know their place. Behind the function stand first the adjoints and
  * contributions of its last node, then those of the one before, and so on. */
 
 /* What the verifier has found (verify.h). */
@@ -177,40 +198,18 @@ FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const u
 void graph_pack(Graph *graph, Arena *to);
 
 /* Whether the node's operands stand in args, from a on, b of them. */
-static inline int has_args(const Node *node) { return form_of(node) >= FORM_LINEAR; }
+static inline int has_args(const Node *node) { return form_info[form_of(node)].operands == LISTED; }
 
 /* The operands of a node, all of them, for reading and rewriting. */
 static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count) {
     Node *node = &graph->nodes[i];
-    switch (form_of(node)) {
-    case FORM_CONSTANT:
-    case FORM_PARAMETER:
-    case FORM_INPUT:
-    case FORM_SEED:
-        *count = 0;
-        return NULL;
-    case FORM_MAP:
-        *count = op_arity(node->op);
-        return &node->a; /* b and c are its neighbours */
-    case FORM_PART:
-    case FORM_TOTAL:
-        *count = 1;
-        return &node->a;
-    case FORM_SCATTER:
-        *count = 2;
-        return &node->a;
-    case FORM_LINEAR:
-    case FORM_TAKE:
-    case FORM_CUSTOM:
-    case FORM_PRODUCT:
-    case FORM_GAIN:
-    case FORM_ADJOINT:
-    case FORM_TRANSPOSED:
-    case FORM_OUTER:
+    *count = form_info[form_of(node)].operands;
+    if (*count == LISTED) {
         *count = node->b;
         return graph->args.items + node->a;
     }
-    abort();
+    if (*count == ARITY) *count = op_arity(node->op);
+    return &node->a; /* b and c are its neighbours */
 }
 
 static inline Product product_of(const Graph *graph, uint32_t i) {
@@ -239,29 +238,25 @@ Stage graph_stage(const Graph *graph, uint32_t i);
 
 /* -- passes: each leaves a graph that computes the same, in the same order --------------------- */
 
-/* PASS(id, when, what it does) in the order of application; each can be switched off. */
-#define FOR_EACH_PASS(PASS)                                                                           \
-    PASS(constants, ALWAYS, "operations on numbers alone are computed now")                           \
-    PASS(identities, BEFORE, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt") \
-    PASS(subexpressions, ALWAYS, "what is computed twice is computed once")                           \
-    PASS(sums, BEFORE, "chains of additions and products become one sum of products")                 \
-    PASS(matrices, BEFORE, "sums of products that share their inputs become a matrix-vector product") \
-    PASS(dead_code, ALWAYS, "what the result no longer depends on is dropped")
+/* PASS(id, what it does) in the order of application; each can be switched off. */
+#define FOR_EACH_PASS(PASS)                                                                     \
+    PASS(constants, "operations on numbers alone are computed now")                             \
+    PASS(identities, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt")    \
+    PASS(subexpressions, "what is computed twice is computed once")                             \
+    PASS(sums, "chains of additions and products become one sum of products")                   \
+    PASS(matrices, "sums of products that share their inputs become a matrix-vector product")   \
+    PASS(dead_code, "what the result no longer depends on is dropped")
 
 enum {
-#define ID(id, when, text) PASS_##id,
+#define ID(id, text) PASS_##id,
     FOR_EACH_PASS(ID)
 #undef ID
     PASS_COUNT
 };
 
-/* Before differentiation only, or after it, too. There, the function's own nodes stay as they are. */
-typedef enum { BEFORE, ALWAYS } When;
-
 typedef struct {
     const char *name, *text;
     void (*apply)(Graph *graph);
-    When when;
 } Pass;
 
 extern const Pass passes[PASS_COUNT];
@@ -272,8 +267,8 @@ typedef enum { MADE, MADE_NO_MEMORY, MADE_BROKEN /* graph->fault says how: an er
  * `to`, and the arena that it was frozen in is freed. */
 MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to);
 
-/* Makes the gradient graph of an optimised graph of one root, which stays; the passes run again over what
- * is new, but for those in `skip`. gradient: its arenas are set, that of the nodes is `to` afterwards. */
-MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to);
+/* Makes the gradient graph of an optimised graph of one root, which stays. gradient: its arenas are set, and
+ * nothing else. No pass runs over what is new: it holds nothing twice, and nothing that is not needed. */
+MakeStatus graph_differentiate(const Graph *graph, Graph *gradient);
 
 #endif

@@ -75,12 +75,13 @@ typedef struct {
     uint32_t n_columns;         /* argument columns that are read, and the rows they go to */
     uint32_t *columns;
     uint32_t *column_rows;
+    uint32_t n_roots;
     Ref *roots;
     uint32_t root_adjoint;      /* of the only root: a row, or a once row                  */
     double work;                /* multiply-adds for one sample, about                     */
 } Plan;
 
-/* A plan to compute the roots, and with gradients also the adjoints of all parameters. */
-MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph, int gradients);
+/* A plan to compute the roots; of a gradient graph, the loss and the adjoints of all parameters. */
+MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Backward steps: the chain rule of each group, as gains of its operands' adjoints.
+ * Backward steps: what the gradient graph adds to adjoints, group by group of the nodes whose rules it is.
  */
 #include "planner.h"
 
@@ -24,17 +24,6 @@ static int prepare_rows(Planner *p, Ref out, uint32_t count) {
     return !assigned;
 }
 
-static int any_needs(const Planner *p, uint32_t node, uint32_t count, int stride) {
-    /* Members of a run stand in consecutive rows: of one group, linked, or leaves. */
-    if (!stride) count = 1;
-    for (uint32_t k = 0; k < count; k++) {
-        if (p->needs[node]) return 1;
-        if (k + 1 < count) node = p->next[node];
-        if (node == NONE) break;
-    }
-    return 0;
-}
-
 /* A step that adds to the adjoints of an operand, in whichever space it stands. */
 static Step *new_gain(Planner *p, StepKind kind, Ref out, uint32_t count, Stage stage) {
     int add = 1;
@@ -45,96 +34,155 @@ static Step *new_gain(Planner *p, StepKind kind, Ref out, uint32_t count, Stage 
     return step;
 }
 
-static void plan_map_gains(Planner *p, const Group *group, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
-    const uint32_t operands[] = {node->a, node->b, node->c};
-    const int strides[] = {group->stride_a, group->stride_b, 0};
-    uint32_t arity = op_arity(node->op);
-    for (uint32_t which = 0; which < arity; which++) {
-        if (cell_stops((Op)node->op, (int)which)) continue;
-        if (!any_needs(p, operands[which], group->count, strides[which])) continue;
-        unsigned reads = cell_reads((Op)node->op, (int)which);
-        Ref out = adjoint_ref(p, operands[which], stage, strides[which]);
-        Step *step = new_gain(p, STEP_GAIN, out, group->count, stage);
-        step->op = node->op;
-        step->which = (uint8_t)which;
-        step->number = node->number;
-        step->g = adjoint_ref(p, group->first, stage, 1);
-        if (READS(reads, X)) step->x = value_ref(p, node->a, stage, group->stride_a);
-        if (READS(reads, Y) && arity > 1) step->y = value_ref(p, node->b, stage, group->stride_b);
-        if (READS(reads, W)) step->w = value_ref(p, node->c, stage, 0);
-        if (READS(reads, Z)) step->z = value_ref(p, group->first, stage, 1);
-        Ref refs[] = {step->out, step->g, step->x, step->y, step->w, step->z};
-        step->flat = (uint8_t)(is_flat(group->count, refs, 6) &&
-                               !(step->out.space == IN_ONCE && step->out.stride));
-    }
+/* -- what adds to adjoints -------------------------------------------------------------------------- */
+
+static void note(Planner *p, uint32_t *last, uint32_t rule_of, uint32_t node, uint32_t to) {
+    Contribution *all = p->contributions;
+    uint32_t k = ++p->n_contributions; /* one more than the index */
+    all[k - 1] = (Contribution){node, to, 0};
+    if (last[rule_of]) all[last[rule_of] - 1].next = k;
+    else p->contribution[rule_of] = k;
+    last[rule_of] = k;
 }
 
-static Ref to_adjoint(const Planner *p, Ref value, Stage stage) {
-    if (value.space == IN_ROWS) value.at += stage == SAMPLE ? p->n_values : p->plan->n_once;
-    return value;
-}
-
-/* Rows of values that lead to a parameter, for runs, which know places only. */
-static int run_needs(const uint8_t *needed, Ref ref, uint32_t count) {
-    if (ref.space == NOWHERE) return 0;
-    for (uint32_t k = 0; k < (ref.stride ? count : 1); k++)
-        if (needed[ref.at + k]) return 1;
-    return 0;
-}
-
-typedef struct {
-    uint8_t *rows, *once; /* needed[], by row */
-} Needed;
-
-static void plan_linear_gains(Planner *p, const Group *group, Stage stage, const Step *forward,
-                              const Needed *needed) {
-    Ref g = adjoint_ref(p, group->first, stage, 0);
-    for (uint32_t r = 0; r < forward->n_runs; r++) {
-        const Run *run = &forward->runs[r];
-        const Ref sides[2] = {run->a, run->b};
-        int is_square = run->a.space == IN_ROWS && run->b.space == IN_ROWS && run->a.at == run->b.at &&
-                        run->a.stride == run->b.stride;
-        for (int side = 0; side < (is_square ? 1 : 2); side++) {
-            Ref to = sides[side], other = sides[!side];
-            const uint8_t *by_row = to.space == IN_ONCE || stage != SAMPLE ? needed->once : needed->rows;
-            if (!run_needs(by_row, to, run->count)) continue;
-            Step *step = new_gain(p, STEP_GAIN, to_adjoint(p, to, stage), run->count, stage);
-            step->op = run->b.space == NOWHERE ? OP_add : OP_mul;
-            step->g = g;
-            if (step->op == OP_mul) step->y = other; /* the gain of x is g * y */
-            if (is_square) { /* both factors' gains at once */
-                step->op = OP_pow_number;
-                step->number = 2.0;
-                step->x = to;
-                step->y = (Ref){0};
-            }
-            Ref refs[] = {step->out, step->g, step->x, step->y};
-            step->flat = (uint8_t)(is_flat(run->count, refs, 4) && run->count == 1);
+void plan_contributions(Planner *p) {
+    const Graph *graph = p->graph;
+    uint32_t *last = ARENA_ARRAY(p->scratch, uint32_t, graph->size), most = 0;
+    for (uint32_t i = p->size; i < graph->size; i++)
+        most += graph->nodes[i].op == NODE_ADJOINT ? graph->nodes[i].b : 1;
+    p->contribution = ARENA_ARRAY(p->scratch, uint32_t, graph->size);
+    p->contributions = ARENA_ARRAY(p->scratch, Contribution, most);
+    for (uint32_t i = p->size; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        const uint32_t *args = graph->args.items + node->a;
+        if (node->op == NODE_SCATTER) note(p, last, node->a, i, NONE);
+        if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) note(p, last, args[0], i, NONE);
+        if (node->op == NODE_PART && graph->nodes[node->a].op == NODE_TRANSPOSED) note(p, last, node->a, i, NONE);
+        if (node->op != NODE_ADJOINT) continue;
+        for (uint32_t k = 0; k < node->b; k++) {
+            uint32_t gain = args[k];
+            if (graph->nodes[gain].op == NODE_TOTAL) gain = graph->nodes[gain].a;
+            if (graph->nodes[gain].op == NODE_GAIN) note(p, last, graph->nodes[gain].c, gain, node->c);
         }
     }
 }
 
-static void plan_custom_gains(Planner *p, const Group *group, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
-    const uint32_t *args = p->graph->args.items + node->a;
-    uint32_t n_operands = node->b / 2;
-    for (uint32_t k = 0; k < n_operands; k++) {
-        if (!p->needs[args[k]]) continue;
-        Step *step = new_gain(p, STEP_GAIN, adjoint_ref(p, args[k], stage, 0), 1, stage);
-        step->g = adjoint_ref(p, group->first, stage, 0);
-        step->flat = 1;
-        step->op = OP_mul; /* its first operand's gain is g * y */
-        step->y = value_ref(p, args[n_operands + k], stage, 0);
+/* -- gains ------------------------------------------------------------------------------------------ */
+
+enum { OUT, G, X, Y, W, Z, REFS };
+
+/* What one member of a step does. */
+typedef struct {
+    const Node *gain;
+    Ref refs[REFS];
+    uint32_t group[REFS]; /* rows of other groups may be put elsewhere */
+} Member;
+
+static void set_ref(const Planner *p, Member *member, int which, uint32_t node, Stage stage, int is_adjoint) {
+    member->refs[which] = is_adjoint ? adjoint_ref(p, node, stage, 0) : value_ref(p, node, stage, 0);
+    member->group[which] = stage == SAMPLE ? p->group_of[node] : 0;
+}
+
+/* The node whose adjoint this is. */
+static uint32_t primal_of(const Graph *graph, uint32_t adjoint) {
+    return graph->nodes[adjoint].op == NODE_SEED ? graph->roots[0] : graph->nodes[adjoint].c;
+}
+
+static Member new_member(const Planner *p, const Contribution *contribution, Stage stage) {
+    static const int refs[] = {[NAME_X] = X, [NAME_Y] = Y, [NAME_W] = W, [NAME_Z] = Z};
+    Member member = {.gain = &p->graph->nodes[contribution->node]};
+    uint32_t names[NAME_COUNT];
+    gain_names(p->graph, member.gain, names);
+    set_ref(p, &member, OUT, contribution->to, stage, 1);
+    set_ref(p, &member, G, primal_of(p->graph, names[NAME_G]), stage, 1);
+    for (int name = NAME_X; name < NAME_G; name++)
+        if (names[name] != NONE) set_ref(p, &member, refs[name], names[name], stage, 0);
+    return member;
+}
+
+static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
+
+/* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
+static MemberKey new_key(const Planner *p, const Contribution *contribution, Stage stage) {
+    const Node *gain = &p->graph->nodes[contribution->node];
+    return (MemberKey){(uint64_t)gain->of << 40 | (uint64_t)gain->which << 32 | p->position[gain->c],
+                       place_of(adjoint_ref(p, contribution->to, stage, 0)), contribution};
+}
+
+static int compare_keys(const void *left, const void *right) {
+    const MemberKey *a = left, *b = right;
+    if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
+    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    return a->contribution < b->contribution ? -1 : a->contribution > b->contribution;
+}
+
+/* Whether the member can be the count-th of a step that begins with `first`. strides: found by the second. */
+static int continues(const Member *next, const Member *first, uint32_t count, uint8_t strides[REFS]) {
+    if (next->gain->of != first->gain->of || next->gain->which != first->gain->which ||
+        memcmp(&next->gain->number, &first->gain->number, sizeof(double)) != 0 ||
+        op_info[first->gain->of].shape == TERNARY)
+        return 0;
+    for (int k = 0; k < REFS; k++) {
+        Ref ref = next->refs[k], from = first->refs[k];
+        if (ref.space != from.space || next->group[k] != first->group[k]) return 0;
+        if (count == 1) strides[k] = ref.at != from.at;
+        if (ref.at != from.at + count * strides[k]) return 0;
+    }
+    return 1;
+}
+
+static void plan_gain(Planner *p, const Member *first, uint32_t count, const uint8_t strides[REFS], Stage stage) {
+    Ref refs[REFS];
+    for (int k = 0; k < REFS; k++) {
+        refs[k] = first->refs[k];
+        if (count > 1 && refs[k].space != NOWHERE) refs[k].stride = strides[k];
+    }
+    Step *step = new_gain(p, STEP_GAIN, refs[OUT], count, stage);
+    step->op = first->gain->of;
+    step->which = first->gain->which;
+    step->number = first->gain->number;
+    step->g = refs[G];
+    step->x = refs[X];
+    step->y = refs[Y];
+    step->w = refs[W];
+    step->z = refs[Z];
+    step->flat = (uint8_t)(is_flat(count, refs, REFS) && !(refs[OUT].space == IN_ONCE && refs[OUT].stride));
+}
+
+/* The gains of a group's nodes, as few steps as they make. */
+static void plan_gains(Planner *p, const Group *group, Stage stage) {
+    int sorted = 1;
+    p->members.size = 0;
+    for (uint32_t k = 0, node = group->first; k < group->count; k++, node = p->next[node])
+        for (uint32_t c = p->contribution[node]; c; c = p->contributions[c - 1].next) {
+            GROW(p->scratch, &p->members, MemberKey, 1);
+            MemberKey *key = &p->members.items[p->members.size++];
+            *key = new_key(p, &p->contributions[c - 1], stage);
+            if (key > p->members.items && compare_keys(key - 1, key) > 0) sorted = 0;
+        }
+    uint32_t count = p->members.size;
+    const MemberKey *keys = p->members.items;
+    if (!sorted) qsort(p->members.items, count, sizeof *keys, compare_keys);
+    Member first, next;
+    if (count) next = new_member(p, keys[0].contribution, stage);
+    for (uint32_t k = 0, n; k < count; k += n) {
+        uint8_t strides[REFS] = {0};
+        first = next;
+        for (n = 1; k + n < count; n++) {
+            next = new_member(p, keys[k + n].contribution, stage);
+            if (!continues(&next, &first, n, strides)) break;
+        }
+        plan_gain(p, &first, n, strides, stage);
     }
 }
 
-static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
+/* -- records ---------------------------------------------------------------------------------------- */
+
+/* The adjoint of a take, to the element that is chosen. */
+static void plan_take_gain(Planner *p, uint32_t take, Stage stage) {
+    const Node *node = &p->graph->nodes[take];
     const uint32_t *args = p->graph->args.items + node->a;
-    int any = 0;
-    for (uint32_t k = 1; k < node->b; k++) any |= p->needs[args[k]];
-    if (!any) return;
+    if (!p->contribution[take]) return;
     Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
     for (uint32_t k = 1; k < node->b; k++) {
         refs[k] = adjoint_ref(p, args[k], stage, 0);
@@ -143,88 +191,66 @@ static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
     }
     Step *step = new_step(p, STEP_TAKE_GAIN, 1);
     step->x = value_ref(p, args[0], stage, 0);
-    step->g = adjoint_ref(p, group->first, stage, 0);
+    step->g = adjoint_ref(p, take, stage, 0);
     step->refs = refs;
     step->n_refs = node->b;
 }
 
-/* Of the rows from `from` to `end` of a matrix product, all of which need their adjoints. */
-static void plan_rows_gains(Planner *p, const Group *group, const Step *forward, uint32_t from, uint32_t end) {
-    Graph *graph = p->graph;
-    Product product = product_of(graph, graph->nodes[group->first].a);
-    const uint32_t *inputs = product.inputs;
-    Ref g = {p->n_values + group->row + from, IN_ROWS, 1};
-    Ref weights = {forward->x.at + from * product.n_in, IN_ONCE, 1};
+static void plan_outer(Planner *p, const Node *record, Ref g, Ref weights, const Step *forward) {
+    Step *step = new_step(p, STEP_MATVEC_W, record->b - 1);
+    step->g = g;
+    step->x = weights;
+    if (forward->y.space == IN_ONCE) step->y = (Ref){forward->y.at + record->c, IN_ONCE, 1};
+    step->refs = forward->refs;
+    step->n_refs = forward->n_refs;
+}
+
+static void plan_transposed(Planner *p, uint32_t record, Ref g, Ref weights) {
+    const Graph *graph = p->graph;
+    const Node *node = &graph->nodes[record];
+    Product product = product_of(graph, graph->args.items[node->a]);
     uint32_t *columns = ARENA_ARRAY(p->arena, uint32_t, product.n_in), n = 0, reached = 0;
     Ref *refs = ARENA_ARRAY(p->arena, Ref, product.n_in);
-    for (uint32_t k = 0; k < product.n_in; k++) {
-        if (!p->needs[inputs[k]]) continue;
-        refs[n] = adjoint_ref(p, inputs[k], SAMPLE, 0);
+    for (uint32_t c = p->contribution[record]; c; c = p->contributions[c - 1].next) {
+        uint32_t column = graph->nodes[p->contributions[c - 1].node].b;
+        refs[n] = adjoint_ref(p, product.inputs[column], SAMPLE, 0);
         reached += p->reached[refs[n].at - p->n_values];
-        columns[n++] = k;
+        columns[n++] = column;
     }
     for (uint32_t k = 0; k < n; k++) {
         if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at);
         p->reached[refs[k].at - p->n_values] = 1;
     }
-    /* Weights first: their adjoints read the inputs, whose rows the next step may be the last to need. */
-    Step *step = new_step(p, STEP_MATVEC_W, end - from);
+    Step *step = new_step(p, STEP_MATVEC_X, node->b - 1);
     step->g = g;
     step->x = weights;
-    if (forward->y.space == IN_ONCE) step->y = (Ref){forward->y.at + from, IN_ONCE, 1};
-    step->refs = forward->refs;
-    step->n_refs = forward->n_refs;
-    if (n) {
-        step = new_step(p, STEP_MATVEC_X, end - from);
-        step->g = g;
-        step->x = weights;
-        step->refs = refs;
-        step->n_refs = n;
-        step->columns = columns;
-        step->number = product.n_in;
-        step->add = reached > 0;
+    step->refs = refs;
+    step->n_refs = n;
+    step->columns = columns;
+    step->number = product.n_in;
+    step->add = reached > 0;
+}
+
+static void plan_product_gains(Planner *p, const Group *group, const Step *forward) {
+    const Graph *graph = p->graph;
+    uint32_t product = graph->nodes[group->first].a;
+    for (uint32_t c = p->contribution[product]; c; c = p->contributions[c - 1].next) {
+        uint32_t record = p->contributions[c - 1].node;
+        const Node *node = &graph->nodes[record];
+        Ref g = {p->n_values + group->row + node->c, IN_ROWS, 1};
+        Ref weights = {forward->x.at + node->c * forward->n_refs, IN_ONCE, 1};
+        if (node->op == NODE_OUTER) plan_outer(p, node, g, weights, forward);
+        else plan_transposed(p, record, g, weights);
     }
 }
 
-static void plan_matvec_gains(Planner *p, const Group *group, const Step *forward) {
-    uint32_t node = group->first, from = 0;
-    for (uint32_t k = 0; k <= group->count; k++) { /* a stretch ends at a row that needs nothing, or at the end */
-        int more = k < group->count && p->needs[node];
-        if (!more && from < k) plan_rows_gains(p, group, forward, from, k);
-        if (!more) from = k + 1;
-        if (k < group->count) node = p->next[node];
-    }
-}
-
-/* The group's adjoints have a value, of a block's rows those that are needed. */
-static void complete_adjoints(Planner *p, const Group *group) {
-    for (uint32_t k = 0, i = group->first; k < group->count; k++, i = p->next[i])
-        if (p->needs[i] && !p->reached[group->row + k]) zero_row(p, p->n_values + group->row + k);
-}
-
-void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forward) {
-    Needed needed = {ARENA_ARRAY(p->scratch, uint8_t, p->n_values + 1),
-                     ARENA_ARRAY(p->scratch, uint8_t, p->n_once + 1)};
-    for (uint32_t i = 0; i < p->graph->size; i++)
-        if (p->row[i] != NONE && p->needs[i]) (is_sample(p, i) ? needed.rows : needed.once)[p->row[i]] = 1;
-    for (uint32_t g = p->groups.size; g-- > from;) {
+void plan_backward(Planner *p, uint32_t from, uint32_t end, Stage stage, const StepList *forward) {
+    for (uint32_t g = end; g-- > from;) {
         const Group *group = &p->groups.items[g];
-        const Step *step = &forward->items[g - from];
-        if (!any_needs(p, group->first, group->count, 1)) continue;
-        if (stage == SAMPLE) complete_adjoints(p, group);
-        switch (form_of(&p->graph->nodes[group->first])) {
-        case FORM_MAP: plan_map_gains(p, group, stage); break;
-        case FORM_LINEAR: plan_linear_gains(p, group, stage, step, &needed); break;
-        case FORM_PART: plan_matvec_gains(p, group, step); break;
-        case FORM_TAKE: plan_take_gains(p, group, stage); break;
-        case FORM_CUSTOM: plan_custom_gains(p, group, stage); break;
-        case FORM_CONSTANT:
-        case FORM_PARAMETER:
-        case FORM_INPUT:
-        case FORM_PRODUCT:
-        CASES_OF_GRADIENTS
-            abort(); /* these are in no group */
-        }
+        uint8_t op = p->graph->nodes[group->first].op;
+        if (op == NODE_PART) plan_product_gains(p, group, &forward->items[g - from]);
+        else if (op == OP_take) plan_take_gain(p, group->first, stage);
+        else plan_gains(p, group, stage);
     }
 }
 

@@ -49,10 +49,10 @@ static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
 void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     Graph *graph = p->graph;
     size_t size = 16;
-    while (size < 2 * (size_t)graph->size) size *= 2;
+    while (size < 2 * (size_t)p->size) size *= 2;
     uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
     uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
-    for (uint32_t i = 0; i < graph->size; i++) {
+    for (uint32_t i = 0; i < p->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
         switch (form_of(node)) {
@@ -131,22 +131,22 @@ static void place_once(Planner *p, uint32_t i, uint32_t *before, uint32_t *last)
 void plan_leaves(Planner *p, uint32_t *before) {
     Graph *graph = p->graph;
     uint32_t last = NONE;
-    for (uint32_t i = 0; i < graph->size; i++) {
+    for (uint32_t i = 0; i < p->size; i++) {
         if (graph->nodes[i].op != NODE_PRODUCT) continue;
         Product product = product_of(graph, i);
         for (uint32_t k = 0; k < product.n_out * product.n_in; k++) place_once(p, product.weights[k], before, &last);
         for (uint32_t k = 0; product.biases && k < product.n_out; k++) place_once(p, product.biases[k], before, &last);
     }
-    for (uint32_t i = 0; i < graph->size; i++)
+    for (uint32_t i = 0; i < p->size; i++)
         if (graph->nodes[i].op == NODE_PARAMETER) place_once(p, i, before, &last);
-    for (uint32_t i = 0; i < graph->size; i++)
+    for (uint32_t i = 0; i < p->size; i++)
         if (graph->nodes[i].op == NODE_CONSTANT) place_once(p, i, before, &last);
     Plan *plan = p->plan;
     plan->parameter_row = ARENA_ARRAY(p->arena, uint32_t, graph->n_parameters);
     for (uint32_t k = 0; k < graph->n_parameters; k++) plan->parameter_row[k] = NONE;
     plan->constant_rows = ARENA_ARRAY(p->arena, uint32_t, p->n_once);
     plan->constants = ARENA_ARRAY(p->arena, double, p->n_once);
-    for (uint32_t i = 0; i < graph->size; i++) {
+    for (uint32_t i = 0; i < p->size; i++) {
         if (p->row[i] == NONE) continue;
         if (graph->nodes[i].op == NODE_PARAMETER)
             plan->parameter_row[graph->nodes[i].a] = p->row[i];

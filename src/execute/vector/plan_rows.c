@@ -85,7 +85,7 @@ static void share_rows(Planner *p, uint32_t total) {
 
 void plan_rows(Planner *p, uint32_t first_group, Ref *seed) {
     Plan *plan = p->plan;
-    uint32_t n_roots = p->graph->n_roots;
+    uint32_t n_roots = plan->n_roots;
     int gradients = seed->space != NOWHERE;
     p->range_of = ARENA_ARRAY(p->scratch, uint32_t, 2 * (size_t)p->n_values + 1);
     for (uint32_t half = 0; half < (gradients ? 2u : 1u); half++) {

@@ -17,6 +17,19 @@ typedef struct {
     uint8_t stride_a, stride_b;
 } Group;
 
+/* What a node's rule adds to an adjoint, in the order of the graph: a NODE_GAIN; or a record. */
+typedef struct {
+    uint32_t node;
+    uint32_t to;   /* whose adjoint a gain adds to */
+    uint32_t next; /* by the same rule: one more than its index */
+} Contribution;
+
+/* Where a contribution comes among those of its group. */
+typedef struct {
+    uint64_t rule, place;
+    const Contribution *contribution;
+} MemberKey;
+
 /* Rows that live and die together. */
 typedef struct {
     uint32_t first, count; /* virtual rows, as steps name them before rows are shared */
@@ -29,7 +42,8 @@ typedef struct {
     Arena *scratch; /* of its making */
     Graph *graph;
     Plan *plan;
-    uint8_t *needs;       /* its adjoint arrives from the result, and leads to a parameter */
+    uint32_t size;        /* nodes of the function; behind them stand its adjoints */
+    uint8_t *needs;       /* it has an adjoint */
     uint32_t *group_of, *position, *next;
     GROWING(Group) groups;
     uint32_t *row;        /* of a node: a once row, or a virtual row of a block */
@@ -37,6 +51,10 @@ typedef struct {
     uint8_t *reached;     /* virtual adjoint rows that have been assigned */
     uint32_t n_once;
     GROWING(Step) steps;  /* of the stage and direction at hand */
+    uint32_t *contribution; /* of a node: one more than the first contribution by its rule */
+    Contribution *contributions;
+    uint32_t n_contributions;
+    GROWING(MemberKey) members; /* of the group at hand */
     GROWING(Range) ranges;
     uint32_t *range_of;   /* virtual row -> range */
 } Planner;
@@ -97,8 +115,10 @@ void plan_leaves(Planner *p, uint32_t *before);
 void plan_forward(Planner *p, uint32_t from, Stage stage);
 void plan_matrices(Planner *p, StepList *forward);
 
-/* Gains of the groups from `from` on, the last first; forward: their steps. */
-void plan_backward(Planner *p, uint32_t from, Stage stage, const StepList *forward);
+/* Finds what adds to adjoints, of each node's rule; then the steps of the rules of the groups from `from`
+ * up to `end`, the last first; forward: their steps. */
+void plan_contributions(Planner *p);
+void plan_backward(Planner *p, uint32_t from, uint32_t end, Stage stage, const StepList *forward);
 void plan_scatters(Planner *p, const StepList *gathers);
 
 /* Gives the virtual rows of a block their places: rows that die make place for others. */

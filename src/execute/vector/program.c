@@ -67,23 +67,14 @@ static MakeStatus make_plan(VectorProgram *program, Graph *graph) {
     if (setjmp(out_of_memory)) return MADE_NO_MEMORY;
     program->arena.out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     arena_rewind(graph->scratch);
-    Graph function = *graph; /* of a gradient graph */
-    int gradients = graph->primal > 0;
-    if (gradients) {
-        function.size = graph->primal;
-        function.n_roots = 1;
-        function.primal = 0;
-    }
-    MakeStatus status = plan_make(&program->plan, &program->arena, &function, gradients);
-    graph->fault = function.fault;
-    if (status != MADE) return status;
+    if (plan_make(&program->plan, &program->arena, graph) != MADE) return MADE_BROKEN;
     const Plan *plan = &program->plan;
     Program *base = &program->base;
     base->numbers = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
     for (uint32_t k = 0; k < plan->n_constants; k++) base->numbers[plan->constant_rows[k]] = plan->constants[k];
     base->to_adjoint = plan->n_once;
     base->parameter_at = plan->parameter_row;
-    base->n_roots = function.n_roots;
+    base->n_roots = plan->n_roots;
     base->work = plan->work;
     return MADE;
 }

@@ -105,7 +105,8 @@ static void replay_gain(Replay *r, const Step *name, const Step *step) {
     if (READS(reads, Z)) TOUCH(z, step->count, READ);
     expect(r, step->g.space == IN_ROWS && (!READS(reads, Z) || step->z.space == IN_ROWS),
            "a gain has its node's adjoint and value from rows");
-    expect(r, step->x.space != IN_ONCE || step->y.space != IN_ONCE || op_arity(step->op) > 2,
+    expect(r, step->x.space != IN_ONCE || op_arity(step->op) > 2 ||
+                  (step->y.space != IN_ONCE && op_arity(step->op) == 2),
            "a step on samples has an operand that changes with the sample");
     expect(r, !step->flat || is_flat(step->count, refs, 6), "members of a flat step stand side by side");
     expect(r, step->add || step->out.stride || step->count == 1, "what many members gain is added");
@@ -234,7 +235,7 @@ static int fill_columns(Replay *r, const Plan *names, uint32_t *at) {
 static int read_roots(Replay *r, const Plan *names, int gradients, uint32_t *at) {
     const Plan *plan = r->plan;
     r->now++;
-    for (uint32_t k = 0; k < r->graph->n_roots && !r->rule; k++) {
+    for (uint32_t k = 0; k < r->plan->n_roots && !r->rule; k++) {
         *at = k;
         touch(r, names->roots[k], plan->roots[k], 1, READ);
     }
@@ -302,7 +303,7 @@ Plan *verify_copy(const Graph *graph, const Plan *plan, uint32_t root_adjoint) {
     copy->backward = copy_steps(scratch, &plan->backward);
     copy->once_backward = copy_steps(scratch, &plan->once_backward);
     copy->column_rows = copy_array(scratch, plan->column_rows, plan->n_columns, sizeof(uint32_t));
-    copy->roots = copy_array(scratch, plan->roots, graph->n_roots, sizeof(Ref));
+    copy->roots = copy_array(scratch, plan->roots, plan->n_roots, sizeof(Ref));
     copy->root_adjoint = root_adjoint;
     return copy;
 }

@@ -9,6 +9,7 @@ cdef extern from "program/arena.h" nogil:
     ctypedef struct Arena:
         size_t bytes
     void arena_free(Arena *arena)
+    void arena_rest(Arena *arena)
 
 cdef extern from "program/graph.h" nogil:
     enum:
@@ -40,7 +41,7 @@ cdef extern from "program/graph.h" nogil:
                               uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
                               uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
-    MakeStatus graph_differentiate(const Graph *graph, unsigned skip, Graph *gradient, Arena *to)
+    MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
 
 cdef extern from "program/sparsity.h" nogil:
     ctypedef struct Entry:

@@ -42,7 +42,7 @@ cdef class Products:
             for k in range(found.n):
                 directions.numbers[<size_t>found.colours[k] * found.n + k] = 1.0
         finally:
-            arena_free(&program.scratch)
+            arena_rest(program.graph.scratch)
         self.program = program
         self.n = found.n
         self.count = found.n_entries

@@ -12,13 +12,11 @@ cdef enum:
 @cython.final
 cdef class Recorded:
     cdef object __weakref__
-    cdef Arena raw          # of the graphs as they are made
+    cdef Arena raw          # of the graph as recorded
     cdef Arena arena        # of the optimised graph
     cdef Arena gradient_arena
-    cdef Arena scratch
     cdef Graph graph
     cdef Graph gradient     # the gradient graph, from when it is first needed
-    cdef unsigned skip      # passes that are left out, a bit each
     cdef const Executor *wanted     # by name, or NULL
     cdef const Executor *used       # last
     cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
@@ -32,7 +30,6 @@ cdef class Recorded:
 
     cdef int note_reads(self) except -1
     cdef Program *take(self, bint gradients) except NULL
-    cdef MakeStatus made(self, Graph *gradient, MakeStatus status) noexcept
     cdef void give_back(self, Program *program, bint gradients) noexcept
     cdef void load(self, Program *program, Arguments numbers=*) noexcept
     cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept

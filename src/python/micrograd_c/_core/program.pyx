@@ -71,6 +71,8 @@ CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes 
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
 
+cdef Arena scratch      # for what a making needs meanwhile: one at a time, under the GIL
+
 @cython.final
 cdef class Recorded:
     """A function's graph for one structure of arguments, and the programs made of it.
@@ -80,8 +82,9 @@ cdef class Recorded:
     not meet.
     """
     def __cinit__(self):
-        self.graph.arena = self.gradient.arena = &self.raw
-        self.graph.scratch = self.gradient.scratch = &self.scratch
+        self.graph.arena = &self.raw
+        self.gradient.arena = &self.gradient_arena
+        self.graph.scratch = self.gradient.scratch = &scratch
 
     def __dealloc__(self):
         cdef int gradients, k
@@ -93,7 +96,6 @@ cdef class Recorded:
         arena_free(&self.raw)
         arena_free(&self.arena)
         arena_free(&self.gradient_arena)
-        arena_free(&self.scratch)
 
     def still_holds(self):
         """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
@@ -138,8 +140,11 @@ cdef class Recorded:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
         if gradients and graph.size == 0:
-            status = graph_differentiate(&self.graph, self.skip, graph, &self.gradient_arena)
-            check_made(self.made(graph, status), graph)
+            status = graph_differentiate(&self.graph, graph)
+            if status != MADE:      # nothing is left behind
+                graph.size = 0
+                arena_free(&self.gradient_arena)
+            check_made(status, graph)
         executor = preferred(self.wanted)
         if executor == NULL:
             executor = executor_for(graph)
@@ -149,19 +154,9 @@ cdef class Recorded:
                              f'{reason.decode()}')
         self.used = executor
         status = executor.make(graph, &program)
-        arena_free(&self.scratch)
+        arena_rest(&scratch)
         check_made(status, graph)
         return program
-
-    cdef MakeStatus made(self, Graph *gradient, MakeStatus status) noexcept:
-        """A gradient graph that could not be made leaves nothing behind."""
-        if status != MADE:
-            arena_free(&self.raw)
-            arena_free(&self.gradient_arena)
-            arena_free(&self.scratch)
-            gradient.size = 0
-            gradient.arena = &self.raw
-        return status
 
     cdef void give_back(self, Program *program, bint gradients) noexcept:
         if program.lanes:
@@ -377,6 +372,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
     directions: if not 0, fn gets a list of so many more Values. These are then the inputs that differ from
     lane to lane, and the arguments' are among the parameters: what depends on them alone is computed once.
     """
+    cdef unsigned skipped = skip_set(skip)
     cdef Recording recording = Recording()
     cdef Recorded recorded = Recorded()
     cdef list inputs, leaves = [], results
@@ -385,7 +381,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
     cdef uint32_t n_point = 0
     cdef Py_ssize_t k
     cdef FreezeStatus status
-    recorded.skip = skip_set(skip)
+    cdef MakeStatus made
     recorded.wanted = executor_named(executor)
     tape.busy += 1      # so that nodes stay where they are
     try:
@@ -425,5 +421,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
     finally:
         free(roots)
         tape.busy -= 1
-    check_made(graph_optimise(&recorded.graph, recorded.skip, &recorded.arena), &recorded.graph)
+    made = graph_optimise(&recorded.graph, skipped, &recorded.arena)
+    arena_rest(&scratch)
+    check_made(made, &recorded.graph)
     return recorded
