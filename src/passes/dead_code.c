@@ -25,7 +25,6 @@ void apply_dead_code(Graph *graph) {
         uint32_t count, *operands = node_operands(graph, size++, &count);
         for (uint32_t k = 0; k < count; k++) operands[k] = to[operands[k]];
     }
-    if (graph->primal == graph->size) primal = size; /* nothing has an adjoint */
     graph->size = size;
     follow_roots(graph, &(Forward){to, 0});
 }

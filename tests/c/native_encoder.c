@@ -67,7 +67,7 @@ static const char *comparison(int immediate) {
 }
 
 static void one(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
-    const FormInfo *info = &form_info[form];
+    const VectorFormInfo *info = &vector_forms[form];
     char a[64], b[64], c[64], text[300];
     int evex = code->machine.evex;
     vector_text(code, a, to);
@@ -76,7 +76,7 @@ static void one(Code *code, VectorForm form, int to, int first, Source source, i
     switch ((Place)info->place) {
     case PLACE_THREE: sprintf(text, "%s %s,%s,%s", info->mnemonic, c, b, a); break;
     case PLACE_TWO:
-        if (form == FORM_SPREAD && source.reg >= 0) c[1] = 'x';
+        if (form == VECTOR_SPREAD && source.reg >= 0) c[1] = 'x';
         sprintf(text, "%s %s,%s", info->mnemonic, c, a);
         break;
     case PLACE_STORE: sprintf(text, "%s %s,%s", info->mnemonic, a, c); break;
@@ -99,8 +99,8 @@ static void every_form(Code *code) {
     static const int immediates[] = {COMPARE_IS_EQUAL, COMPARE_IS_LESS, COMPARE_IS_LESS_EQUAL, COMPARE_NOT_EQUAL,
                                      COMPARE_NOT_LESS, COMPARE_NOT_LESS_EQUAL, COMPARE_IS_GREATER, COMPARE_IS_GREATER_EQUAL,
                                      COMPARE_NOT_GREATER, COMPARE_NOT_GREATER_EQUAL};
-    for (int f = 0; f < FORM_COUNT; f++) {
-        Place place = (Place)form_info[f].place;
+    for (int f = 0; f < VECTOR_FORM_COUNT; f++) {
+        Place place = (Place)vector_forms[f].place;
         int evex_only = place == PLACE_BLEND_M || place == PLACE_MASKED;
         int vex_only = place == PLACE_BLEND_V || place == PLACE_SIGNS;
         if (code->machine.evex ? vex_only : evex_only) continue;
@@ -117,7 +117,7 @@ static void every_form(Code *code) {
                 int immediate = place == PLACE_COMPARE ? immediates[k % 10] : place == PLACE_ROUND ? 10 : 0;
                 int to = (base * 5 + 1) % n, first = (base * 3 + 2) % n;
                 one(code, (VectorForm)f, to, first, in_memory((Address)base, places[k]), immediate);
-                if (code->machine.evex && place != PLACE_STORE && f != FORM_LOAD && f != FORM_COPY && f != FORM_SPREAD && f != FORM_MASKED)
+                if (code->machine.evex && place != PLACE_STORE && f != VECTOR_LOAD && f != VECTOR_COPY && f != VECTOR_SPREAD && f != VECTOR_MASKED)
                     one(code, (VectorForm)f, to, first, number_in_memory((Address)base, places[k]), immediate);
             }
     }

@@ -38,13 +38,13 @@ static void emit_detours(Emitter *e) {
         const Detour *detour = &e->detours.items[k];
         code_land(e->code, detour->jump, e->code->size);
         for (int reg = 0; reg < all; reg++)
-            encode(e->code, FORM_STORE, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
-        encode(e->code, FORM_STORE, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
-        encode(e->code, FORM_STORE, detour->angle, 0, in_memory(R15, OF_HEADER(angle)), 0);
+            encode(e->code, VECTOR_STORE, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
+        encode(e->code, VECTOR_STORE, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
+        encode(e->code, VECTOR_STORE, detour->angle, 0, in_memory(R15, OF_HEADER(angle)), 0);
         call_c(e, OF_HEADER(turn), detour->op);
         for (int reg = 0; reg < all; reg++)
-            encode(e->code, FORM_LOAD, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
-        encode(e->code, FORM_LOAD, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
+            encode(e->code, VECTOR_LOAD, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
+        encode(e->code, VECTOR_LOAD, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
         code_land(e->code, encode_jump(e->code, JUMP), detour->back);
     }
 }
@@ -88,7 +88,7 @@ static void emit_two(Emitter *e, const Instruction *in, VectorForm form, int com
 /* Of one operand, which may stand in memory if the form takes one number of memory for all lanes. */
 static void emit_one(Emitter *e, const Instruction *in, VectorForm form) {
     Registers *r = &e->registers;
-    if (form == FORM_SHIFT_LEFT || form == FORM_SHIFT_RIGHT) bring(r, in->operands[0], 0);
+    if (form == VECTOR_SHIFT_LEFT || form == VECTOR_SHIFT_RIGHT) bring(r, in->operands[0], 0);
     else bring_if_free(r, 0, 0);
     Source a = where_is(r, in->operands[0]);
     retire(r);
@@ -109,7 +109,7 @@ static int tie(Emitter *e, const Instruction *in, uint32_t k, uint32_t pins) {
         return own;
     }
     int to = take_register(r, pins);
-    VectorForm form = from.reg >= 0 ? FORM_COPY : from.broadcast ? FORM_SPREAD : FORM_LOAD;
+    VectorForm form = from.reg >= 0 ? VECTOR_COPY : from.broadcast ? VECTOR_SPREAD : VECTOR_LOAD;
     from.broadcast = 0;
     encode(e->code, form, to, 0, from, 0);
     return to;
@@ -186,18 +186,18 @@ static void emit_select(Emitter *e, const Instruction *in) {
     Source b = where_is(r, right), then = where_is(r, o[2]);
     retire(r);
     int to = take_register(r, 0);
-    encode(e->code, FORM_COMPARE, spare(r), a, b, predicate);
+    encode(e->code, VECTOR_COMPARE, spare(r), a, b, predicate);
     if (zero && evex) {
         if (then.broadcast) { /* the masked form does not take one number of memory for all lanes */
             then.broadcast = 0;
-            encode(e->code, FORM_SPREAD, spare(r), 0, then, 0);
+            encode(e->code, VECTOR_SPREAD, spare(r), 0, then, 0);
             then = in_register(spare(r));
         }
-        encode(e->code, FORM_MASKED, to, 0, then, 0);
+        encode(e->code, VECTOR_MASKED, to, 0, then, 0);
     } else if (zero) {
-        encode(e->code, FORM_AND, to, spare(r), then, 0);
+        encode(e->code, VECTOR_AND, to, spare(r), then, 0);
     } else {
-        encode(e->code, evex ? FORM_BLEND_M : FORM_BLEND_V, to, otherwise, then, 0);
+        encode(e->code, evex ? VECTOR_BLEND_M : VECTOR_BLEND_V, to, otherwise, then, 0);
     }
     give(r, to);
 }
@@ -211,12 +211,12 @@ static void emit_turned(Emitter *e, const Instruction *in) {
     uint32_t pins = pinned(e, in);
     Source absolute = where_is(r, in->operands[2]), limit = where_is(r, in->operands[3]);
     int to = tie(e, in, 0, pins);
-    encode(e->code, FORM_AND, spare(r), angle, absolute, 0);
-    encode(e->code, FORM_COMPARE, spare(r), spare(r), limit, COMPARE_IS_GREATER);
+    encode(e->code, VECTOR_AND, spare(r), angle, absolute, 0);
+    encode(e->code, VECTOR_COMPARE, spare(r), spare(r), limit, COMPARE_IS_GREATER);
     if (evex) {
         encode_test_mask(e->code);
     } else {
-        encode(e->code, FORM_SIGNS, RAX, 0, in_register(spare(r)), 0);
+        encode(e->code, VECTOR_SIGNS, RAX, 0, in_register(spare(r)), 0);
         encode_test(e->code, RAX);
     }
     Detour detour = {encode_jump(e->code, JUMP_IF_NOT_ZERO), e->code->size, to, angle, in->detail};
@@ -249,8 +249,8 @@ static void emit_total(Emitter *e, const Instruction *in) {
     Source total = in_memory(R13, (int32_t)in->detail * vector_bytes(e));
     int reg = r->reg[in->operands[0]];
     if (reg < 0) load(r, reg = spare(r), in->operands[0]);
-    encode(e->code, FORM_ADD, spare(r), reg, total, 0);
-    encode(e->code, FORM_STORE, spare(r), 0, total, 0);
+    encode(e->code, VECTOR_ADD, spare(r), reg, total, 0);
+    encode(e->code, VECTOR_STORE, spare(r), 0, total, 0);
     retire(r);
 }
 
@@ -259,7 +259,7 @@ static void emit_output(Emitter *e, const Instruction *in) {
     uint32_t row = e->emission->n_inputs + in->detail;
     int reg = r->reg[in->operands[0]];
     if (reg < 0) load(r, reg = spare(r), in->operands[0]);
-    encode(e->code, FORM_STORE, reg, 0, in_memory(RBP, (int32_t)(row * e->emission->stride * 8)), 0);
+    encode(e->code, VECTOR_STORE, reg, 0, in_memory(RBP, (int32_t)(row * e->emission->stride * 8)), 0);
     retire(r);
 }
 
@@ -267,23 +267,23 @@ static void emit_instruction(Emitter *e, const Instruction *in) {
     switch ((Primitive)in->op) {
     case PRIMITIVE_NUMBER:
     case PRIMITIVE_INPUT: return; /* read where they stand */
-    case PRIMITIVE_ADD: emit_two(e, in, FORM_ADD, 1); break;
-    case PRIMITIVE_SUB: emit_two(e, in, FORM_SUB, 0); break;
-    case PRIMITIVE_MUL: emit_two(e, in, FORM_MUL, 1); break;
-    case PRIMITIVE_DIV: emit_two(e, in, FORM_DIV, 0); break;
-    case PRIMITIVE_AND: emit_two(e, in, FORM_AND, 1); break;
-    case PRIMITIVE_ANDN: emit_two(e, in, FORM_ANDN, 0); break;
-    case PRIMITIVE_OR: emit_two(e, in, FORM_OR, 1); break;
-    case PRIMITIVE_XOR: emit_two(e, in, FORM_XOR, 1); break;
-    case PRIMITIVE_WHOLE_ADD: emit_two(e, in, FORM_WHOLE_ADD, 1); break;
-    case PRIMITIVE_WHOLE_SUB: emit_two(e, in, FORM_WHOLE_SUB, 0); break;
-    case PRIMITIVE_SHIFT_LEFT: emit_one(e, in, FORM_SHIFT_LEFT); break;
-    case PRIMITIVE_SHIFT_RIGHT: emit_one(e, in, FORM_SHIFT_RIGHT); break;
-    case PRIMITIVE_SQRT: emit_one(e, in, FORM_SQRT); break;
-    case PRIMITIVE_ROUND: emit_one(e, in, FORM_ROUND); break;
-    case PRIMITIVE_FMADD: emit_fused(e, in, FORM_FMADD_132); break;
-    case PRIMITIVE_FMSUB: emit_fused(e, in, FORM_FMSUB_132); break;
-    case PRIMITIVE_FNMADD: emit_fused(e, in, FORM_FNMADD_132); break;
+    case PRIMITIVE_ADD: emit_two(e, in, VECTOR_ADD, 1); break;
+    case PRIMITIVE_SUB: emit_two(e, in, VECTOR_SUB, 0); break;
+    case PRIMITIVE_MUL: emit_two(e, in, VECTOR_MUL, 1); break;
+    case PRIMITIVE_DIV: emit_two(e, in, VECTOR_DIV, 0); break;
+    case PRIMITIVE_AND: emit_two(e, in, VECTOR_AND, 1); break;
+    case PRIMITIVE_ANDN: emit_two(e, in, VECTOR_ANDN, 0); break;
+    case PRIMITIVE_OR: emit_two(e, in, VECTOR_OR, 1); break;
+    case PRIMITIVE_XOR: emit_two(e, in, VECTOR_XOR, 1); break;
+    case PRIMITIVE_WHOLE_ADD: emit_two(e, in, VECTOR_WHOLE_ADD, 1); break;
+    case PRIMITIVE_WHOLE_SUB: emit_two(e, in, VECTOR_WHOLE_SUB, 0); break;
+    case PRIMITIVE_SHIFT_LEFT: emit_one(e, in, VECTOR_SHIFT_LEFT); break;
+    case PRIMITIVE_SHIFT_RIGHT: emit_one(e, in, VECTOR_SHIFT_RIGHT); break;
+    case PRIMITIVE_SQRT: emit_one(e, in, VECTOR_SQRT); break;
+    case PRIMITIVE_ROUND: emit_one(e, in, VECTOR_ROUND); break;
+    case PRIMITIVE_FMADD: emit_fused(e, in, VECTOR_FMADD_132); break;
+    case PRIMITIVE_FMSUB: emit_fused(e, in, VECTOR_FMSUB_132); break;
+    case PRIMITIVE_FNMADD: emit_fused(e, in, VECTOR_FNMADD_132); break;
     case PRIMITIVE_SELECT: emit_select(e, in); break;
     case PRIMITIVE_TURNED: emit_turned(e, in); break;
     case PRIMITIVE_CALL: emit_call(e, in); break;

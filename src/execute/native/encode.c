@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const FormInfo form_info[FORM_COUNT] = {
+const VectorFormInfo vector_forms[VECTOR_FORM_COUNT] = {
 #define FORM(id, mnemonic, map, opcode, vex_w, place) {mnemonic, map, opcode, vex_w, place},
-    FOR_EACH_FORM(FORM)
+    FOR_EACH_VECTOR_FORM(FORM)
 #undef FORM
 };
 
@@ -62,7 +62,7 @@ static void put_operand(Code *code, unsigned field, Source source, int32_t unit)
 
 enum { PREFIX_66 = 1 };
 
-static void put_vex(Code *code, const FormInfo *form, unsigned field, unsigned first, Source source) {
+static void put_vex(Code *code, const VectorFormInfo *form, unsigned field, unsigned first, Source source) {
     unsigned far = source.reg < 0 ? source.base >> 3 & 1u : (unsigned)source.reg >> 3 & 1u;
     unsigned rest = (~first & 15) << 3 | 1u << 2 | PREFIX_66; /* 256 bits */
     if (form->map == 1 && !far && !form->vex_w) {
@@ -75,7 +75,7 @@ static void put_vex(Code *code, const FormInfo *form, unsigned field, unsigned f
     put(code, (unsigned)form->vex_w << 7 | rest);
 }
 
-static void put_evex(Code *code, const FormInfo *form, unsigned field, unsigned first, Source source,
+static void put_evex(Code *code, const VectorFormInfo *form, unsigned field, unsigned first, Source source,
                      unsigned mask, unsigned zeroing) {
     unsigned reg = source.reg < 0 ? source.base : (unsigned)source.reg; /* bit 4 stands where an index would */
     put(code, 0x62);
@@ -87,7 +87,7 @@ static void put_evex(Code *code, const FormInfo *form, unsigned field, unsigned 
 }
 
 void encode(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
-    const FormInfo *info = &form_info[form];
+    const VectorFormInfo *info = &vector_forms[form];
     int evex = code->machine.evex, has_immediate = 0;
     unsigned field = (unsigned)to, other = 0, opcode = info->opcode & 0xFF, mask = 0, zeroing = 0;
     if (make_room(code)) return;
@@ -124,7 +124,7 @@ void encode(Code *code, VectorForm form, int to, int first, Source source, int i
     int32_t unit = 1;
     if (evex) {
         put_evex(code, info, field, other, source, mask, zeroing);
-        unit = source.broadcast || form == FORM_SPREAD ? 8 : 8 * code->machine.width;
+        unit = source.broadcast || form == VECTOR_SPREAD ? 8 : 8 * code->machine.width;
     } else {
         put_vex(code, info, field, other, source);
     }

@@ -50,45 +50,45 @@ typedef enum {
 
 /* FORM(id, mnemonic, opcode map, opcode, W of VEX, place). EVEX has W = 1 in all of them; the prefix is 66.
  * A shift's opcode has its extension in the upper byte. */
-#define FOR_EACH_FORM(FORM)                                    \
-    FORM(ADD, "vaddpd", 1, 0x58, 0, PLACE_THREE)               \
-    FORM(SUB, "vsubpd", 1, 0x5C, 0, PLACE_THREE)               \
-    FORM(MUL, "vmulpd", 1, 0x59, 0, PLACE_THREE)               \
-    FORM(DIV, "vdivpd", 1, 0x5E, 0, PLACE_THREE)               \
-    FORM(AND, "vandpd", 1, 0x54, 0, PLACE_THREE)               \
-    FORM(ANDN, "vandnpd", 1, 0x55, 0, PLACE_THREE)             \
-    FORM(OR, "vorpd", 1, 0x56, 0, PLACE_THREE)                 \
-    FORM(XOR, "vxorpd", 1, 0x57, 0, PLACE_THREE)               \
-    FORM(WHOLE_ADD, "vpaddq", 1, 0xD4, 0, PLACE_THREE)         \
-    FORM(WHOLE_SUB, "vpsubq", 1, 0xFB, 0, PLACE_THREE)         \
-    FORM(FMADD_132, "vfmadd132pd", 2, 0x98, 1, PLACE_THREE)    \
-    FORM(FMADD_213, "vfmadd213pd", 2, 0xA8, 1, PLACE_THREE)    \
-    FORM(FMADD_231, "vfmadd231pd", 2, 0xB8, 1, PLACE_THREE)    \
-    FORM(FMSUB_132, "vfmsub132pd", 2, 0x9A, 1, PLACE_THREE)    \
-    FORM(FMSUB_213, "vfmsub213pd", 2, 0xAA, 1, PLACE_THREE)    \
-    FORM(FMSUB_231, "vfmsub231pd", 2, 0xBA, 1, PLACE_THREE)    \
-    FORM(FNMADD_132, "vfnmadd132pd", 2, 0x9C, 1, PLACE_THREE)  \
-    FORM(FNMADD_213, "vfnmadd213pd", 2, 0xAC, 1, PLACE_THREE)  \
-    FORM(FNMADD_231, "vfnmadd231pd", 2, 0xBC, 1, PLACE_THREE)  \
-    FORM(SQRT, "vsqrtpd", 1, 0x51, 0, PLACE_TWO)               \
-    FORM(COPY, "vmovapd", 1, 0x28, 0, PLACE_TWO)               \
-    FORM(LOAD, "vmovupd", 1, 0x10, 0, PLACE_TWO)               \
-    FORM(SPREAD, "vbroadcastsd", 2, 0x19, 0, PLACE_TWO)        \
-    FORM(STORE, "vmovupd", 1, 0x11, 0, PLACE_STORE)            \
-    FORM(SHIFT_LEFT, "vpsllq", 1, 0x673, 0, PLACE_SHIFT)       \
-    FORM(SHIFT_RIGHT, "vpsrlq", 1, 0x273, 0, PLACE_SHIFT)      \
-    FORM(ROUND, "vroundpd", 3, 0x09, 0, PLACE_ROUND)           \
-    FORM(COMPARE, "vcmppd", 1, 0xC2, 0, PLACE_COMPARE)         \
-    FORM(BLEND_V, "vblendvpd", 3, 0x4B, 0, PLACE_BLEND_V)      \
-    FORM(BLEND_M, "vblendmpd", 2, 0x65, 0, PLACE_BLEND_M)      \
-    FORM(MASKED, "vmovapd", 1, 0x28, 0, PLACE_MASKED)          \
+#define FOR_EACH_VECTOR_FORM(FORM)                            \
+    FORM(ADD, "vaddpd", 1, 0x58, 0, PLACE_THREE)              \
+    FORM(SUB, "vsubpd", 1, 0x5C, 0, PLACE_THREE)              \
+    FORM(MUL, "vmulpd", 1, 0x59, 0, PLACE_THREE)              \
+    FORM(DIV, "vdivpd", 1, 0x5E, 0, PLACE_THREE)              \
+    FORM(AND, "vandpd", 1, 0x54, 0, PLACE_THREE)              \
+    FORM(ANDN, "vandnpd", 1, 0x55, 0, PLACE_THREE)            \
+    FORM(OR, "vorpd", 1, 0x56, 0, PLACE_THREE)                \
+    FORM(XOR, "vxorpd", 1, 0x57, 0, PLACE_THREE)              \
+    FORM(WHOLE_ADD, "vpaddq", 1, 0xD4, 0, PLACE_THREE)        \
+    FORM(WHOLE_SUB, "vpsubq", 1, 0xFB, 0, PLACE_THREE)        \
+    FORM(FMADD_132, "vfmadd132pd", 2, 0x98, 1, PLACE_THREE)   \
+    FORM(FMADD_213, "vfmadd213pd", 2, 0xA8, 1, PLACE_THREE)   \
+    FORM(FMADD_231, "vfmadd231pd", 2, 0xB8, 1, PLACE_THREE)   \
+    FORM(FMSUB_132, "vfmsub132pd", 2, 0x9A, 1, PLACE_THREE)   \
+    FORM(FMSUB_213, "vfmsub213pd", 2, 0xAA, 1, PLACE_THREE)   \
+    FORM(FMSUB_231, "vfmsub231pd", 2, 0xBA, 1, PLACE_THREE)   \
+    FORM(FNMADD_132, "vfnmadd132pd", 2, 0x9C, 1, PLACE_THREE) \
+    FORM(FNMADD_213, "vfnmadd213pd", 2, 0xAC, 1, PLACE_THREE) \
+    FORM(FNMADD_231, "vfnmadd231pd", 2, 0xBC, 1, PLACE_THREE) \
+    FORM(SQRT, "vsqrtpd", 1, 0x51, 0, PLACE_TWO)              \
+    FORM(COPY, "vmovapd", 1, 0x28, 0, PLACE_TWO)              \
+    FORM(LOAD, "vmovupd", 1, 0x10, 0, PLACE_TWO)              \
+    FORM(SPREAD, "vbroadcastsd", 2, 0x19, 0, PLACE_TWO)       \
+    FORM(STORE, "vmovupd", 1, 0x11, 0, PLACE_STORE)           \
+    FORM(SHIFT_LEFT, "vpsllq", 1, 0x673, 0, PLACE_SHIFT)      \
+    FORM(SHIFT_RIGHT, "vpsrlq", 1, 0x273, 0, PLACE_SHIFT)     \
+    FORM(ROUND, "vroundpd", 3, 0x09, 0, PLACE_ROUND)          \
+    FORM(COMPARE, "vcmppd", 1, 0xC2, 0, PLACE_COMPARE)        \
+    FORM(BLEND_V, "vblendvpd", 3, 0x4B, 0, PLACE_BLEND_V)     \
+    FORM(BLEND_M, "vblendmpd", 2, 0x65, 0, PLACE_BLEND_M)     \
+    FORM(MASKED, "vmovapd", 1, 0x28, 0, PLACE_MASKED)         \
     FORM(SIGNS, "vmovmskpd", 1, 0x50, 0, PLACE_SIGNS)
 
 typedef enum {
-#define ID(id, ...) FORM_##id,
-    FOR_EACH_FORM(ID)
+#define ID(id, ...) VECTOR_##id,
+    FOR_EACH_VECTOR_FORM(ID)
 #undef ID
-    FORM_COUNT
+    VECTOR_FORM_COUNT
 } VectorForm;
 
 typedef struct {
@@ -97,9 +97,9 @@ typedef struct {
     uint16_t opcode;
     uint8_t vex_w;
     uint8_t place;
-} FormInfo;
+} VectorFormInfo;
 
-extern const FormInfo form_info[FORM_COUNT];
+extern const VectorFormInfo vector_forms[VECTOR_FORM_COUNT];
 
 /* How a vcmppd compares, without signalling. NOT ones hold where there is a NaN, too. */
 typedef enum {

@@ -73,7 +73,7 @@ void lose_slot(Registers *r, uint32_t slot) {
 
 void load(Registers *r, int reg, uint32_t value) {
     Source from = where_is(r, value);
-    VectorForm form = from.reg >= 0 ? FORM_COPY : from.broadcast ? FORM_SPREAD : FORM_LOAD;
+    VectorForm form = from.reg >= 0 ? VECTOR_COPY : from.broadcast ? VECTOR_SPREAD : VECTOR_LOAD;
     from.broadcast = 0; /* which a form of its own does */
     encode(r->code, form, reg, 0, from, 0);
 }
@@ -82,7 +82,7 @@ void load(Registers *r, int reg, uint32_t value) {
 static void save(Registers *r, uint32_t value) {
     if (is_leaf(r, value) || r->slot[value] != NONE) return;
     r->slot[value] = take_slot(r);
-    encode(r->code, FORM_STORE, r->reg[value], 0, slot_at(r, r->slot[value]), 0);
+    encode(r->code, VECTOR_STORE, r->reg[value], 0, slot_at(r, r->slot[value]), 0);
     r->emission->stores++;
 }
 
@@ -94,7 +94,7 @@ uint32_t store_in_slot(Registers *r, uint32_t value) {
     uint32_t slot = take_slot(r);
     int reg = r->reg[value];
     if (reg < 0) load(r, reg = spare(r), value);
-    encode(r->code, FORM_STORE, reg, 0, slot_at(r, slot), 0);
+    encode(r->code, VECTOR_STORE, reg, 0, slot_at(r, slot), 0);
     return slot;
 }
 
@@ -106,11 +106,17 @@ static void lose_register(Registers *r, int reg) {
     r->available |= UINT32_C(1) << reg;
 }
 
+static int first_of(uint32_t set) {
+    int k = 0;
+    while (!(set >> k & 1)) k++;
+    return k;
+}
+
 int take_register(Registers *r, uint32_t pinned) {
     uint32_t available = r->available & ~pinned;
     int reg = -1;
     if (available) {
-        reg = __builtin_ctz(available);
+        reg = first_of(available);
     } else {
         uint32_t latest = 0;
         for (int k = 0; k < r->n_registers; k++) {
