@@ -233,7 +233,7 @@ def test_many_samples_of_few_parameters_are_taken_one_by_one():
 
 @pytest.mark.parametrize("executor", _core.executor_names())
 def test_every_executor_gives_it(executor, way):
-    values = [Value(0.3 * k - 1.0) for k in range(8)]
+    values = [Value(0.3 * k - 1.0) for k in range(10)]
     expected = np.array(data(hessian(grid)(values)))
     point = [[value.data for value in values]]
     try:

@@ -205,9 +205,15 @@ class Function:
         self.push(out, x, y)
 
     def polar(self, r):
+        """Off the cut of atan2, where a zero's sign decides: sums may give the other one."""
         x, y = self.any(r), self.any(r >> 20)
-        y = y if r >> 44 & 3 else (0.5, -1, 2.0)[(r >> 46) % 3]
-        out = x.hypot(y) if r >> 40 & 1 else x.atan2(y)
+        if r >> 40 & 1:
+            y = y if r >> 44 & 3 else (0.5, -1, 2.0)[(r >> 46) % 3]
+            out = x.hypot(y)
+        elif r >> 44 & 3:
+            out = x.atan2(y * y + 0.5)
+        else:
+            out = (x * x + 0.3).atan2((y, -1)[r >> 46 & 1])
         self.push(out, *[v for v in (x, y) if isinstance(v, Value)])
 
     def power(self, r):

@@ -46,13 +46,11 @@ cdef extern from "program/graph.h" nogil:
 cdef extern from "program/sparsity.h" nogil:
     ctypedef struct Entry:
         uint32_t row, column, colour, at
-    ctypedef struct Entries:
-        Entry *items
-        uint32_t size
     ctypedef struct Sparsity:
         uint32_t n, n_colours
         uint32_t *colours
-        Entries entries
+        Entry *entries "entries.items"
+        uint32_t n_entries "entries.size"
         double once, direction, symbolic
     ctypedef enum SparsityStatus:
         SPARSITY_FOUND, SPARSITY_NO_MEMORY

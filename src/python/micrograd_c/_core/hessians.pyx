@@ -33,10 +33,10 @@ cdef class Products:
         try:
             if graph_sparsity(&program.graph, 1, &found) != SPARSITY_FOUND:
                 raise MemoryError
-            self.entries = <Entry *>malloc((<size_t>found.entries.size + 1) * sizeof(Entry))
+            self.entries = <Entry *>malloc((<size_t>found.n_entries + 1) * sizeof(Entry))
             if self.entries == NULL:
                 raise MemoryError
-            memcpy(self.entries, found.entries.items, found.entries.size * sizeof(Entry))
+            memcpy(self.entries, found.entries, found.n_entries * sizeof(Entry))
             directions = Outputs(found.n_colours, (found.n,))
             memset(directions.numbers, 0, <size_t>found.n_colours * found.n * sizeof(double))
             for k in range(found.n):
@@ -45,7 +45,7 @@ cdef class Products:
             arena_rest(program.graph.scratch)
         self.program = program
         self.n = found.n
-        self.count = found.entries.size
+        self.count = found.n_entries
         self.costs = found.once, found.direction * found.n_colours, found.symbolic
         self.directions = Arguments((directions,), str)
 
