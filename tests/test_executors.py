@@ -33,7 +33,7 @@ def square(x):
 
 
 def test_the_list_ends_with_the_reference():
-    assert NAMES[-2:] == ["vector", "scalar"]
+    assert NAMES[-1] == "scalar" and "vector" in NAMES
 
 
 @pytest.mark.parametrize("wrong", ["gpu", "", "Scalar", 3, b"scalar", True])
