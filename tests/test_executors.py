@@ -159,6 +159,24 @@ def test_products_whose_parts_are_used_apart(way):
     assert found == pytest.approx([p.grad for p in w + numbers], rel=1e-12)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sum_that_has_a_square_more_than_once(way):
+    run_on(way)
+    w, v = Value(0.7), Value(-1.5)
+
+    def fn(x):
+        once = mc.dot([w, w, v, w, v], [w, w, w, w, v])
+        return (
+            once * x + mc.dot([w, x, x, w], [w, x, x, w]) + mc.dot([w * x, w * x], [w * x, w * x])
+        )
+
+    f = mc.compile(fn, skip=["sums", "subexpressions"])
+    f.value_and_grad([2.0, 3.0])
+    found = w.grad, v.grad
+    (mc.sum(fn(Value(x)) for x in (2.0, 3.0)) * 0.5).backward()
+    assert found == pytest.approx((w.grad, v.grad), rel=1e-12)
+
+
 def test_random_functions_that_return_lists(executor):
     for seed in range(20):
         graph = Graph(random.Random(seed), 3, 20)

@@ -26,7 +26,8 @@ ADDED = {
     "FORM(SORT, LISTED, LATEST, 0) ": (
         "graph.h",
         "FORM(PART, ",
-        "constants.c adjoints.c differentiate.c verify.c excerpt.c plan_forward.c plan_groups.c scalar.c",
+        "constants.c adjoints.c differentiate.c verify.c excerpt.c "
+        "plan_forward.c plan_groups.c scalar.c",
     ),
     "STEP_SORT, ": (
         "plan.h",

@@ -106,6 +106,8 @@ BROKEN_PLANS = {
     "second_of_one": "a gain is one of the table's cells",
     "adjoint_once": "a gain has its node's adjoint and value from rows",
     "gains_assigned": "what many members gain is added",
+    "one_operand_for_all": "of a gain's members on once rows, no more than one operand is the same",
+    "one_value_for_all": "of a gain's members on once rows, each has its own value",
     "number_first": "a product has its row first",
     "matrix_input_once": "a matrix product has its inputs in rows, and its weights in once rows",
     "no_room_for_pointers": "a matrix product has room for its pointers",

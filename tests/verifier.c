@@ -200,6 +200,17 @@ static Step *step_of(const StepList *list, StepKind kind, uint8_t op) {
 #define BACKWARD(kind, op) step_of(&plan.backward, kind, op)
 #define NO_PLACE ((Ref){0})
 
+/* The gain of a product once a batch, of two members now. */
+static void spoil_once_gain(Op op, Ref x, Ref z) {
+    Step *step = step_of(&plan.once_backward, STEP_GAIN, OP_mul);
+    step->count = 2;
+    step->flat = 0;
+    step->op = (uint8_t)op;
+    step->which = 0;
+    step->x = x;
+    step->z = z;
+}
+
 /* A plan that is broken from the beginning. */
 #define FOR_EACH_BROKEN_PLAN(BROKEN)                                              \
     BROKEN(sound_plan, (void)0)                                                   \
@@ -221,6 +232,8 @@ static Step *step_of(const StepList *list, StepKind kind, uint8_t op) {
     BROKEN(gains_assigned, \
                BACKWARD(STEP_GAIN, OP_tanh)->out.stride = BACKWARD(STEP_GAIN, OP_tanh)->add = \
                    BACKWARD(STEP_GAIN, OP_tanh)->flat = 0)                        \
+    BROKEN(one_operand_for_all, spoil_once_gain(OP_pow_number, (Ref){0, IN_ROWS, 0}, NO_PLACE)) \
+    BROKEN(one_value_for_all, spoil_once_gain(OP_exp, NO_PLACE, (Ref){0, IN_ROWS, 0})) \
     BROKEN(number_first, FORWARD(STEP_LINEAR, 0)->runs[1] =                       \
                ((Run){{0, IN_ONCE, 0}, FORWARD(STEP_LINEAR, 0)->runs[1].a, 1}))   \
     BROKEN(matrix_input_once, FORWARD(STEP_MATVEC, 0)->refs[0] = ((Ref){0, IN_ONCE, 0})) \

@@ -302,7 +302,10 @@ void append_adjoints(const Graph *of, Graph *graph) {
             continue;
         }
         uint32_t g = NONE;
-        if (work.leads[i]) g = i == loss ? append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)}) : sum_contributions(&work, i);
+        if (i == loss && work.leads[i])
+            g = append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)});
+        else if (work.leads[i])
+            g = sum_contributions(&work, i);
         if (node.op == NODE_PART) contribute(&work, node.a, g);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
         else if (g != NONE) add_gains(&work, i, g);

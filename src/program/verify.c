@@ -95,8 +95,8 @@ static const char *broken_adjoint(const Seen *seen, uint32_t i) {
     if (node->op == NODE_SCATTER)
         HOLDS(graph->nodes[node->a].op == OP_take, "a scatter belongs to a take");
     if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) {
-        HOLDS(node->b > 1 && graph->nodes[args[0]].op == NODE_PRODUCT && node->b - 1 <= product_of(graph, args[0]).n_out &&
-                  node->c <= product_of(graph, args[0]).n_out - (node->b - 1),
+        int of_product = node->b > 1 && graph->nodes[args[0]].op == NODE_PRODUCT;
+        HOLDS(of_product && node->c + (uint64_t)node->b - 1 <= product_of(graph, args[0]).n_out,
               "a transposed product has adjoints of a product's outputs");
         HOLDS(all_of_stage(graph, args + 1, node->b - 1, 1), "adjoints of a product's outputs change with the sample");
     }

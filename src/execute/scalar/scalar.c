@@ -226,7 +226,8 @@ static int is_sum(const Graph *graph, const Node *node) {
 }
 
 static int is_record(const Node *node) {
-    return node->op == NODE_PRODUCT || node->op == NODE_SCATTER || node->op == NODE_TRANSPOSED || node->op == NODE_OUTER;
+    return node->op == NODE_PRODUCT || node->op == NODE_SCATTER || node->op == NODE_TRANSPOSED ||
+           node->op == NODE_OUTER;
 }
 
 static void list_nodes(ScalarProgram *program) {
@@ -245,8 +246,12 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
     if (!program) return MADE_NO_MEMORY;
     size_t size = graph->size + 1, n_parameters = graph->n_parameters;
     int failed = 0;
-#define ROOM(place, count) failed |= !((place) = calloc((count), sizeof *(place))), program->bytes += (count) * sizeof *(place)
-    for (int stage = 0; stage < 4; stage++) ROOM(program->nodes[stage], size);
+#define ROOM(place, count)                                  \
+    failed |= !((place) = calloc((count), sizeof *(place))); \
+    program->bytes += (count) * sizeof *(place)
+    for (int stage = 0; stage < 4; stage++) {
+        ROOM(program->nodes[stage], size);
+    }
     ROOM(program->sums, size);
     ROOM(program->values, size);
     ROOM(program->parameters, 2 * n_parameters + 1);

@@ -116,6 +116,14 @@ static int compare_keys(const void *left, const void *right) {
     return a->contribution < b->contribution ? -1 : a->contribution > b->contribution;
 }
 
+/* On once rows, members are lanes, of which kernels take one operand of two as a number for all. */
+static int members_move(const Member *first, const uint8_t strides[REFS]) {
+    const Ref *refs = first->refs;
+    if (refs[Z].space != NOWHERE && !strides[Z]) return 0;
+    if (refs[X].space == NOWHERE || strides[X]) return 1;
+    return op_arity(first->gain->of) == 2 && (refs[Y].space == NOWHERE || strides[Y]);
+}
+
 /* Whether the member can be the count-th of a step that begins with `first`. strides: found by the second. */
 static int continues(const Member *next, const Member *first, uint32_t count, uint8_t strides[REFS]) {
     if (next->gain->of != first->gain->of || next->gain->which != first->gain->which ||
@@ -128,7 +136,7 @@ static int continues(const Member *next, const Member *first, uint32_t count, ui
         if (count == 1) strides[k] = ref.at != from.at;
         if (ref.at != from.at + count * strides[k]) return 0;
     }
-    return 1;
+    return count > 1 || members_move(first, strides);
 }
 
 static void plan_gain(Planner *p, const Member *first, uint32_t count, const uint8_t strides[REFS], Stage stage) {

@@ -324,7 +324,8 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
 
 static RunStatus run_once(VectorProgram *program, Batch *batch, const StepList *steps, int forward) {
     const Plan *plan = &program->plan;
-    Frame frame = {.rows = program->base.numbers, .lanes = 1, .valid = 1, .once = program->base.numbers, .bad_lane = NONE};
+    double *once = program->base.numbers;
+    Frame frame = {.rows = once, .lanes = 1, .valid = 1, .once = once, .bad_lane = NONE};
     if (!steps->size) return RUN_DONE;
     if (grow(&program->memory, &program->memory_size, 2 * (size_t)plan->most_members + 4)) return RUN_NO_MEMORY;
     frame.scratch = program->memory;

@@ -109,6 +109,11 @@ static void replay_gain(Replay *r, const Step *name, const Step *step) {
                   (step->y.space != IN_ONCE && op_arity(step->op) == 2),
            "a step on samples has an operand that changes with the sample");
     expect(r, !step->flat || is_flat(step->count, refs, 6), "members of a flat step stand side by side");
+    expect(r, r->by_sample || step->count == 1 || step->x.space == NOWHERE || step->x.stride ||
+                  (op_arity(step->op) == 2 && (step->y.space == NOWHERE || step->y.stride)),
+           "of a gain's members on once rows, no more than one operand is the same");
+    expect(r, r->by_sample || step->count == 1 || step->z.space == NOWHERE || step->z.stride,
+           "of a gain's members on once rows, each has its own value");
     expect(r, step->add || step->out.stride || step->count == 1, "what many members gain is added");
     TOUCH(out, step->count, step->add || step->out.space == IN_ONCE ? ADD : WRITE);
 }
