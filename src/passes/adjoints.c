@@ -244,11 +244,11 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
 
 /* -- the whole -------------------------------------------------------------------------------------- */
 
-/* Whether the derivative by operand k of node i is 0 whatever the numbers are. */
-static int stops(const Node *node, uint32_t k) {
-    if (form_of(node) == FORM_MAP) return cell_stops((Op)node->op, (int)k);
-    if (form_of(node) == FORM_TAKE) return k == 0;
-    return form_of(node) == FORM_CUSTOM && k >= node->b / 2;
+/* Whether the derivative by operand k of the node is 0 whatever the numbers are. */
+static inline int stops(const Node *node, Form form, uint32_t k) {
+    if (form == FORM_MAP) return cell_stops((Op)node->op, (int)k);
+    if (form == FORM_TAKE) return k == 0;
+    return form == FORM_CUSTOM && k >= node->b / 2;
 }
 
 /* Also, for how many nodes and operands of adjoints there should be room. Of an operand: a contribution,
@@ -259,7 +259,8 @@ static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size
         const Node *node = &graph->nodes[i];
         uint32_t count, leading = 0;
         const uint32_t *operands = node_operands(graph, i, &count);
-        for (uint32_t k = 0; k < count; k++) leading += leads[operands[k]] && !stops(node, k);
+        Form form = form_of(node);
+        for (uint32_t k = 0; k < count; k++) leading += leads[operands[k]] && !stops(node, form, k);
         leads[i] = leading || node->op == NODE_PARAMETER;
         if (!leads[i]) continue;
         *nodes += 3 + 2 * leading;
