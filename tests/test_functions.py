@@ -289,6 +289,20 @@ def test_clip_keeps_a_value_between_two_bounds(v, low, high, value, slopes):
     assert (with_numbers.data, operands[0].grad) == (value, slopes[0])
 
 
+def test_an_operation_of_three_is_a_method_too():
+    v, low = Value(3.0), Value(4.0)
+    out = v.clip(low, 5)
+    out.backward()
+    assert (out.data, out._op, v.grad, low.grad) == (4.0, "clip", 0.0, 1.0)
+    nodes = tape_stats().nodes
+    with pytest.raises(TypeError, match="clip: expected 2 operands beside this value, got 1"):
+        v.clip(1.0)
+    with pytest.raises(TypeError, match="clip: expected a Value or a real number, got str"):
+        v.clip(1.0, "2")
+    assert tape_stats().nodes == nodes
+    assert not hasattr(Value, "where")  # elsewhere, x.where(condition, y)
+
+
 def test_a_bound_of_clip_may_be_missing():
     v = Value(5.0)
     assert [clip(v, low=6).data, clip(v, high=4).data, clip(v, 0.0, None).data] == [6.0, 4.0, 5.0]

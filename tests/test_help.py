@@ -14,7 +14,10 @@ from micrograd_c.engine import sum as fused_sum
 
 UNARY = [name for name, row in ROWS.items() if row["shape"] == "unary"]
 BINARY = [n for n, row in ROWS.items() if row["shape"] == "binary" and row["is_method"]]
+TERNARY = [n for n, row in ROWS.items() if row["shape"] == "ternary" and row["is_method"]]
 MATHS = {
+    "maximum": max,
+    "minimum": min,
     "exp2": lambda x: 2.0**x,  # these two are Python's from 3.11 on
     "cbrt": lambda x: math.copysign(abs(x) ** (1 / 3), x),
     **{name: what for name, what in vars(math).items() if name[0] != "_"},
@@ -36,9 +39,9 @@ def formulas(name, operands="x is this value"):
         r"^(\w+)(\(x\))? is (.*)\.$", found["meanings"] or "", re.M
     ):
         names[helper] = eval(f"lambda x: {meaning}" if argument else meaning, names)
-    derivatives = re.split(" by x; | by y", found["derivative"])
+    derivatives = re.split(" by x; | by y(?:; )?| by w", found["derivative"])
     return [
-        eval(f"lambda x, y, z: {formula}", names)
+        eval(f"lambda x, y, z, w=None: {formula}", names)
         for formula in (found["value"], *filter(None, derivatives))
     ]
 
@@ -57,6 +60,18 @@ def test_the_help_of_an_operation_is_its_formula_and_its_derivative(name):
         y.backward()
         assert value(x.data, None, None) == close(y.data)
         assert derivative(x.data, None, y.data) == close(x.grad)
+
+
+@pytest.mark.parametrize("name", TERNARY)
+def test_the_help_of_an_operation_of_three_is_its_formula_and_its_derivatives(name):
+    value, *by = formulas(name, "x is this value, y and w are Values or numbers")
+    for numbers in ((1.0, 0.0, 2.0), (-1.0, 0.5, 2.0), (3.0, 0.5, 2.0), (1.0, 2.0, -2.0)):
+        operands = [Value(number) for number in numbers]
+        out = getattr(operands[0], name)(*operands[1:])
+        out.backward()
+        x, y, w = numbers
+        assert value(x, y, out.data, w) == close(out.data)
+        assert [f(x, y, out.data, w) for f in by] == [close(v.grad) for v in operands]
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -241,10 +241,12 @@ static inline int op_is_inner(int op) {
 #undef IS_THIS
 }
 
-/* Whether the row is a method of Value, too: one whose symbol is its name. */
+/* Whether the row is a method of Value, too: one whose symbol is its name. But where is a function only:
+ * people know x.where(condition, y), whose operands stand in another order. */
 static inline int op_is_method(int op) {
     Shape shape = op_info[op].shape;
-    return (shape == UNARY || shape == BINARY) && strcmp(op_info[op].name, op_info[op].symbol) == 0;
+    return (shape == UNARY || shape == BINARY || shape == TERNARY) && op != OP_where &&
+           strcmp(op_info[op].name, op_info[op].symbol) == 0;
 }
 
 /* Whether an operand of the row gains nothing, whatever the numbers are: its cell is 0.0. */

@@ -12,7 +12,11 @@ STUB = Path(__file__).parents[2] / "micrograd_c" / "_core.pyi"
 
 def with_methods(stub):
     """The stub's text with the table's methods between the marks."""
-    arguments = {"unary": "self", "binary": "self, other: _Operand, /"}
+    arguments = {
+        "unary": "self",
+        "binary": "self, other: _Operand, /",
+        "ternary": "self, y: _Operand, w: _Operand, /",
+    }
     lines = "".join(
         f"    def {row['name']}({arguments[row['shape']]}) -> Value: ...\n"
         for row in _core.operations()

@@ -26,6 +26,7 @@ cdef extern from "ops/ops.h" nogil:
     double op_value(int op, double x, double y, double w)
     Verdict op_verdict(int op, double x, double y, double z)
     bint op_is_method(int op)
+    uint32_t op_arity(int op)
     bint op_is_inner(int op)
 
 cdef extern from "ops/cells.h" nogil:

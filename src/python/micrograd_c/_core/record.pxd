@@ -28,6 +28,7 @@ cdef inline object record_binary(int op, object left, object right):
 
 cdef object record_binary_number(int op, object left, object right)
 cdef object record_binary_call(object self, object other, int op)
+cdef object record_ternary_call(object self, object others, int op)
 cdef object record_unary(object self, int op)
 cdef object record_scaled(int op, object self, double y, bint literal_int)
 cdef object record_power(object base, object exponent)

@@ -248,3 +248,22 @@ cdef object record_variadic(int op, list operands, object data=None):
     else:
         tape.args_size += count
     return finish(&new, op, value, args, count)
+
+cdef object record_ternary_call(object self, object others, int op):
+    """A method of Value with two operands."""
+    cdef str name = op_info[op].name.decode()
+    cdef double x, y, z
+    cdef Verdict verdict
+    if len(others) != 2:
+        raise TypeError(f'{name}: expected 2 operands beside this value, got {len(others)}')
+    cdef list operands = operand_list((self, *others), name)
+    x, y = number_at(operands, 0), number_at(operands, 1)
+    z = op_value(op, x, y, number_at(operands, 2))
+    verdict = op_verdict(op, x, y, z)
+    if verdict != ACCEPTED and not any([is_handle(v) and is_traced(v) for v in operands]):
+        refuse(op, x, y, verdict)
+    return record_variadic(op, operands)
+
+cdef inline double number_at(list operands, Py_ssize_t k) except? -1:
+    value = operands[k]
+    return tape.value[anchor_of(<PyObject *>value).index] if is_handle(value) else value

@@ -114,12 +114,15 @@ cdef set words_of(str text):
 
 cdef str help_of(int op):
     cdef str name = op_info[op].name.decode()
-    cdef bint binary = op_info[op].shape == BINARY
+    cdef Shape shape = op_info[op].shape
     formula = written(cell_tree(op, -1))
-    by = [written(with_adjoint_1(cell_tree(op, which))) for which in range(2 if binary else 1)]
-    derivative = f'{by[0]} by x; {by[1]} by y' if binary else by[0]
-    signature, operands = ('$self, other, /', 'this value, y is other, a Value or a number') if binary else (
-        '$self, /', 'this value')
+    by = [written(with_adjoint_1(cell_tree(op, which))) for which in range(op_arity(op))]
+    derivative = '; '.join([f'{part} by {name}' for part, name in zip(by, 'xyw')]) if len(by) > 1 else by[0]
+    signature, operands = '$self, /', 'this value'
+    if shape == BINARY:
+        signature, operands = '$self, other, /', 'this value, y is other, a Value or a number'
+    elif shape == TERNARY:
+        signature, operands = '$self, y, w, /', 'this value, y and w are Values or numbers'
     lines = [f'{name}({signature})\n--\n\n{formula}, where x is {operands}; a new node.', '',
              f'Derivative: {derivative}' + (', where z is the result.' if 'z' in words_of(derivative) else '.')]
     words = words_of(f'{formula} {derivative}')

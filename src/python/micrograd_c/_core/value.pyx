@@ -16,8 +16,8 @@ from .conditions cimport compared
 from .graph cimport backward
 from .handles cimport *
 from .numbers cimport as_number, is_number, is_numpy_number, kind, real
-from .record cimport (record_binary, record_binary_call, record_power, record_scaled, record_unary,
-                      written_number)
+from .record cimport (record_binary, record_binary_call, record_power, record_scaled, record_ternary_call,
+                      record_unary, written_number)
 from .recording cimport check_change, check_read, check_write, here, is_paused, is_traced, refuse_traced
 from .table cimport help_of
 
@@ -26,8 +26,10 @@ import copyreg
 cdef extern from "python/methods.h":
     ctypedef PyObject *(*RecordUnary)(PyObject *self, int op)
     ctypedef PyObject *(*RecordBinary)(PyObject *self, PyObject *other, int op)
+    ctypedef PyObject *(*RecordTernary)(PyObject *self, PyObject *others, int op)
     RecordUnary record_unary_method
     RecordBinary record_binary_method
+    RecordTernary record_ternary_method
     void *methods
     void make_methods(const char *(*document)(int op) noexcept)
 
@@ -506,6 +508,7 @@ value_spec.slots = &value_slots[0]
 
 record_unary_method = <RecordUnary>record_unary
 record_binary_method = <RecordBinary>record_binary_call
+record_ternary_method = <RecordTernary>record_ternary_call
 assert Handle.__basicsize__ == sizeof(HandleObject)
 Value = PyType_FromSpecWithBases(&value_spec, (Handle,))
 Py_INCREF(Value)        # for ValueType, for ever
