@@ -187,6 +187,8 @@ def exp2(x):
 
 def length(x, y):
     """The C library's hypot, which Python's math.hypot is not."""
+    if x != x or y != y:  # abs of a complex NaN raises what an earlier overflow has left in errno
+        return math.inf if math.isinf(x) or math.isinf(y) else math.nan
     return abs(complex(x, y))
 
 

@@ -36,7 +36,8 @@ cdef class Products:
             self.entries = <Entry *>malloc((<size_t>found.n_entries + 1) * sizeof(Entry))
             if self.entries == NULL:
                 raise MemoryError
-            memcpy(self.entries, found.entries, found.n_entries * sizeof(Entry))
+            if found.n_entries:
+                memcpy(self.entries, found.entries, found.n_entries * sizeof(Entry))
             directions = Outputs(found.n_colours, (found.n,))
             memset(directions.numbers, 0, <size_t>found.n_colours * found.n * sizeof(double))
             for k in range(found.n):
