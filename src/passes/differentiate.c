@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
     Function *function;
     Builder *b;
+    const uint32_t *tangents; /* forward mode: of the nodes; NULL: reverse mode */
     GROWING(Term) terms;
     uint32_t free;            /* those that have been added up already: one more than the first */
     Terms *of;                /* of each node */
@@ -145,12 +146,12 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
 }
 
 /* What a chain of choices by an index gives: the tangent of the element that is taken. */
-static void add_take_tangent(Work *work, uint32_t i, const uint32_t *tangents) {
+static void add_take_tangent(Work *work, uint32_t i) {
     Builder *b = work->b;
     uint32_t n_elements = b->graph->nodes[i].b - 1, chosen = build_number(b, 0.0);
     uint32_t index = whole_index(work, i, n_elements);
     for (uint32_t k = 0; k < n_elements; k++) {
-        uint32_t tangent = tangents[operand_of(b, i, 1 + k)];
+        uint32_t tangent = work->tangents[operand_of(b, i, 1 + k)];
         if (tangent == NONE) continue;
         uint32_t is_this = build_map(b, OP_equal, index, build_number(b, k), NONE, 0);
         chosen = build_map(b, OP_where, is_this, tangent, chosen, 0);
@@ -168,12 +169,24 @@ static uint32_t build_partial(Work *work, uint32_t i, uint32_t k) {
     return build_input(b, b->graph->n_inputs + function->partials.size - 1, b->values[number]);
 }
 
-/* -- reverse mode ----------------------------------------------------------------------------------- */
+/* -- a node's rule, both ways ------------------------------------------------------------------------ */
 
-/* What node i, whose adjoint is g, adds to its operands' adjoints. */
-static void add_gains(Work *work, uint32_t i, uint32_t g) {
+/* What a derivative is multiplied by, and what gains the product. */
+typedef struct {
+    uint32_t g, to;
+} Way;
+
+/* Of node i's derivative by operand k: from the node's adjoint g to the operand's, or from the operand's tangent
+ * to the node's. Without a g, nothing is gained. */
+static Way way_of(const Work *work, uint32_t i, uint32_t k, uint32_t g) {
+    uint32_t operand = operand_of(work->b, i, k);
+    if (work->tangents) return (Way){work->tangents[operand], i};
+    return (Way){work->function->leads[operand] ? g : NONE, operand};
+}
+
+/* What node i, whose adjoint is g, adds to its operands' adjoints; or what their tangents add to its own. */
+static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     Builder *b = work->b;
-    const uint8_t *leads = work->function->leads;
     const Node node = b->graph->nodes[i];
     switch (form_of(&node)) {
     case FORM_CONSTANT:
@@ -182,23 +195,24 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
         return;
     case FORM_MAP:
         for (uint32_t k = 0; k < op_arity(node.op); k++) {
-            uint32_t to = operand_of(b, i, k);
-            if (leads[to] && !cell_stops((Op)node.op, (int)k)) add_gain(work, to, i, k, g);
+            Way way = way_of(work, i, k, g);
+            if (way.g != NONE && !cell_stops((Op)node.op, (int)k)) add_gain(work, way.to, i, k, way.g);
         }
         return;
     case FORM_LINEAR:
         for (uint32_t k = 0; k < node.b; k++) {
-            uint32_t to = operand_of(b, i, k);
-            if (leads[to]) add_term(work, to, g, k < 2 * node.c ? operand_of(b, i, k ^ 1) : NONE);
+            Way way = way_of(work, i, k, g);
+            if (way.g != NONE) add_term(work, way.to, way.g, k < 2 * node.c ? operand_of(b, i, k ^ 1) : NONE);
         }
         return;
     case FORM_TAKE:
-        add_take_gains(work, i, g);
+        if (work->tangents) add_take_tangent(work, i);
+        else add_take_gains(work, i, g);
         return;
     case FORM_CUSTOM:
         for (uint32_t k = 0; k < node.b / 2; k++) {
-            uint32_t to = operand_of(b, i, k);
-            if (leads[to]) add_term(work, to, g, build_partial(work, i, k));
+            Way way = way_of(work, i, k, g);
+            if (way.g != NONE) add_term(work, way.to, way.g, build_partial(work, i, k));
         }
         return;
     case FORM_PRODUCT:
@@ -208,6 +222,8 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
     }
     abort();
 }
+
+/* -- reverse mode ----------------------------------------------------------------------------------- */
 
 void differentiate(Function *function, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
                    uint32_t *adjoints) {
@@ -216,56 +232,18 @@ void differentiate(Function *function, const uint32_t *roots, const uint32_t *se
     for (uint32_t k = 0; k < n_roots; k++) add_term(&work, roots[k], seeds[k], NONE);
     for (uint32_t i = function->size; i-- > 0;) {
         adjoints[i] = function->leads[i] ? sum_terms(&work, i) : NONE;
-        if (adjoints[i] != NONE) add_gains(&work, i, adjoints[i]);
+        if (adjoints[i] != NONE) apply_rule(&work, i, adjoints[i]);
     }
 }
 
 /* -- forward mode ----------------------------------------------------------------------------------- */
 
-/* What the operands' tangents add to node i's. */
-static void add_tangents(Work *work, uint32_t i, const uint32_t *tangents) {
-    Builder *b = work->b;
-    const Node node = b->graph->nodes[i];
-    switch (form_of(&node)) {
-    case FORM_CONSTANT:
-    case FORM_PARAMETER:
-    case FORM_INPUT:
-        return;
-    case FORM_MAP:
-        for (uint32_t k = 0; k < op_arity(node.op); k++) {
-            uint32_t t = tangents[operand_of(b, i, k)];
-            if (t != NONE && !cell_stops((Op)node.op, (int)k)) add_gain(work, i, i, k, t);
-        }
-        return;
-    case FORM_LINEAR:
-        for (uint32_t k = 0; k < node.b; k++) {
-            uint32_t t = tangents[operand_of(b, i, k)];
-            if (t != NONE) add_term(work, i, t, k < 2 * node.c ? operand_of(b, i, k ^ 1) : NONE);
-        }
-        return;
-    case FORM_TAKE:
-        add_take_tangent(work, i, tangents);
-        return;
-    case FORM_CUSTOM:
-        for (uint32_t k = 0; k < node.b / 2; k++) {
-            uint32_t t = tangents[operand_of(b, i, k)];
-            if (t != NONE) add_term(work, i, t, build_partial(work, i, k));
-        }
-        return;
-    case FORM_PRODUCT:
-    case FORM_PART:
-    CASES_OF_GRADIENTS
-        break; /* of graphs that have been optimised, or have their adjoints */
-    }
-    abort();
-}
-
 void push_tangents(Function *function, uint32_t *tangents) {
-    Work work = {.function = function, .b = function->builder};
+    Work work = {.function = function, .b = function->builder, .tangents = tangents};
     work.of = ARENA_ARRAY(work.b->graph->scratch, Terms, function->size);
     for (uint32_t i = 0; i < function->size; i++) {
         if (tangents[i] != NONE) continue; /* it moves by itself */
-        add_tangents(&work, i, tangents);
+        apply_rule(&work, i, NONE);
         tangents[i] = sum_terms(&work, i);
     }
 }
@@ -328,13 +306,14 @@ void differentiate_again(Function *function, const uint32_t *xs, const uint32_t 
     uint64_t *marked = ARENA_ARRAY(scratch, uint64_t, WORDS_FOR(users.size)); /* an operand moves */
     uint32_t *tangents = ARENA_ARRAY(scratch, uint32_t, users.size), unit = build_number(work.b, 1.0);
     uint32_t *moved = ARENA_ARRAY(scratch, uint32_t, users.size), n_moved;
+    work.tangents = tangents;
     work.of = ARENA_ARRAY(scratch, Terms, users.size);
     work.hoists = ARENA_ARRAY(scratch, uint32_t, MOST_OPERANDS * (size_t)users.size);
     for (uint32_t i = 0; i < users.size; i++) tangents[i] = NONE;
     for (uint32_t k = 0; k < n; k++) {
         n_moved = 0;
         for (uint32_t i = xs[k]; i != NONE; i = next_marked(marked, users.size, i)) {
-            if (i != xs[k]) add_tangents(&work, i, tangents);
+            if (i != xs[k]) apply_rule(&work, i, NONE);
             tangents[i] = i == xs[k] ? unit : sum_terms(&work, i);
             moved[n_moved++] = i;
             for (uint32_t u = users.starts[i]; tangents[i] != NONE && u < users.starts[i + 1]; u++)
