@@ -6,12 +6,6 @@
 
 static double number_of(const Graph *graph, uint32_t i) { return graph->nodes[i].number; }
 
-/* The element that take's index chooses; NONE: out of range, which is for the replay to report. */
-static uint32_t taken_element(double index, uint32_t n_elements) {
-    if (index < 0) index += n_elements;
-    return index >= 0 && index < n_elements && index == (uint32_t)index ? (uint32_t)index : NONE;
-}
-
 static double constant_linear(const Graph *graph, const Node *node) {
     const uint32_t *args = graph->args.items + node->a;
     double total = 0.0;
@@ -66,8 +60,8 @@ static uint32_t fold(Graph *graph, uint32_t i) {
         break;
     case FORM_TAKE: {
         if (!is_constant(graph, operands[0])) return i;
-        uint32_t element = taken_element(number_of(graph, operands[0]), count - 1);
-        return element == NONE ? i : operands[1 + element];
+        uint32_t element = element_of(number_of(graph, operands[0]), count - 1);
+        return element == NONE ? i : operands[1 + element]; /* none: which the run reports */
     }
     case FORM_CUSTOM: /* its number is given */
         if (!are_numbers(graph, i)) return i;

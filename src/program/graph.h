@@ -212,6 +212,12 @@ static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *
     return &node->a; /* b and c are its neighbours */
 }
 
+/* The element of a take that an index chooses, counted from the end where it is negative; NONE: none. */
+FORCE_INLINE uint32_t element_of(double index, uint32_t n_elements) {
+    if (index < 0) index += n_elements;
+    return index >= 0 && index < n_elements && index == (double)(uint32_t)index ? (uint32_t)index : NONE;
+}
+
 static inline Product product_of(const Graph *graph, uint32_t i) {
     const Node *node = &graph->nodes[i];
     const uint32_t *args = graph->args.items + node->a;

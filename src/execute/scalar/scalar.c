@@ -33,10 +33,7 @@ static double linear(const Node *node, const uint32_t *args, const double *v) {
 
 /* The element of a take that is chosen; NONE: none. */
 static uint32_t chosen(const Graph *graph, const Node *take, const double *v) {
-    uint32_t n_elements = take->b - 1;
-    double index = v[graph->args.items[take->a]];
-    if (index < 0) index += n_elements;
-    return index >= 0 && index < n_elements && index == (uint32_t)index ? (uint32_t)index : NONE;
+    return element_of(v[graph->args.items[take->a]], take->b - 1);
 }
 
 /* Output `row` of a product. */

@@ -234,12 +234,6 @@ static void run_linear(const Step *step, Frame *frame) {
 
 /* -- the rest --------------------------------------------------------------------------------------------- */
 
-/* The element that an index chooses, or NONE. */
-FORCE_INLINE uint32_t element_of(double index, uint32_t n_elements) {
-    if (index < 0) index += n_elements;
-    return index >= 0 && index < n_elements && index == (double)(uint32_t)index ? (uint32_t)index : NONE;
-}
-
 static void run_take(const Step *step, Frame *frame) {
     Operand index = operand_at(frame, step->refs[0]);
     double *out = row_at(frame, step->out);
