@@ -144,6 +144,14 @@ extern const Executor *const executors[];
 /* The first executor that the graph suits, and that does not refuse it. */
 const Executor *executor_for(const Graph *graph);
 
+/* To be called between samples or blocks, with the work since: whether the run has to stop. */
+static inline int poll_after(Program *program, const Batch *batch, double work) {
+    program->unpolled += work;
+    if (program->unpolled <= POLL_WORK || !batch->poll) return 0;
+    program->unpolled = 0;
+    return batch->poll();
+}
+
 /* The number of a parameter; NULL: nothing depends on it. */
 static inline double *program_parameter(const Program *program, uint32_t parameter) {
     uint32_t at = program->parameter_at[parameter];

@@ -6,20 +6,14 @@
  * added in order, so that results are the same for any number of threads. Lanes behind the last sample
  * repeat it, and are left out of the sums: the last vector has sums of its own.
  */
+#include "execute/chunks.h"
 #include "execute/vector/program.h"
-#include "execute/vector/team.h"
 #include "native.h"
 #include "pages.h"
 
 #include <math.h>
 
 extern const Executor vector_executor;
-
-enum { MOST_CHUNKS = 16, BLOCKS_OF_CHUNK = 4, CACHE_LINE = 8 /* doubles */ };
-
-#define THREAD_WORK 4e6 /* operations that are worth a thread's start */
-
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* -- calls from code ------------------------------------------------------------------------------------ */
 
@@ -215,11 +209,7 @@ static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_pol
         size_t at = block * job->code->lanes, left = job->batch->size - at;
         run_block(job, desk, at, left < job->code->lanes ? left : job->code->lanes, sums);
         if (flag_is_set(&job->stopped)) return RUN_STOPPED;
-        if (!may_poll || !job->batch->poll) continue;
-        base->unpolled += base->work * job->code->lanes + 100;
-        if (base->unpolled <= POLL_WORK) continue;
-        base->unpolled = 0;
-        if (job->batch->poll()) {
+        if (may_poll && poll_after(base, job->batch, base->work * job->code->lanes + 100)) {
             flag_set(&job->stopped);
             return RUN_STOPPED;
         }
@@ -245,17 +235,6 @@ static int grow(double **memory, size_t *size, size_t needed) {
     *memory = numbers_make(needed);
     *size = *memory ? needed : 0;
     return *memory ? 0 : -1;
-}
-
-static int choose_threads(const Job *job) {
-    double total = job->program->base.work * (double)job->batch->size;
-    size_t threads = (size_t)job->batch->threads;
-    if (job->batch->threads <= 0) {
-        threads = total / THREAD_WORK < MOST_CHUNKS ? (size_t)(total / THREAD_WORK) : MOST_CHUNKS;
-        if (threads > 1 && (size_t)processors() < threads) threads = (size_t)processors();
-    }
-    if (threads > job->n_chunks) threads = job->n_chunks;
-    return threads < 1 ? 1 : (int)threads;
 }
 
 /* All samples, after what is computed once. Sums over the batch are numbers of the program afterwards. */
@@ -326,11 +305,9 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
     memset(&job.next_chunk, 0, sizeof job.next_chunk);
     memset(&job.stopped, 0, sizeof job.stopped);
     job.n_blocks = (batch->size + code->lanes - 1) / code->lanes;
-    job.n_chunks = job.n_blocks / BLOCKS_OF_CHUNK;
-    if (job.n_chunks < 1) job.n_chunks = 1;
-    if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
+    job.n_chunks = chunks_of(job.n_blocks);
     program->base.lanes = code->lanes;
-    int threads = choose_threads(&job);
+    int threads = threads_for(program->base.work * (double)batch->size, batch->threads, job.n_chunks);
     job.desk_size = desk_doubles(code);
     if (grow(&program->memory, &program->memory_size, job.desk_size * (size_t)threads)) return RUN_NO_MEMORY;
     Desk desk = desk_of(&job, 0);

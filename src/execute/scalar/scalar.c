@@ -167,10 +167,7 @@ static RunStatus run_samples(ScalarProgram *program, Batch *batch, double *loss)
         } else {
             write_outputs(program, batch, k);
         }
-        base->unpolled += 10 * base->work; /* about so much slower than vector units */
-        if (base->unpolled <= POLL_WORK || !batch->poll) continue;
-        base->unpolled = 0;
-        if (batch->poll()) return RUN_STOPPED;
+        if (poll_after(base, batch, 10 * base->work)) return RUN_STOPPED; /* about so much slower than vector units */
     }
     return RUN_DONE;
 }

@@ -8,7 +8,7 @@
  */
 #include "program.h"
 
-#include "team.h"
+#include "execute/chunks.h"
 
 #include <math.h>
 
@@ -46,15 +46,8 @@ const Level *const *levels_available(int *count) {
 enum {
     BLOCK_BYTES = 384 * 1024, /* of rows: they stay in the second cache */
     MOST_LANES = 256,
-    LEAST_LANES = 32,
-    MOST_CHUNKS = 16,
-    BLOCKS_OF_CHUNK = 4,      /* at least, if there is more than one chunk */
-    CACHE_LINE = 8            /* doubles */
+    LEAST_LANES = 32
 };
-
-#define THREAD_WORK 4e6    /* multiply-adds that are worth a thread's start */
-
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static double *aligned(double *memory) {
     return (double *)round_up((size_t)(uintptr_t)memory, CACHE_LINE * sizeof(double));
@@ -222,14 +215,10 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
         }
         if (status != RUN_DONE) return status;
         if (flag_is_set(&job->stopped)) return RUN_STOPPED;
-        if (!may_poll || !job->batch->poll) continue;
-        program->base.unpolled += program->plan.work * (double)job->lanes * (job->gradients ? 3 : 1) + 100;
-        if (program->base.unpolled > POLL_WORK) {
-            program->base.unpolled = 0;
-            if (job->batch->poll()) {
-                flag_set(&job->stopped);
-                return RUN_STOPPED;
-            }
+        double done = program->plan.work * (double)job->lanes * (job->gradients ? 3 : 1) + 100;
+        if (may_poll && poll_after(&program->base, job->batch, done)) {
+            flag_set(&job->stopped);
+            return RUN_STOPPED;
         }
     }
     if (job->gradients) frame->once_adjoint[program->plan.n_once] = loss;
@@ -258,17 +247,6 @@ static int grow(double **memory, size_t *size, size_t needed) {
     return *memory ? 0 : -1;
 }
 
-static int choose_threads(const VectorProgram *program, const Batch *batch, size_t n_chunks, int gradients) {
-    double total = program->plan.work * (double)batch->size * (gradients ? 3 : 1);
-    size_t threads = (size_t)batch->threads;
-    if (batch->threads <= 0) {
-        threads = total / THREAD_WORK < MOST_CHUNKS ? (size_t)(total / THREAD_WORK) : MOST_CHUNKS;
-        if (threads > 1 && (size_t)processors() < threads) threads = (size_t)processors();
-    }
-    if (threads > n_chunks) threads = n_chunks;
-    return threads < 1 ? 1 : (int)threads;
-}
-
 /* All blocks of the batch, after what is computed once. */
 static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients, double *loss) {
     const Plan *plan = &program->plan;
@@ -281,12 +259,11 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     job.kernels = kernels_of(level_for(batch->level, batch->size));
     job.lanes = choose_lanes(plan, batch->size, job.kernels->level.width);
     job.n_blocks = (batch->size + job.lanes - 1) / job.lanes;
-    job.n_chunks = job.n_blocks / BLOCKS_OF_CHUNK;
-    if (job.n_chunks < 1) job.n_chunks = 1;
-    if (job.n_chunks > MOST_CHUNKS) job.n_chunks = MOST_CHUNKS;
+    job.n_chunks = chunks_of(job.n_blocks);
     job.seed = sample_seed(batch);
     program->base.lanes = (uint32_t)job.lanes;
-    int threads = choose_threads(program, batch, job.n_chunks, gradients);
+    double total = plan->work * (double)batch->size * (gradients ? 3 : 1);
+    int threads = threads_for(total, batch->threads, job.n_chunks);
 
     job.worker_memory =
         round_up((plan->n_rows + 4) * job.lanes + plan->most_pointers * sizeof(double *) / sizeof(double) + 1,
