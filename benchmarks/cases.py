@@ -13,7 +13,7 @@ from .measure import Row, Settings, agree, collector_paused, compare, paired_row
 from .reference import with_deep_stack
 
 OURS, LESSON = "micrograd_c", "lesson's engine"
-PACKAGES = {"jax": "jax", "jax-pool": "jax", "torch": "torch", "numpy": "numpy"}
+PACKAGES = {"jax": "jax", "jax-pool": "jax", "ddx": "ddx", "torch": "torch", "numpy": "numpy"}
 SLOW = 100_000  # operations that the lesson's engine takes seconds to record: no warm-up for it
 
 TITLES = {
@@ -32,7 +32,7 @@ TITLES = {
     "gradients": f"Eager gradients(), {OURS}: they / recording the graph",
     "peer": f"Peers, each in a process of its own: the peer / {OURS}\n"
     f"(torch and jax: beside {OURS}.nn; the others: the same script on both)",
-    "compiled": f"Compiled training, per step: the other / {OURS}.compile\n"
+    "compiled": f"Compiled, per step or call: the other / {OURS}.compile\n"
     "(double precision; one thread on both sides but where a line says otherwise)",
 }
 

@@ -8,8 +8,9 @@ sides, from the same weights on the same data; first losses are compared before 
 import functools
 import json
 import os
+import time
 
-PEERS = ("c", "jax", "jax-pool", "torch", "numpy")
+PEERS = ("c", "jax", "jax-pool", "ddx", "torch", "numpy")
 NAMES = {
     "c": "hand-written C",
     "jax": "JAX jit and scan",
@@ -105,6 +106,43 @@ def irregular_rows(settings):
     )
     title = f"{OPERATIONS} operations, ready, jax.jit"
     return [run, compare(title, make_theirs, make_ours, settings, first_calls=1, second_calls=10)]
+
+
+def hessian_rows(settings):
+    """A random function's Hessian at one point; and getting there. XLA takes a minute for it."""
+    import jax
+    from jax import numpy as jnp
+
+    import micrograd_c
+
+    from . import derivatives
+    from .measure import Row, agree, compare, time_calls
+
+    operations, n = derivatives.SIZES[1]
+    function = derivatives.RandomFunction(operations, n)
+    jax_names = (jnp.tanh, jnp.exp, sum)
+    jax_function = derivatives.RandomFunction(operations, n, jax_names)
+    point, x = [function.point], jnp.array(function.point)
+
+    def make_theirs():
+        return jax.jit(jax.hessian(lambda x: jax_function(x))).lower(x).compile()
+
+    def make_ours():
+        compiled = micrograd_c.compile(micrograd_c.hessian(function), threads=1)
+        compiled(point)
+        return compiled
+
+    begin = time.perf_counter()
+    theirs = make_theirs()
+    took = time.perf_counter() - begin, time_calls(make_ours, 10)
+    ratio = took[0] / took[1]
+    # Once: a second time would cost a minute more.
+    ready = Row(f"Hessian, {operations} by {n}, ready", ratio, ratio, ratio, *took, "s", 1)
+    ours = make_ours()
+    title = f"Hessian, {operations} by {n}, jax.jit"
+    agree(title, theirs(x).ravel().tolist(), [h for row in ours(point)[0] for h in row], 1e-8)
+    run = compare(title, lambda: jax.block_until_ready(theirs(x)), lambda: ours(point), settings)
+    return [run, ready]
 
 
 def gpt_row(peer, settings):
@@ -218,8 +256,14 @@ def rows_of(peer, settings):
         return [gpt_row(peer, settings), threads_row(settings), *preparation_rows(settings)]
     if peer == "numpy":
         return [gpt_row(peer, settings)]
+    if peer == "ddx":
+        from . import compiled_ddx
+
+        return compiled_ddx.rows(settings)
     if peer == "jax-pool":
-        return [training_row(peer, "wide", settings)]
+        from . import asian
+
+        return [training_row(peer, "wide", settings), asian.row(settings)]
     import importlib.util
 
     names = ["lesson", "moons", "wide"]
@@ -227,6 +271,7 @@ def rows_of(peer, settings):
     rows = [training_row(peer, name, settings) for name in names + ["digits"] * has_digits]
     if peer == "jax":
         rows += [training_row(peer, "moons", settings, by_call=True), *irregular_rows(settings)]
+        rows += hessian_rows(settings)
     if peer == "torch":
         rows += [held_out_row(settings)] * has_digits + [gpt_row(peer, settings)]
     return rows

@@ -17,9 +17,12 @@ LONG_DOT = 100
 
 
 class RandomFunction:
-    """A random function of n numbers, of + - * tanh exp: so many operations, all of which count."""
+    """A random function of n numbers, of + - * tanh exp: so many operations, all of which count.
 
-    def __init__(self, operations, n, seed=1):
+    calls: the names tanh, exp and sum of the engine that it will be called with.
+    """
+
+    def __init__(self, operations, n, calls=(Value.tanh, Value.exp, micrograd_c.sum), seed=1):
         rng = random.Random(seed)
         self.point = [rng.uniform(-1.0, 1.0) for _ in range(n)]
         self.steps = [
@@ -28,8 +31,10 @@ class RandomFunction:
         ]
         used = {slot for _, *slots in self.steps for slot in slots}
         self.ends = [slot for slot in range(n + operations) if slot not in used]
+        self.calls = calls
 
     def __call__(self, xs):
+        tanh, exp, total = self.calls
         values = list(xs)
         for kind, i, j in self.steps:
             x, y = values[i], values[j]
@@ -40,12 +45,12 @@ class RandomFunction:
             elif kind == "*":
                 values.append(x * y)
             elif kind == "t":
-                values.append(x.tanh())
+                values.append(tanh(x))
             else:
-                values.append((-(x * x)).exp())
+                values.append(exp(-(x * x)))
         # The mean, and bounded: so that no derivative overflows or vanishes.
         ends = [values[slot] for slot in self.ends]
-        return (micrograd_c.sum(ends) * (0.3 / len(ends))).tanh()
+        return tanh(total(ends) * (0.3 / len(ends)))
 
 
 def chain(values):

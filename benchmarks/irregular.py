@@ -14,25 +14,31 @@ SLOTS = 32  # results that may still be used
 CONSTANTS = (0.5, -0.75, 1.25, 2.0)
 LARGEST = 4.0  # a result that might exceed it is squashed, so that nothing explodes
 EXP_LARGEST = 1.3
+SHRINKING = 0.125
 BINARY = {"+": lambda a, b: a + b, "-": lambda a, b: a + b, "*": lambda a, b: a * b}
 CALLS = ("tanh", "sigmoid", "relu", "exp")
+MIX = "++--****"  # beside one of each call
+SQUASHING = ("tanh", "sigmoid")
 
 
 def bound_of_call(name, bound):
     """The largest magnitude of the result, from the argument's."""
     if name == "exp":
         return math.exp(bound)
-    return bound if name == "relu" else min(bound, 1.0)
+    return bound if name == "relu" else min(bound, 1.0)  # the others do not exceed 1
 
 
-def source(operations, seed=5):
+def source(operations, seed=5, calls=CALLS, mix=MIX, squashing=SQUASHING):
     """The text of `f(x, p, tanh, sigmoid, relu, exp)`: `operations` lines and a return.
+
+    calls: the names of functions, each as often as one letter of mix, the operators. squashing:
+    those that make a large result small; where there are none, a product does.
 
     A result takes the slot of its first operand, so that every operation counts in the end. Each
     line's largest magnitude is tracked from those of its operands; inputs and parameters: 1.
     """
     rng = random.Random(seed)
-    lines = [f"def f(x, p, {', '.join(CALLS)}):"]
+    lines = [f"def f({', '.join(('x', 'p', *calls))}):"]
     slots = [(f"x[{k % INPUTS}]", 1.0) for k in range(SLOTS)]
     unread = [(f"p[{k}]", 1.0) for k in range(PARAMETERS)]
 
@@ -51,13 +57,15 @@ def source(operations, seed=5):
     for k in range(last):
         slot = k % SLOTS
         name, bound = slots[slot]
-        if bound > LARGEST:
-            symbol = rng.choice(("tanh", "sigmoid"))
+        if bound <= LARGEST:
+            symbol = rng.choice((*mix, *calls))
         else:
-            symbol = rng.choice((*"++--****", *CALLS))
+            symbol = rng.choice(squashing) if squashing else "shrink"
         if symbol == "exp" and bound > EXP_LARGEST:
             symbol = "tanh"
-        if symbol in BINARY:
+        if symbol == "shrink":
+            text, bound = f"{name} * {SHRINKING}", bound * SHRINKING
+        elif symbol in BINARY:
             other, other_bound = other_operand()
             text, bound = f"{name} {symbol} {other}", BINARY[symbol](bound, other_bound)
         else:
@@ -69,10 +77,11 @@ def source(operations, seed=5):
     return "\n".join(lines) + "\n"
 
 
-def function(operations):
-    """The function itself."""
+def function(operations, **choices):
+    """The function itself. choices: of source()."""
     space = {}
-    exec(compile(source(operations), f"<{operations} random operations>", "exec"), space)
+    text = source(operations, **choices)
+    exec(compile(text, f"<{operations} random operations>", "exec"), space)
     return space["f"]
 
 
