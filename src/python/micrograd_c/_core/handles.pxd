@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t
 
-from headers.objects cimport Py_REFCNT, Py_SET_REFCNT, PyType_IsSubtype, TYPE_OF
+from headers.objects cimport Py_REFCNT, Py_SET_REFCNT, PyType_IsSubtype, TYPE_OF, visitproc
 from headers.state cimport *
 from headers.tape cimport *
 
@@ -97,5 +97,7 @@ cdef void make_heavy(PyObject *handle) noexcept
 cdef int settle() except -1
 cdef int settle_these() except -1
 cdef void release_orphans() noexcept
+cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept
+cdef int value_clear(PyObject *self) noexcept
 cdef inline int reraise() except -1:
     return -1       # the exception is set

@@ -360,3 +360,36 @@ cdef void clear_annex(PyAnnex *annex) noexcept:
     Py_XDECREF(label)
     Py_XDECREF(rule)
     Py_XDECREF(operands)
+
+# -- what Python's collector sees ---------------------------------------------------------------------
+
+cdef inline PyAnnex *settled_annex(PyObject *self) noexcept:
+    """What the collector may see: rule 4 of the page above."""
+    if not anchor_of(self).flags & HEAVY:
+        return NULL
+    cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
+    return annex if annex.base.weight == SETTLED else NULL
+
+cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
+    cdef PyAnnex *annex = settled_annex(self)
+    cdef PyObject *objects[5]
+    cdef int k, stop
+    objects[0] = <PyObject *>TYPE_OF(self)
+    objects[1] = objects[2] = objects[3] = objects[4] = NULL
+    if annex != NULL:
+        objects[1] = annex.attributes
+        objects[2] = annex.label
+        objects[3] = annex.rule
+        objects[4] = annex.operands
+    for k in range(5):
+        if objects[k] != NULL:
+            stop = visit(objects[k], arg)
+            if stop:
+                return stop
+    return 0
+
+cdef int value_clear(PyObject *self) noexcept:
+    cdef PyAnnex *annex = settled_annex(self)
+    if annex != NULL:
+        clear_annex(annex)
+    return 0

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The class Value: its face, class Handle; and a heap type, so that users can add methods to it, made of
-# Handle and of slots that Cython cannot write: deallocation into a free list, traversal of what stands in
-# the annex.
+# Handle and of slots that Cython cannot write.
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject, PyObject_RichCompare, PyTypeObject, Py_EQ, Py_NE
@@ -437,37 +436,6 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *value) except 
     dict_of(<Handle>self)[<object>name] = <object>value
     if may_form_cycle(<object>value):
         make_heavy(self)
-    return 0
-
-cdef inline PyAnnex *settled_annex(PyObject *self) noexcept:
-    """What the collector may see: rule 4 in handles.pyx."""
-    if not anchor_of(self).flags & HEAVY:
-        return NULL
-    cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
-    return annex if annex.base.weight == SETTLED else NULL
-
-cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    cdef PyAnnex *annex = settled_annex(self)
-    cdef PyObject *objects[5]
-    cdef int k, stop
-    objects[0] = <PyObject *>TYPE_OF(self)
-    objects[1] = objects[2] = objects[3] = objects[4] = NULL
-    if annex != NULL:
-        objects[1] = annex.attributes
-        objects[2] = annex.label
-        objects[3] = annex.rule
-        objects[4] = annex.operands
-    for k in range(5):
-        if objects[k] != NULL:
-            stop = visit(objects[k], arg)
-            if stop:
-                return stop
-    return 0
-
-cdef int value_clear(PyObject *self) noexcept:
-    cdef PyAnnex *annex = settled_annex(self)
-    if annex != NULL:
-        clear_annex(annex)
     return 0
 
 cdef const char *VALUE_DOC = b"""Value(data, _children=(), _op='', label='')
