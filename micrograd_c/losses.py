@@ -135,7 +135,7 @@ def shifted(name: str, logits: Any) -> list[Value]:
     logits = [as_value(name, z) for z in logits]
     if not logits:
         raise ValueError(f"{name}: expected at least one logit, got none")
-    largest = functools.reduce(Value.maximum, logits)
+    largest = functools.reduce(lambda a, b: a.maximum(b), logits)
     return [z - largest for z in logits]
 
 

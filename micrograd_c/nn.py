@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ._core import activations, layer, parameters_of
+from ._core import activations, expect_value, layer, parameters_of
 from ._types import Number, Operands, ValueOrList
 from .engine import Value, dot
 
@@ -111,6 +111,7 @@ def _named(
     """The parameters in a part of a module; seen: parts by id, since modules may refer to each
     other; asks: modules that answer, but for the first."""
     if isinstance(part, Value):
+        expect_value(part, f"{name!r}: a parameter made")
         if id(part) not in seen:
             seen[id(part)] = part
             yield name, part

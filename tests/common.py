@@ -482,3 +482,21 @@ def records():
     x = Value(3.0)
     (x * x).backward()
     return x.grad == 6.0
+
+
+# -- what a recording leaves behind ----------------------------------------------------------------
+
+LEAKED = "has left it.*Return it"  # in the message of each error
+
+
+def leak(make=lambda x: x * x):
+    """What make(x) gives, kept from the recording of a function."""
+    kept = []
+
+    @micrograd_c.compile
+    def f(x):
+        kept.append(make(x))
+        return x * 2.0
+
+    assert f([3.0, 4.0]).tolist() == [6.0, 8.0]
+    return kept[0]

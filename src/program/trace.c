@@ -4,7 +4,9 @@
  */
 #include "trace.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs) {
     if (i < mark || !n_inputs) return 0;
@@ -65,4 +67,34 @@ int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **source
     *sources = found.items;
     *count = found.size;
     return 0;
+}
+
+/* Whether node i has an operand in a set of nodes. */
+static int leans_on(const Tape *tape, uint32_t i, const uint64_t *set) {
+    uint32_t count;
+    const uint32_t *operands = tape_operands(tape, i, &count);
+    for (uint32_t k = 0; k < count; k++)
+        if (bit_is_set(set, operands[k])) return 1;
+    return 0;
+}
+
+void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs, void (*leaked)(Anchor *)) {
+    uint64_t *depend = tape->reached[0];
+    uint32_t args = tape->args_size; /* where those of node i began */
+    for (uint32_t i = mark, k = 0; i < tape->size; i++) {
+        int is_input = k < n_inputs && inputs[k] == i;
+        k += (uint32_t)is_input;
+        if (is_input || leans_on(tape, i, depend)) depend[WORD_OF(i)] |= BIT_OF(i);
+    }
+    for (uint32_t i = tape->size; i-- > mark;) {
+        if ((tape->op[i] & ~OP_CLOSURE) >= OP_FIRST_LISTED) args = tape->operands[i].a;
+        Anchor *anchor = bit_is_set(depend, i) ? owner_anchor(tape->owner[i]) : NULL;
+        if (!anchor) continue;
+        tape->op[i] = OP_opaque;
+        tape->operands[i] = (Operands){args, 0};
+        tape->value[i] = NAN;
+        tape_set_adjoint(tape, i, NAN);
+        leaked(anchor);
+    }
+    if (tape->size > mark) memset(depend + WORD_OF(mark), 0, (WORDS_FOR(tape->size) - WORD_OF(mark)) * sizeof *depend);
 }

@@ -17,4 +17,9 @@ int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *i
  * The caller frees *sources. -1: out of memory. */
 int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count);
 
+/* Ends a recording: the nodes that depend on an input have the numbers of one sample, and nobody may use
+ * them any more. What of them is anchored is told by leaked(), and keeps nothing: it becomes an opaque node
+ * of no operands, whose number and adjoint are NaN. So the rest is garbage. */
+void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs, void (*leaked)(Anchor *));
+
 #endif

@@ -9,7 +9,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
-             'graph', 'value', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'hessians', 'optimizer',
+             'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'hessians', 'optimizer',
              'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
@@ -29,7 +29,8 @@ from ._core.hessians import Products
 from ._core.layer import activations, layer
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
-from ._core.numbers import is_bool
+from ._core.leaked import Leaked, LeakedHandle
+from ._core.numbers import expect_value, is_bool
 from ._core.optimizer import Optimizer
 from ._core.outputs import Outputs
 from ._core.program import CompiledStats, Recorded, optimiser_passes, record, set_verifying

@@ -3,6 +3,7 @@
 
 Tape tape;
 PyTypeObject *ValueType;
+PyTypeObject *LeakedType;
 PyObject *free_handles;
 Py_ssize_t free_count;
 uint32_t disturbances;

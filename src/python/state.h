@@ -28,6 +28,7 @@ typedef struct {
 
 SHARED Tape tape;
 SHARED PyTypeObject *ValueType; /* the class Value, made in value.pyx                                */
+SHARED PyTypeObject *LeakedType; /* what a Value becomes that outlives its recording, see leaked.pyx   */
 SHARED PyObject *free_handles;   /* see handles.pyx                                                    */
 SHARED Py_ssize_t free_count;
 SHARED uint32_t disturbances;    /* times that Python code may have run in make_handle or has_room     */

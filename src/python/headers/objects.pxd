@@ -10,6 +10,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *object)
     void PyObject_ClearWeakRefs(PyObject *object)
     void Py_SET_REFCNT(PyObject *object, Py_ssize_t count)
+    void Py_SET_TYPE(PyObject *object, PyTypeObject *type)
     Py_ssize_t Py_REFCNT(PyObject *object) noexcept
     bint PyObject_GC_IsTracked(PyObject *object)
     bint PyObject_IS_GC(PyObject *object)
@@ -41,7 +42,7 @@ cdef extern from "Python.h":
     object PyType_FromSpecWithBases(PyType_Spec *spec, object bases)
     int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_new, Py_tp_getattro, Py_tp_setattro
     int Py_tp_methods, Py_tp_doc
-    unsigned int Py_TPFLAGS_DEFAULT, Py_TPFLAGS_BASETYPE, Py_TPFLAGS_HAVE_GC
+    unsigned int Py_TPFLAGS_DEFAULT, Py_TPFLAGS_BASETYPE, Py_TPFLAGS_HAVE_GC, Py_TPFLAGS_DISALLOW_INSTANTIATION
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
 

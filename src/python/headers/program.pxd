@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
-from headers.tape cimport Tape
+from headers.tape cimport Anchor, Tape
 
 cdef extern from "program/arena.h" nogil:
     ctypedef struct Arena:
@@ -63,6 +63,10 @@ cdef extern from "program/trace.h" nogil:
     int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs,
                       uint32_t n_inputs)
     int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
+
+cdef extern from "program/trace.h":
+    void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs,
+                   void (*leaked)(Anchor *anchor) noexcept)
 
 cdef extern from "train/optimiser.h" nogil:
     ctypedef enum RuleKind:

@@ -12,6 +12,7 @@ cdef extern from "python/state.h":
     PyObject *HANDLE_OF(Anchor *anchor)
     Tape tape
     PyTypeObject *ValueType
+    PyTypeObject *LeakedType
     PyObject *free_handles
     Py_ssize_t free_count
     uint32_t disturbances

@@ -35,6 +35,12 @@ cdef int check_values(str what, list values) except -1:
             raise TypeError(f'{what}: expected Values, got {kind(value)}')
     return 0
 
+cdef int check_operands(list roots, list xs, list directions) except -1:
+    check_values('derivatives', roots)
+    check_values('derivatives', xs)
+    check_values('derivatives', [value for value in directions if value is not None and type(value) is not float])
+    return 0
+
 cdef object partial_node(Excerpt *excerpt, uint32_t k):
     """A custom node's derivative by an operand, a Value whose own derivative nobody knows."""
     cdef Partial partial = excerpt.partials[k]
@@ -105,6 +111,7 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
     cdef int late = 0
     cdef bint decides = not is_recording or here().recording is None
     cdef list partials, results
+    check_operands(roots, xs, directions)
     if len(directions) != (n_xs if forward else n_roots):
         raise ValueError('derivatives: expected a direction for each')
     if not n_found:
@@ -130,6 +137,7 @@ cdef list derivatives_of(list roots, list xs, list directions, bint forward):
         for k in range(<uint32_t>len(partials)):
             excerpt_set_partial(&excerpt, k, anchor_of(<PyObject *>PyList_GET_ITEM(partials, k)).index)
         results = append_derivatives(&excerpt, found, n_found, &late)
+        check_operands(roots, xs, directions)   # again: in another thread, a recording may have ended
         if late:    # while whoever holds the heavy ones still does
             settle_these()
     finally:
@@ -170,6 +178,7 @@ cdef list second_derivatives_of(root, list xs):
                 n_found += 1
         found[n_found] = NO_NODE
         made = append_derivatives(&excerpt, found, n_found + 1, &late)
+        check_operands([root], xs, [])      # again
         if late:    # while whoever holds the heavy ones still does
             settle_these()
     finally:
@@ -209,13 +218,13 @@ def gradients(y, xs):
     y: a Value. xs: Values, leaves or inner nodes. A list; a leaf 0 where y does not depend on x. Nobody's
     grad changes. A chain rule written in Python cannot be differentiated: TypeError.
     """
-    cdef list roots = [y], inputs
-    check_values('gradients', roots)
+    cdef list inputs
+    check_values('gradients', [y])
     if is_handle(xs) or not hasattr(xs, '__iter__'):
         raise TypeError(f'gradients: expected a list of Values as xs, got {kind(xs)}')
     inputs = list(xs)
     check_values('gradients', inputs)
-    return derivatives_of(roots, inputs, [1.0], False)
+    return derivatives_of([y], inputs, [1.0], False)
 
 def pull_back(list roots, list cotangents, list xs):
     """The derivatives by each x of the sum of roots times cotangents: Values, or 1.0."""

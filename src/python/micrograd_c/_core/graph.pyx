@@ -8,7 +8,7 @@ from headers.state cimport *
 from headers.tape cimport *
 from .handles cimport *
 from .numbers cimport expect_value
-from .recording cimport check_write
+from .recording cimport check_write, refuse_leaked
 
 import collections
 import gc
@@ -40,10 +40,12 @@ def topological_sort(root):
 cdef int sweep(object root, Start start) except -1:
     if is_recording:
         check_write(root, '.grad, by backward(),')
+    if anchor_of(<PyObject *>root).flags & HEAVY and has_leaked(root):
+        refuse_leaked('.backward()')
     cdef SweepStatus status = tape_sweep(&tape, anchor_of(<PyObject *>root).index, start, run_rule)
-    if status == SWEEP_NO_MEMORY:
-        raise MemoryError
-    if status == SWEEP_STOPPED:
+    if status != SWEEP_DONE:
+        if status == SWEEP_NO_MEMORY:
+            raise MemoryError
         reraise()
     return 0
 

@@ -10,7 +10,7 @@ from headers.tape cimport *
 
 cdef enum:              # Anchor.flags
     ANNEXED = 1         # the node has an annex
-    HEAVY = 2           # it is LATE or SETTLED: what is recorded on it refers to its handle
+    HEAVY = 2           # it is LATE or SETTLED: what is recorded on it refers to its handle; or it has leaked
 
 cdef struct PyAnnex:    # an Annex and the Python objects behind it, all of them owned
     Annex base
@@ -36,6 +36,10 @@ cdef inline PyObject *handle_at(uint32_t i) noexcept:
     """The handle of node i, or NULL."""
     cdef Anchor *anchor = owner_anchor(tape.owner[i])
     return NULL if anchor == NULL or Py_REFCNT(HANDLE_OF(anchor)) == 0 else HANDLE_OF(anchor)
+
+cdef inline bint has_leaked(object value) noexcept:
+    """Whether it was a Value until its recording ended; then it is none: leaked.pyx."""
+    return TYPE_OF(<PyObject *>value) == LeakedType
 
 cdef object value_at(uint32_t i)
 cdef list operand_values(uint32_t i)
@@ -81,6 +85,7 @@ cdef bint has_room(uint32_t nodes, uint32_t args) noexcept
 cdef int reserve(uint32_t nodes, uint32_t args) except -1
 cdef object new_leaf(double value)
 cdef void value_dealloc(PyObject *self) noexcept
+cdef void become_leaked(Anchor *anchor) noexcept
 
 # -- annexes ------------------------------------------------------------------------------------
 

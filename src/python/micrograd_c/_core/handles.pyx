@@ -140,6 +140,18 @@ cdef void dealloc_slowly(PyObject *self) noexcept:
     if tape.orphans != NULL:
         release_orphans()
 
+cdef void become_leaked(Anchor *anchor) noexcept:
+    """Ends the use of a Value; whoever has it has a Leaked from now on. Runs no Python code."""
+    global made_handles
+    cdef PyObject *handle = HANDLE_OF(anchor)
+    if TYPE_OF(handle) != ValueType:    # of a subclass, none depends on an input: initialise in value.pyx
+        return
+    Py_INCREF(<object>LeakedType)
+    Py_SET_TYPE(handle, LeakedType)
+    Py_DECREF(<object>ValueType)
+    anchor.flags |= HEAVY       # a method that was bound before takes the long way, and is refused there
+    made_handles -= 1
+
 cdef void discard(PyObject *handle) noexcept:
     """Drops a handle that refers to no node yet."""
     global made_handles
@@ -368,7 +380,7 @@ cdef inline PyAnnex *settled_annex(PyObject *self) noexcept:
     if not anchor_of(self).flags & HEAVY:
         return NULL
     cdef PyAnnex *annex = <PyAnnex *>owner_annex(tape.owner[anchor_of(self).index])
-    return annex if annex.base.weight == SETTLED else NULL
+    return annex if annex != NULL and annex.base.weight == SETTLED else NULL
 
 cdef int value_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     cdef PyAnnex *annex = settled_annex(self)

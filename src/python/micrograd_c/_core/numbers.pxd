@@ -9,7 +9,7 @@ cdef bint is_number(object value) except -1
 cdef bint is_numpy_number(object value) except -1
 cpdef bint is_bool(object value) except -1
 cdef bint as_real(object value, double *number) except -1
-cdef int expect_value(object value, str what) except -1
+cpdef int expect_value(object value, str what) except -1
 cdef double real(object value, str what) except? -1
 cdef object expect_operand(object operand, str what)
 cdef int refuse(int op, double x, double y, Verdict verdict) except -1

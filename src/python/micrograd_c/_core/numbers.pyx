@@ -5,13 +5,15 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_AsDouble, PyLong_Check
 
 from headers.tape cimport *
-from .handles cimport is_handle
-from .recording cimport Unread, refuse_condition
+from .handles cimport has_leaked, is_handle
+from .recording cimport Unread, refuse_condition, refuse_leaked
 
 import numbers
 
 cdef str kind(object value):
-    """What a message calls it."""
+    """What a message calls it. TraceError if it has leaked, which then is what the message has to say."""
+    if has_leaked(value):
+        refuse_leaked('use')
     if is_foreign(value):
         return f"another engine's {type(value).__name__}, of {type(value).__module__}"
     return type(value).__name__
@@ -51,7 +53,10 @@ cdef bint is_number(object value) except -1:
     return is_numpy_number(value) and not hasattr(type(value), '__setitem__')
 
 cdef bint is_numpy_number(object value) except -1:
-    """A NumPy scalar or 0-d array of a real type, told by its shape: NumPy need not be there."""
+    """A NumPy scalar or 0-d array of a real type, told by its shape: NumPy need not be there. TraceError for what
+    has leaked: every look for a number leads here."""
+    if has_leaked(value):
+        refuse_leaked('use')
     return (getattr(value, 'ndim', None) == 0
             and getattr(getattr(value, 'dtype', None), 'kind', '') in ('b', 'i', 'u', 'f'))
 
@@ -68,7 +73,10 @@ cdef bint as_real(object value, double *number) except -1:
     number[0] = float(value)
     return True
 
-cdef int expect_value(object value, str what) except -1:
+cpdef int expect_value(object value, str what) except -1:
+    """TypeError if it is no Value, TraceError if it has leaked."""
+    if has_leaked(value):
+        refuse_leaked(what)
     if not is_handle(value):
         raise TypeError(f'{what}: expected a Value, got {kind(value)}')
     return 0

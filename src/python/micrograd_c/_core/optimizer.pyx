@@ -13,7 +13,7 @@ from headers.tape cimport *
 from .executors cimport level_in_use
 from .handles cimport anchor_of, is_handle
 from .numbers cimport as_number, kind
-from .recording cimport check_change
+from .recording cimport check_change, refuse_traced
 
 import copyreg
 import operator
@@ -87,7 +87,9 @@ cdef list parameter_list(params):
         raise ValueError('params: expected at least one Value, got none')
     for value in values:
         if not is_handle(value):
-            raise TypeError(f'params: expected Values, got {type(value).__name__}')
+            raise TypeError(f'params: expected Values, got {kind(value)}')
+        if is_recording:
+            refuse_traced(value, 'an optimizer')
         if tape.op[anchor_of(<PyObject *>value).index] & ~OP_CLOSURE != OP_leaf:
             raise ValueError(f'params: expected leaves, got a result of {value._op!r}')
         if id(value) in seen:

@@ -15,8 +15,9 @@ from .arguments cimport Arguments
 from .executors cimport executor_named, level_in_use, preferred
 from .handles cimport anchor_of, new_leaf, reraise, value_at
 from .outputs cimport Outputs
+from .numbers cimport expect_value
 from .record cimport record_unary
-from .recording cimport Recording, check_change, check_read
+from .recording cimport Recording, check_change, check_read, refuse_rule, refuse_traced
 
 import collections
 import os
@@ -71,6 +72,8 @@ CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes 
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
 
+cdef str READS_DATA = 'a call of a compiled function, with numbers, reads the data'
+
 cdef Arena scratch      # for what a making needs meanwhile: one at a time, under the GIL
 
 @cython.final
@@ -124,9 +127,9 @@ cdef class Recorded:
         if not is_recording:
             return 0
         for value in self.parameters:
-            check_read(value, 'a call of a compiled function, with numbers, reads the data')
+            check_read(value, READS_DATA)
         for value, is_grad, _ in self.guards:
-            check_read(value, 'a call of a compiled function, with numbers, reads the data', is_grad)
+            check_read(value, READS_DATA, is_grad)
         return 0
 
     cdef Program *take(self, bint gradients) except NULL:
@@ -396,28 +399,35 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
         recording.begin(leaves)
         try:
             recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
+            for value in results:
+                expect_value(value, 'compile: the result')
             hide_own_leaves(recording, results)
+            recorded.guards = recording.lasting_guards()
+            roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
+            if roots == NULL:
+                raise MemoryError
+            for k in range(len(results)):
+                roots[k] = anchor_of(<PyObject *>results[k]).index
+            status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs + n_point,
+                                  recording.n_inputs - n_point, roots, <uint32_t>len(results), &parameters)
+            if status == FREEZE_CLOSURE:
+                refuse_rule()
+            if status == FREEZE_CUSTOM:
+                raise TraceError('compile: the function called custom() on a Value that depends on an input: its '
+                                 'value and partials would be those of one sample; compose it of operations')
+            if status == FREEZE_NO_MEMORY:
+                raise MemoryError
+            recorded.parameters = [value_at(parameters[k]) for k in range(recorded.graph.n_parameters)]
         finally:
             recording.end()
-        recorded.guards = recording.lasting_guards()
-        roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
-        if roots == NULL:
-            raise MemoryError
-        for k in range(len(results)):
-            roots[k] = anchor_of(<PyObject *>results[k]).index
-        status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs + n_point,
-                              recording.n_inputs - n_point, roots, <uint32_t>len(results), &parameters)
-        if status == FREEZE_CLOSURE:
-            raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of '
-                             'custom(), which cannot be replayed; compose it of operations')
-        if status == FREEZE_CUSTOM:
-            raise TraceError('compile: the function called custom() on a Value that depends on an input: its value '
-                             'and partials would be those of one sample; compose it of operations')
-        if status == FREEZE_NO_MEMORY:
-            raise MemoryError
-        recorded.parameters = [value_at(parameters[k]) for k in range(recorded.graph.n_parameters)]
         columns = {id(leaf): column for column, leaf in enumerate(leaves[:n_point])}
         recorded.point = [columns.get(id(value)) for value in recorded.parameters]
+        # Inputs among them have leaked; their numbers come from the samples, into rows of stand-ins.
+        recorded.parameters = [value if column is None else new_leaf(0.0)
+                               for value, column in zip(recorded.parameters, recorded.point)]
+        if is_recording:
+            for value in recorded.parameters:
+                refuse_traced(value, READS_DATA)
     finally:
         free(roots)
         tape.busy -= 1

@@ -15,7 +15,7 @@ from headers.state cimport *
 from headers.tape cimport *
 from .handles cimport *
 from .numbers cimport as_number, expect_operand, kind, refuse, refuse_foreign
-from .recording cimport gives_leaf, here, is_paused, is_traced
+from .recording cimport gives_leaf, here, is_paused, is_traced, refuse_leaked
 
 # -- drafts ---------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ cdef struct Draft:      # a node that is about to be recorded
     bint leaf           # no_grad() makes a leaf of it
 
 cdef bint any_heavy(PyObject *const *operands, Py_ssize_t n) noexcept:
-    """operands: handles, and numbers among them."""
+    """Or has leaked. operands: handles, and numbers among them."""
     cdef Py_ssize_t k
     cdef PyObject *operand
     for k in range(n):
@@ -33,14 +33,23 @@ cdef bint any_heavy(PyObject *const *operands, Py_ssize_t n) noexcept:
         if TYPE_OF(operand) == ValueType:
             if anchor_of(operand).flags & HEAVY:
                 return True
-        elif not PyFloat_CheckExact(<object>operand) and is_handle(<object>operand) and (
-                anchor_of(operand).flags & HEAVY):
+        elif not PyFloat_CheckExact(<object>operand) and (
+                is_handle(<object>operand) and anchor_of(operand).flags & HEAVY or has_leaked(<object>operand)):
+            return True
+    return False
+
+cdef bint any_leaked(PyObject *const *operands, Py_ssize_t n) noexcept:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if has_leaked(<object>operands[k]):
             return True
     return False
 
 cdef PyAnnex *annex_for_heavy(PyObject *const *operands, Py_ssize_t n) except NULL:
     """An annex that holds the operands' handles."""
     cdef Py_ssize_t k
+    if any_leaked(operands, n):
+        refuse_leaked('use')
     held = tuple([<object>operands[k] for k in range(n) if is_handle(<object>operands[k])])
     cdef PyAnnex *annex = make_annex()
     replace(&annex.operands, held)
@@ -53,7 +62,8 @@ cdef int draft(Draft *new, PyObject *const *operands, Py_ssize_t n, uint32_t nod
     as they are.
 
     Getting them may run the collector, before which what is late is settled: what was light may be heavy
-    by then. So this looks again, and no recorder has to.
+    by then; and other threads, in which a recording may end: what was a Value may have leaked. So this
+    looks again, and no recorder has to.
     """
     cdef uint32_t before
     new.leaf = leaf
@@ -63,7 +73,12 @@ cdef int draft(Draft *new, PyObject *const *operands, Py_ssize_t n, uint32_t nod
             new.annex = annex_for_heavy(operands, n)
         before = disturbances
         new.handle = prepare(nodes, args, new.annex)
-        if leaf or new.annex != NULL or disturbances == before or not any_heavy(operands, n):
+        if disturbances == before and not leaf:
+            return 0
+        if (leaf or new.annex != NULL) and any_leaked(operands, n):
+            abandon(new.handle, new.annex)
+            refuse_leaked('use')
+        if leaf or new.annex != NULL or not any_heavy(operands, n):
             return 0
         discard(new.handle)
 

@@ -23,6 +23,7 @@ cdef class Recording:
 
     cdef int begin(self, list leaves) except -1
     cdef int end(self) except -1
+    cdef void let_go(self) noexcept
     cdef int watch(self, object value, bint is_grad) except -1
     cdef int guard(self, value, bint is_grad, double number) except -1
     cdef list lasting_guards(self)
@@ -41,6 +42,8 @@ cdef Recording inner_of(Recording one, Recording other)
 cdef bint is_good(Unread thing) except -1
 cdef int refuse_traced(object handle, str what) except -1
 cdef int refuse_condition(str what) except -1
+cdef int refuse_leaked(str what) except -1
 cdef int check_read(object value, str what, bint is_grad=*) except -1
 cdef int check_write(object value, str what) except -1
 cdef int check_change(str what) except -1
+cdef int refuse_rule() except -1

@@ -4,6 +4,8 @@
 # A recording is a call of a function whose inputs hold the numbers of one sample and stand for all. So a
 # number that depends on an input must not leave the graph, in whatever thread: TraceError. Any other
 # number that the function reads is watched (Recording.guards): the program is good while it is the same.
+# When the recording ends, what depends on an input has no meaning any more: whoever has kept such a Value
+# has a Leaked instead.
 #
 # Python code runs while a function is recorded or trained, and may come back to any function from any
 # thread. So nothing here is locked: what is under way stands in the Context of its thread, and what a
@@ -15,10 +17,10 @@ from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdlib cimport free, malloc
 
 from headers.objects cimport PyDict_GetItemWithError, PyThreadState_GetDict, Py_REFCNT
-from headers.program cimport trace_depends, trace_sources
+from headers.program cimport trace_depends, trace_end, trace_sources
 from headers.state cimport *
 from headers.tape cimport *
-from .handles cimport anchor_of, is_handle, value_at
+from .handles cimport anchor_of, become_leaked, is_handle, value_at
 
 import os
 
@@ -148,11 +150,16 @@ cdef class Recording:
 
     cdef int end(self) except -1:
         global is_recording
+        self.let_go()
         self.context.recording = self.outer
         set_pauses(self.context, self.pauses)
         recordings.remove(self)
         is_recording = len(recordings) > 0
         return 0
+
+    cdef void let_go(self) noexcept:
+        """What depends on an input leaks, if anybody has it. The tape is still busy."""
+        trace_end(&tape, self.mark, self.inputs, self.n_inputs, become_leaked)
 
     cdef int watch(self, object value, bint is_grad) except -1:
         """Somebody reads the number."""
@@ -179,7 +186,7 @@ cdef class Recording:
         cdef list guards = [guard for guard in self.guards.values()
                             if Py_REFCNT(PyTuple_GET_ITEM(guard, 0)) > 1
                             or anchor_of(<PyObject *>PyTuple_GET_ITEM(guard, 0)).index < self.mark]
-        self.guards = None
+        self.guards = {}
         return guards
 
 cdef list recordings = []           # all that are under way, in whatever thread
@@ -237,7 +244,11 @@ cdef int check_change(str what) except -1:
         refuse_change(what)
     return 0
 
-# -- what has no number yet -------------------------------------------------------------------------
+cdef int refuse_rule() except -1:
+    raise TraceError('compile: the function made a Value with a _backward of its own, or a derivative of custom(), '
+                     'which cannot be replayed; compose it of operations')
+
+# -- what has no number ----------------------------------------------------------------------------
 
 cdef class Unread:
     """What differs from sample to sample in a function that is being compiled, and is no Value: the base
@@ -259,6 +270,11 @@ cdef int refuse_condition(str what) except -1:
     raise TraceError(f'{what} a condition on a Value that depends on an input, in a function that is being '
                      f'compiled: it differs from sample to sample. Instead, {WHAT_TO_WRITE}')
 
+cdef int refuse_leaked(str what) except -1:
+    raise TraceError(f'{what} of a Value that depends on an input of a compiled function, and has left it: it stood '
+                     f'for every sample, and has no number. Return it from the function, whose result then has its '
+                     f'number for each sample; or call the function without compile()')
+
 # -- fork -------------------------------------------------------------------------------------------
 
 def after_fork():
@@ -268,6 +284,7 @@ def after_fork():
     cdef Recording recording
     for recording in recordings[:]:
         if recording.context is not context:
+            recording.let_go()
             recordings.remove(recording)
             tape.busy -= 1
     is_recording = len(recordings) > 0

@@ -17,7 +17,8 @@ from .handles cimport *
 from .numbers cimport as_number, is_number, is_numpy_number, kind, real
 from .record cimport (record_binary, record_binary_call, record_power, record_scaled, record_ternary_call,
                       record_unary, written_number)
-from .recording cimport check_change, check_read, check_write, here, is_paused, is_traced, refuse_traced
+from .recording cimport (check_change, check_read, check_write, here, is_paused, is_traced, refuse_leaked,
+                         refuse_rule, refuse_traced)
 from .table cimport help_of
 
 import copyreg
@@ -135,6 +136,8 @@ cdef class Handle:
 
     def _apply_rule(self):
         """The engine's own chain rule for this node: adds to its operands' grads."""
+        if has_leaked(self):
+            refuse_leaked('_backward()')
         if tape.op[self.anchor.index] != OP_leaf:
             check_change('_backward() was called')
         tape_apply_rule(&tape, self.anchor.index)
@@ -241,12 +244,16 @@ cdef class Handle:
     def detach(self):
         """A new leaf with the same data: no gradient passes through it. In a function that is being
         compiled, a node that follows the data."""
+        if has_leaked(self):
+            refuse_leaked('.detach()')
         if is_recording and (here().recording is not None or is_traced(self)):
             return record_unary(self, OP_detach)
         return new_leaf(tape.value[self.anchor.index])
 
     def item(self):
         """The data, a float; PyTorch's name for it."""
+        if has_leaked(self):
+            refuse_leaked('.item()')
         if is_recording:
             check_read(self, '.item()')
         return tape.value[self.anchor.index]
@@ -313,6 +320,10 @@ cdef int initialise(Handle self, data, children, op, label) except -1:
     if operands and tape_is_operand(&tape, self.anchor.index):
         raise ValueError('Value: __init__ cannot give operands to a Value that is itself an operand by now')
     if operands and not is_paused():
+        if is_recording:
+            for child in operands:
+                if is_traced(child):
+                    refuse_rule()
         reserve(1, count)
         annex = need_annex(handle)
         replace(&annex.operands, tuple(operands))
