@@ -136,11 +136,6 @@ class Condition:
     def __mod__(self, other: object, /) -> NoReturn: ...
     def __rmod__(self, other: object, /) -> NoReturn: ...
 
-class LeakedHandle: ...
-
-@final
-class Leaked(LeakedHandle): ...  # all that a Value can do, it refuses
-
 class TapeStats(NamedTuple):
     nodes: int
     live: int

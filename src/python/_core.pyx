@@ -29,7 +29,6 @@ from ._core.hessians import Products
 from ._core.layer import activations, layer
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
-from ._core.leaked import Leaked, LeakedHandle
 from ._core.numbers import expect_value, is_bool
 from ._core.optimizer import Optimizer
 from ._core.outputs import Outputs
