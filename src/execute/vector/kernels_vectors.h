@@ -9,7 +9,7 @@ typedef double Vector __attribute__((vector_size(WIDTH * 8), aligned(8), may_ali
 typedef int64_t Mask __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
 FORCE_INLINE Vector load(const double *p) { return *(const Vector *)p; }
 FORCE_INLINE void store(double *p, Vector v) { *(Vector *)p = v; }
-FORCE_INLINE Vector splat(double x) { return (Vector){0} + x; }
+FORCE_INLINE Vector splat(double x) { return x - (Vector){0}; } /* exact, for -0.0, too */
 #define MASKED(v, mask) ((Vector)((Mask)(v) & (mask)))
 /* All ones in the lanes below n. */
 static inline Mask first_lanes(size_t n) {
