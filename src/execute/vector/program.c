@@ -231,7 +231,7 @@ static void work(void *job_, int worker) {
     Frame frame = {.lanes = job->lanes, .once = job->program->base.numbers};
     frame.rows = job->memory + (size_t)worker * job->worker_memory;
     frame.scratch = frame.rows + plan->n_rows * job->lanes;
-    frame.pointers = (const double **)(frame.scratch + 4 * job->lanes);
+    frame.pointers = (const double **)(frame.scratch + SCRATCH_ROWS * job->lanes);
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
@@ -265,9 +265,8 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     double total = plan->work * (double)batch->size * (gradients ? 3 : 1);
     int threads = threads_for(total, batch->threads, job.n_chunks);
 
-    job.worker_memory =
-        round_up((plan->n_rows + 4) * job.lanes + plan->most_pointers * sizeof(double *) / sizeof(double) + 1,
-                 CACHE_LINE);
+    size_t pointers = (plan->most_pointers + job.lanes) * sizeof(double *) / sizeof(double) + 1;
+    job.worker_memory = round_up((plan->n_rows + SCRATCH_ROWS) * job.lanes + pointers, CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
     if (gradients && job.n_chunks > 1 &&
