@@ -30,6 +30,9 @@ typedef struct {
     Level level; /* what others know of it */
     void (*run)(const Step *steps, uint32_t n_steps, Frame *frame);
     double (*sum)(const double *row, size_t n);
+    /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as
+     * are a multiple of 4, or of the vectors' width. */
+    void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
 } Kernels;
 
 /* -- programs -------------------------------------------------------------------------------------- */
