@@ -107,6 +107,28 @@ def test_a_matrix_of_any_kind(matrix):
     assert np.asarray(mc.compile(summed)(matrix)) == pytest.approx(expected)
 
 
+WIDE = np.arange(13 * 11.0).reshape(13, 11)
+LAYOUTS = {
+    "C order": WIDE,
+    "Fortran order": np.asfortranarray(WIDE),
+    "float32": WIDE.astype(np.float32),
+    "misaligned": np.frombuffer(b"x" + WIDE.tobytes(), "f8", WIDE.size, 1).reshape(WIDE.shape),
+    "rows of a wider one": np.hstack([WIDE, WIDE])[:, :11],
+    "every other column": np.repeat(WIDE, 2, axis=1)[:, ::2],
+    "columns from right to left": WIDE[:, ::-1].copy()[:, ::-1],
+    "rows from bottom to top": WIDE[::-1].copy()[::-1],
+    "one row for all": np.broadcast_to(WIDE[:1], WIDE.shape),
+}
+
+
+@pytest.mark.parametrize("matrix", LAYOUTS.values(), ids=LAYOUTS)
+def test_columns_are_read_one_by_one_or_together(matrix):
+    """The sixth column is not read, so that those before and those after stand apart."""
+    f = mc.compile(lambda x: [a * (k + 1.0) for k, a in enumerate(x) if k != 5], executor="vector")
+    expected = np.delete(matrix * np.arange(1.0, 12.0), 5, axis=1)
+    assert f(matrix).tolist() == expected.tolist()
+
+
 class Pair(ctypes.Structure):
     _fields_ = [("a", ctypes.c_double), ("b", ctypes.c_double)]
 

@@ -136,6 +136,40 @@ def test_programs_of_all_are_listed(executor):
     assert "for every sample" in str(f) and "tanh" in str(f)
 
 
+SHAPES = [(1, 5), (2, 64), (3, 7), (4, 1), (5, 2), (7, 3), (8, 4), (13, 6), (17, 9), (33, 17)]
+
+
+@pytest.mark.parametrize("last", [0.75, math.inf])
+@pytest.mark.parametrize("n_in, n_out", SHAPES)
+@pytest.mark.parametrize("way", WAYS)
+def test_layers_of_every_shape_on_batches_of_every_size(way, n_in, n_out, last):
+    """Numbers that fill no vector, tile or strip; infinite ones of the last sample count once."""
+    run_on(way)
+    draw = np.random.default_rng(n_in * n_out)
+    weights, biases = draw.normal(size=(n_out, n_in)), draw.normal(size=n_out)
+    scales = draw.normal(size=n_in)
+    rows = [[Value(w) for w in row] for row in weights]
+    shifts, factors = [Value(b) for b in biases], [Value(s) for s in scales]
+
+    def loss(x):
+        inner = [a * s for a, s in zip(x, factors, strict=True)]
+        return mc.sum([mc.dot(row, inner, b) ** 2 for row, b in zip(rows, shifts, strict=True)])
+
+    f = mc.compile(loss, reduction="sum")
+    for size in (1, 2, 5, 48, 63, 100):
+        x = draw.normal(size=(size, n_in))
+        x[-1, 0] = last
+        inner = x * scales
+        outputs = inner @ weights.T + biases
+        assert f.value_and_grad(x) == pytest.approx((outputs**2).sum())
+        with np.errstate(invalid="ignore"):
+            by_inner = 2 * outputs @ weights
+            expected = [2 * outputs.T @ inner, 2 * outputs.sum(axis=0), (by_inner * x).sum(axis=0)]
+        for values, derivatives in zip((rows, shifts, factors), expected, strict=True):
+            found = [value.grad for value in np.ravel(values)]
+            np.testing.assert_allclose(found, derivatives.ravel(), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_products_whose_parts_are_used_apart(way):
     """Rows at which no adjoint arrives, inputs and weights that lead nowhere, shared weights."""

@@ -292,4 +292,4 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
 
 #include "train/rules.h"
 
-const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, run_steps, row_sum};
+const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, run_steps, row_sum, turn_rows};

@@ -7,7 +7,6 @@
 #define LEVEL_NAME "avx2"
 #define WIDTH 4
 #define TILE 3
-#define OUTER_TILE 2
 #define VMATH_FMA 1
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

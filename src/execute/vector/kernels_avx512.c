@@ -7,7 +7,6 @@
 #define LEVEL_NAME "avx512"
 #define WIDTH 8
 #define TILE 4
-#define OUTER_TILE 4
 #define VMATH_FMA 1
 #if defined(__clang__)
 #pragma clang attribute push(                                                            \

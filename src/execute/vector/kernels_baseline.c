@@ -11,9 +11,7 @@
 #endif
 #if defined(__aarch64__)
 #define TILE 4
-#define OUTER_TILE 4
 #else
 #define TILE 2
-#define OUTER_TILE 2
 #endif
 #include "level.h"

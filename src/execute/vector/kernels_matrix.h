@@ -1,185 +1,165 @@
 /* SPDX-License-Identifier: MIT
  *
- * Part of kernels.h: matrix-vector products for a block of lanes, and their gradients, in register tiles.
+ * Part of kernels.h: matrix-vector products for a block of lanes, and their gradients.
+ *
+ * All three are one sum: out[j] (+)= sum over k of matrix[j, k] * rows[k], for rows of lanes. Forward, the
+ * matrix holds the weights; for the gradient by the inputs, the same weights, turned; for the gradient by the
+ * weights, the outputs' adjoints: there, k counts samples, and lanes are inputs, whose rows are turned for it.
  */
-/* -- matrix-vector products ---------------------------------------------------------------------------- */
+/* -- sums of rows --------------------------------------------------------------------------------------- */
 
-/* sums[j] (+)= sum over k of matrix[j * along_j + k * along_k] * rows[k], for OUTS sums and VECS vectors
- * of lanes. The sums stay in registers. */
-FORCE_INLINE void product_tile(const int OUTS, const int VECS, double *const *sums, const double *starts,
-                               int add, const double *const *rows, size_t n_rows, const double *matrix,
-                               const size_t *along_j, size_t along_k, size_t lane) {
+enum {
+    LINE = 8,                /* doubles of a cache's line */
+    STRIP_BYTES = 20 * 1024, /* of the rows that one strip of lanes reads: they stay in the first cache */
+    STRIP = TILE * WIDTH     /* lanes of the narrowest strip, and the most inputs that are turned at once */
+};
+
+_Static_assert((int)STRIP <= (int)SCRATCH_ROWS, "inputs are turned into scratch rows");
+
+typedef struct {
+    double *const *sums;
+    const double *starts;     /* where sums begin; NULL: at 0, or, to add, at what they are */
+    int add;
+    const double *const *rows;
+    size_t n_rows;
+    const double *matrix;     /* weight j, k stands at along_j[j] + k * along_k */
+    const size_t *along_j;
+    size_t along_k;
+} Sums;
+
+/* OUTS sums from the first on, for VECS vectors of lanes. They stay in registers. */
+FORCE_INLINE void sum_rows_tile(const size_t OUTS, const size_t VECS, const Sums s, size_t first, size_t lane) {
     Vector total[4][TILE];
-    for (int j = 0; j < OUTS; j++)
-        for (int v = 0; v < VECS; v++)
-            total[j][v] = add ? load(sums[j] + lane + v * WIDTH) : splat(starts ? starts[j] : 0.0);
-    for (size_t k = 0; k < n_rows; k++) {
+    for (size_t j = 0; j < OUTS; j++)
+        for (size_t v = 0; v < VECS; v++)
+            total[j][v] = s.add ? load(s.sums[first + j] + lane + v * WIDTH)
+                                : splat(s.starts ? s.starts[first + j] : 0.0);
+    const double *weights[4];
+    for (size_t j = 0; j < OUTS; j++) weights[j] = s.matrix + s.along_j[first + j];
+    size_t along_k = s.along_k, at = 0;
+    for (size_t k = 0; k < s.n_rows; k++, at += along_k) {
         Vector row[TILE];
-        for (int v = 0; v < VECS; v++) row[v] = load(rows[k] + lane + v * WIDTH);
-        for (int j = 0; j < OUTS; j++) {
-            Vector weight = splat(matrix[along_j[j] + k * along_k]);
-            for (int v = 0; v < VECS; v++) total[j][v] += weight * row[v];
+        for (size_t v = 0; v < VECS; v++) row[v] = load(s.rows[k] + lane + v * WIDTH);
+        for (size_t j = 0; j < OUTS; j++) {
+            Vector weight = splat(weights[j][at]);
+            for (size_t v = 0; v < VECS; v++) total[j][v] += weight * row[v];
         }
     }
-    for (int j = 0; j < OUTS; j++)
-        for (int v = 0; v < VECS; v++) store(sums[j] + lane + v * WIDTH, total[j][v]);
+    for (size_t j = 0; j < OUTS; j++)
+        for (size_t v = 0; v < VECS; v++) store(s.sums[first + j] + lane + v * WIDTH, total[j][v]);
 }
 
-#define PRODUCT(OUTS)                                                                            \
-    static void product_##OUTS(double *const *sums, const double *starts, int add,              \
-                               const double *const *rows, size_t n_rows, const double *matrix,   \
-                               const size_t *along_j, size_t along_k, size_t lanes) {            \
-        size_t lane = 0;                                                                         \
-        for (; lane + TILE * WIDTH <= lanes; lane += TILE * WIDTH)                               \
-            product_tile(OUTS, TILE, sums, starts, add, rows, n_rows, matrix, along_j, along_k, lane); \
-        switch ((lanes - lane) / WIDTH) {                                                        \
-        case 1: product_tile(OUTS, 1, sums, starts, add, rows, n_rows, matrix, along_j, along_k, lane); break; \
-        case 2: product_tile(OUTS, TILE > 2 ? 2 : 1, sums, starts, add, rows, n_rows, matrix, along_j, along_k, lane); break; \
-        case 3: product_tile(OUTS, TILE > 3 ? 3 : 1, sums, starts, add, rows, n_rows, matrix, along_j, along_k, lane); break; \
-        default: break;                                                                          \
-        }                                                                                        \
-    }
-PRODUCT(4)
-PRODUCT(2)
-PRODUCT(1)
-
-static void products(double *const *sums, const double *starts, int add, uint32_t n_sums,
-                     const double *const *rows, size_t n_rows, const double *matrix,
-                     const size_t *along_j, size_t along_k, size_t lanes) {
-    uint32_t j = 0;
-#define NEXT(OUTS)                                                                                \
-    product_##OUTS(sums + j, starts ? starts + j : NULL, add, rows, n_rows, matrix, along_j + j, \
-                   along_k, lanes);                                                               \
-    j += OUTS;
-    while (j + 4 <= n_sums) {
-        NEXT(4)
-    }
-    if (j + 2 <= n_sums) {
-        NEXT(2)
-    }
-    if (j < n_sums) {
-        NEXT(1)
-    }
-#undef NEXT
+/* How many of what is left the next tile takes: the most, but so that no few are left behind, for sums that
+ * wait for each other need company. */
+FORCE_INLINE size_t share(size_t left, size_t most) {
+    if (left <= most) return left;
+    return most > 2 && left - most < most - 1 ? most - 1 : most;
 }
 
-/* Rows listed in refs, as pointers. */
-static const double **list_rows(const Frame *frame, const Ref *refs, uint32_t count, const double **to) {
-    for (uint32_t k = 0; k < count; k++) to[k] = frame->rows + refs[k].at * frame->lanes;
-    return to + count;
+#define SUM_ROWS(OUTS)                                                                          \
+    static void sum_rows_##OUTS(const Sums *given, size_t first, size_t lane, size_t end) {     \
+        const Sums s = *given;                                                                  \
+        for (size_t n; lane < end; lane += n * WIDTH) {                                         \
+            n = share((end - lane) / WIDTH, TILE);                                              \
+            switch (n) {                                                                        \
+            case 1: sum_rows_tile(OUTS, 1, s, first, lane); break;                              \
+            case 2: sum_rows_tile(OUTS, TILE > 2 ? 2 : TILE, s, first, lane); break;            \
+            case 3: sum_rows_tile(OUTS, TILE > 3 ? 3 : TILE, s, first, lane); break;            \
+            default: sum_rows_tile(OUTS, TILE, s, first, lane); break;                          \
+            }                                                                                   \
+        }                                                                                       \
+    }
+SUM_ROWS(1)
+SUM_ROWS(2)
+SUM_ROWS(3)
+SUM_ROWS(4)
+
+/* So many sums, for so many lanes, strip by strip. */
+static void sum_rows(const Sums *s, size_t n_sums, size_t lanes) {
+    size_t strip = STRIP_BYTES / sizeof(double) / (s->n_rows + 1) / STRIP * STRIP;
+    if (strip < STRIP) strip = STRIP;
+    for (size_t lane = 0, end; lane < lanes; lane = end) {
+        end = lane + strip < lanes ? lane + strip : lanes;
+        for (size_t j = 0, n; j < n_sums; j += n) {
+            n = share(n_sums - j, 4);
+            switch (n) {
+            case 1: sum_rows_1(s, j, lane, end); break;
+            case 2: sum_rows_2(s, j, lane, end); break;
+            case 3: sum_rows_3(s, j, lane, end); break;
+            default: sum_rows_4(s, j, lane, end); break;
+            }
+        }
+    }
 }
+
+/* -- matrix-vector products ------------------------------------------------------------------------------ */
+
+/* What a step needs lists for, in the frame's room for pointers. */
+typedef struct {
+    const double **rows, **sums;
+    size_t *along;
+} Lists;
+
+static Lists lists_for(const Frame *frame, size_t n_rows, size_t n_sums) {
+    Lists lists = {frame->pointers, frame->pointers + n_rows, NULL};
+    lists.along = (size_t *)(lists.sums + n_sums);
+    return lists;
+}
+
+static const double *row_of(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
 
 static void run_matvec(const Step *step, Frame *frame) {
-    const double **inputs = frame->pointers, **sums = list_rows(frame, step->refs, step->n_refs, inputs);
-    size_t *along = (size_t *)(sums + step->count);
+    Lists lists = lists_for(frame, step->n_refs, step->count);
+    for (uint32_t k = 0; k < step->n_refs; k++) lists.rows[k] = row_of(frame, step->refs[k]);
     for (uint32_t j = 0; j < step->count; j++) {
-        sums[j] = row_at(frame, step->out) + j * frame->lanes;
-        along[j] = (size_t)j * step->n_refs;
+        lists.sums[j] = row_at(frame, step->out) + j * frame->lanes;
+        lists.along[j] = (size_t)j * step->n_refs;
     }
-    products((double *const *)sums, step->y.space == IN_ONCE ? frame->once + step->y.at : NULL, 0,
-             step->count, inputs, step->n_refs, frame->once + step->x.at, along, 1, frame->lanes);
+    Sums sums = {(double *const *)lists.sums, step->y.space == IN_ONCE ? frame->once + step->y.at : NULL, 0,
+                 lists.rows, step->n_refs, frame->once + step->x.at, lists.along, 1};
+    sum_rows(&sums, step->count, frame->lanes);
 }
 
 static void run_matvec_x(const Step *step, Frame *frame) {
-    const double **sums = frame->pointers, **g = list_rows(frame, step->refs, step->n_refs, sums);
-    size_t *along = (size_t *)(g + step->count), n_in = (size_t)step->number;
-    for (uint32_t j = 0; j < step->count; j++) g[j] = row_at(frame, step->g) + j * frame->lanes;
-    for (uint32_t k = 0; k < step->n_refs; k++) along[k] = step->columns[k];
-    products((double *const *)sums, NULL, step->add, step->n_refs, g, step->count,
-             frame->once + step->x.at, along, n_in, frame->lanes);
+    Lists lists = lists_for(frame, step->count, step->n_refs);
+    for (uint32_t j = 0; j < step->count; j++) lists.rows[j] = row_at(frame, step->g) + j * frame->lanes;
+    for (uint32_t k = 0; k < step->n_refs; k++) {
+        lists.sums[k] = row_of(frame, step->refs[k]);
+        lists.along[k] = step->columns[k];
+    }
+    Sums sums = {(double *const *)lists.sums, NULL, step->add, lists.rows, step->count,
+                 frame->once + step->x.at, lists.along, (size_t)step->number};
+    sum_rows(&sums, step->n_refs, frame->lanes);
 }
 
-/* The sums of four vectors' lanes. */
-FORCE_INLINE void sum_four(const Vector *v, double *to) {
-#if WIDTH == 8
-    typedef double Half __attribute__((vector_size(32)));
-    Half h[4];
-    for (int k = 0; k < 4; k++)
-        h[k] = __builtin_shufflevector(v[k], v[k], 0, 1, 2, 3) + __builtin_shufflevector(v[k], v[k], 4, 5, 6, 7);
-#elif WIDTH == 4
-    const Vector *h = v;
-    typedef Vector Half;
-#endif
-#if WIDTH >= 4
-    Half p = __builtin_shufflevector(h[0], h[1], 0, 4, 2, 6) + __builtin_shufflevector(h[0], h[1], 1, 5, 3, 7);
-    Half q = __builtin_shufflevector(h[2], h[3], 0, 4, 2, 6) + __builtin_shufflevector(h[2], h[3], 1, 5, 3, 7);
-    Half r = __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
-    for (int k = 0; k < 4; k++) to[k] += r[k];
-#else
-    for (int k = 0; k < 4; k++) to[k] += sum_lanes(v[k]);
-#endif
-}
-
-/* to[j * n_in + k] += sum over lanes of g[j] * x[k], for OUTS rows of g and four of x. */
-FORCE_INLINE void outer_tile(const size_t OUTS, double *to, size_t n_in, const double *g, size_t g_step,
-                             const double *const *x, const size_t INS, size_t valid) {
-    Vector total[4][4];
-    for (size_t j = 0; j < OUTS; j++)
-        for (size_t k = 0; k < 4; k++) total[j][k] = splat(0.0);
-    size_t lane = 0;
-    for (; lane + WIDTH <= valid; lane += WIDTH) {
-        Vector row[4];
-        for (size_t k = 0; k < INS; k++) row[k] = load(x[k] + lane);
-        for (size_t j = 0; j < OUTS; j++) {
-            Vector gain = load(g + j * g_step + lane);
-            for (size_t k = 0; k < INS; k++) total[j][k] += gain * row[k];
-        }
-    }
-    if (lane < valid) { /* lanes that hold no sample count nothing, be it inf or NaN */
-        Mask mask = first_lanes(valid - lane);
-        Vector row[4];
-        for (size_t k = 0; k < INS; k++) row[k] = MASKED(load(x[k] + lane), mask);
-        for (size_t j = 0; j < OUTS; j++) {
-            Vector gain = MASKED(load(g + j * g_step + lane), mask);
-            for (size_t k = 0; k < INS; k++) total[j][k] += gain * row[k];
-        }
-    }
-    for (size_t j = 0; j < OUTS; j++) {
-        if (INS == 4) sum_four(total[j], to + j * n_in);
-        else for (size_t k = 0; k < INS; k++) to[j * n_in + k] += sum_lanes(total[j][k]);
+static void turn_rows(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes) {
+    for (size_t first = 0, end; first < lanes; first = end) { /* a line of each row, as long as it is at hand */
+        end = first + LINE < lanes ? first + LINE : lanes;
+        for (size_t row = 0; row < n_rows; row += TURNED)
+            for (size_t lane = first; lane < end; lane += TURNED)
+                turn(to + lane * apart + row, apart, rows + row, lane);
     }
 }
-
-#define OUTER(OUTS)                                                                              \
-    static void outer_##OUTS(double *to, size_t n_in, const double *g, size_t g_step,           \
-                             const double *const *x, size_t valid) {                             \
-        size_t k = 0;                                                                            \
-        for (; k + 4 <= n_in; k += 4) outer_tile(OUTS, to + k, n_in, g, g_step, x + k, 4, valid); \
-        switch (n_in - k) {                                                                      \
-        case 3: outer_tile(OUTS, to + k, n_in, g, g_step, x + k, 3, valid); break;               \
-        case 2: outer_tile(OUTS, to + k, n_in, g, g_step, x + k, 2, valid); break;               \
-        case 1: outer_tile(OUTS, to + k, n_in, g, g_step, x + k, 1, valid); break;               \
-        default: break;                                                                          \
-        }                                                                                        \
-    }
-#if OUTER_TILE == 4
-OUTER(4)
-#endif
-OUTER(2)
-OUTER(1)
 
 static void run_matvec_w(const Step *step, Frame *frame) {
-    const double **x = frame->pointers, *g = row_at(frame, step->g);
-    size_t n_in = step->n_refs, lanes = frame->lanes;
-    double *to = frame->once_adjoint + step->x.at;
-    uint32_t j = 0;
-    list_rows(frame, step->refs, step->n_refs, x);
-#define NEXT(OUTS)                                                                       \
-    outer_##OUTS(to + j * n_in, n_in, g + j * lanes, lanes, x, frame->valid); \
-    j += OUTS;
-#if OUTER_TILE == 4
-    while (j + 4 <= step->count) {
-        NEXT(4)
+    size_t n_in = step->n_refs, n_out = step->count, lanes = frame->lanes, valid = frame->valid, k = 0;
+    Lists lists = lists_for(frame, valid, n_out);
+    const double **inputs = (const double **)(lists.along + n_out), *g = row_at(frame, step->g);
+    double *to = frame->once_adjoint + step->x.at, *panel = frame->scratch;
+    Sums sums = {(double *const *)lists.sums, NULL, 1, lists.rows, valid, g, lists.along, 1};
+    for (size_t i = 0; i < n_in; i++) inputs[i] = row_of(frame, step->refs[i]);
+    if (n_out > 1) { /* else, turning costs more than it brings */
+        for (size_t i = 0; i < valid; i++) lists.rows[i] = panel + i * STRIP;
+        for (size_t j = 0; j < n_out; j++) lists.along[j] = j * lanes;
+        for (size_t width; k + WIDTH <= n_in; k += width) {
+            width = share((n_in - k) / WIDTH, TILE) * WIDTH;
+            turn_rows(panel, STRIP, inputs + k, width, lanes);
+            for (size_t j = 0; j < n_out; j++) lists.sums[j] = to + j * n_in + k;
+            sum_rows(&sums, n_out, width);
+        }
     }
-#endif
-    while (j + 2 <= step->count) {
-        NEXT(2)
-    }
-    if (j < step->count) {
-        NEXT(1)
-    }
-#undef NEXT
+    for (size_t j = 0; j < n_out; j++)
+        for (size_t i = k; i < n_in; i++) to[j * n_in + i] += row_dot(g + j * lanes, inputs[i], valid);
     if (step->y.space == IN_ONCE)
-        for (j = 0; j < step->count; j++)
-            frame->once_adjoint[step->y.at + j] += row_sum(g + j * lanes, frame->valid);
+        for (size_t j = 0; j < n_out; j++) frame->once_adjoint[step->y.at + j] += row_sum(g + j * lanes, valid);
 }

@@ -9,7 +9,7 @@ typedef double Vector __attribute__((vector_size(WIDTH * 8), aligned(8), may_ali
 typedef int64_t Mask __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
 FORCE_INLINE Vector load(const double *p) { return *(const Vector *)p; }
 FORCE_INLINE void store(double *p, Vector v) { *(Vector *)p = v; }
-FORCE_INLINE Vector splat(double x) { return (Vector){0} + x; }
+FORCE_INLINE Vector splat(double x) { return x - (Vector){0}; } /* exact, for -0.0, too */
 #define MASKED(v, mask) ((Vector)((Mask)(v) & (mask)))
 /* All ones in the lanes below n. */
 static inline Mask first_lanes(size_t n) {
@@ -25,6 +25,37 @@ FORCE_INLINE void store(double *p, Vector v) { *p = v; }
 FORCE_INLINE Vector splat(double x) { return x; }
 #define MASKED(v, mask) ((mask) ? (v) : 0.0)
 static inline Mask first_lanes(size_t n) { return n > 0; }
+#endif
+
+/* TURNED lanes of as many rows, from `lane` on, so that lanes stand as rows do: lane k at to + k * apart. */
+#if WIDTH >= 4
+enum { TURNED = 4 };
+typedef double Quarter __attribute__((vector_size(32), aligned(8), may_alias));
+FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
+    Quarter r[4], even[2], odd[2];
+    for (int k = 0; k < 4; k++) r[k] = *(const Quarter *)(rows[k] + lane);
+    for (int k = 0; k < 2; k++) {
+        even[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 0, 4, 2, 6);
+        odd[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 1, 5, 3, 7);
+    }
+    *(Quarter *)to = __builtin_shufflevector(even[0], even[1], 0, 1, 4, 5);
+    *(Quarter *)(to + apart) = __builtin_shufflevector(odd[0], odd[1], 0, 1, 4, 5);
+    *(Quarter *)(to + 2 * apart) = __builtin_shufflevector(even[0], even[1], 2, 3, 6, 7);
+    *(Quarter *)(to + 3 * apart) = __builtin_shufflevector(odd[0], odd[1], 2, 3, 6, 7);
+}
+#elif WIDTH == 2
+enum { TURNED = 2 };
+FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
+    Vector a = load(rows[0] + lane), b = load(rows[1] + lane);
+    store(to, __builtin_shufflevector(a, b, 0, 2));
+    store(to + apart, __builtin_shufflevector(a, b, 1, 3));
+}
+#else
+enum { TURNED = 1 };
+FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
+    (void)apart;
+    *to = rows[0][lane];
+}
 #endif
 
 FORCE_INLINE double sum_lanes(Vector v) {

@@ -44,7 +44,7 @@ const Level *const *levels_available(int *count) {
 /* -- sizes -------------------------------------------------------------------------------------------------- */
 
 enum {
-    BLOCK_BYTES = 384 * 1024, /* of rows: they stay in the second cache */
+    BLOCK_BYTES = 192 * 1024, /* of rows: they stay in the second cache, and those at hand in the first */
     MOST_LANES = 256,
     LEAST_LANES = 32
 };
@@ -155,15 +155,42 @@ typedef struct {
     } outcomes[MOST_CHUNKS];
 } Job;
 
+/* How many of a plan's columns from the c-th on stand side by side, as doubles, and so do their rows. */
+static uint32_t columns_together(const Plan *plan, const Column *columns, uint32_t c) {
+    const Column *first = &columns[plan->columns[c]];
+    uint32_t n = 1;
+    if (first->is_float32 || (uintptr_t)first->data % sizeof(double) || first->stride % (ptrdiff_t)sizeof(double))
+        return n;
+    for (; c + n < plan->n_columns; n++) {
+        const Column *column = &columns[plan->columns[c + n]];
+        if (column->data != first->data + n * sizeof(double) || column->stride != first->stride ||
+            column->is_float32 || plan->column_rows[c + n] != plan->column_rows[c] + n)
+            break;
+    }
+    return n;
+}
+
 static void read_columns(const Job *job, Frame *frame, size_t first) {
     const Plan *plan = &job->program->plan;
     const uint32_t *samples = job->batch->samples;
-    for (uint32_t c = 0; c < plan->n_columns; c++) {
+    size_t lanes = frame->lanes, valid = frame->valid;
+    for (uint32_t c = 0, n; c < plan->n_columns; c += n) {
         const Column *column = &job->batch->columns[plan->columns[c]];
-        double *row = frame->rows + plan->column_rows[c] * frame->lanes;
-        for (size_t k = 0; k < frame->valid; k++)
-            row[k] = column_number(column, samples ? samples[first + k] : first + k);
-        for (size_t k = frame->valid; k < frame->lanes; k++) row[k] = row[frame->valid - 1];
+        double *row = frame->rows + plan->column_rows[c] * lanes;
+        n = columns_together(plan, job->batch->columns, c);
+        if (n >= 4) {
+            n -= n % 4;
+            for (size_t k = 0; k < lanes; k++) {
+                size_t at = first + (k < valid ? k : valid - 1);
+                const char *sample = column->data + (ptrdiff_t)(samples ? samples[at] : at) * column->stride;
+                frame->pointers[k] = (const double *)(const void *)sample;
+            }
+            job->kernels->turn(row, lanes, frame->pointers, lanes, n);
+            continue;
+        }
+        n = 1;
+        for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
     }
 }
 
@@ -231,7 +258,7 @@ static void work(void *job_, int worker) {
     Frame frame = {.lanes = job->lanes, .once = job->program->base.numbers};
     frame.rows = job->memory + (size_t)worker * job->worker_memory;
     frame.scratch = frame.rows + plan->n_rows * job->lanes;
-    frame.pointers = (const double **)(frame.scratch + 4 * job->lanes);
+    frame.pointers = (const double **)(frame.scratch + SCRATCH_ROWS * job->lanes);
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
@@ -265,9 +292,8 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     double total = plan->work * (double)batch->size * (gradients ? 3 : 1);
     int threads = threads_for(total, batch->threads, job.n_chunks);
 
-    job.worker_memory =
-        round_up((plan->n_rows + 4) * job.lanes + plan->most_pointers * sizeof(double *) / sizeof(double) + 1,
-                 CACHE_LINE);
+    size_t pointers = (plan->most_pointers + job.lanes) * sizeof(double *) / sizeof(double) + 1;
+    job.worker_memory = round_up((plan->n_rows + SCRATCH_ROWS) * job.lanes + pointers, CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
     if (gradients && job.n_chunks > 1 &&

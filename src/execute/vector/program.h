@@ -10,6 +10,8 @@
 
 /* -- kernels: compiled once for each level of vector units (kernels_*.c) ------------------------ */
 
+enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product that are turned together */
+
 /* What steps work on. */
 typedef struct {
     double *rows;         /* a row's lanes stand at rows + row * lanes */
@@ -17,7 +19,7 @@ typedef struct {
     size_t valid;         /* lanes that hold samples; those after them repeat the last one */
     const double *once;   /* values of once rows, for steps that work on samples */
     double *once_adjoint; /* where their adjoints are summed */
-    double *scratch;      /* 4 rows */
+    double *scratch;      /* SCRATCH_ROWS; for what has no products, 4 */
     const double **pointers;
     uint32_t bad_lane;    /* where take's index was not one; NONE: nowhere */
     uint32_t bad_count;   /* ... and among how many it chose */
@@ -28,6 +30,9 @@ typedef struct {
     Level level; /* what others know of it */
     void (*run)(const Step *steps, uint32_t n_steps, Frame *frame);
     double (*sum)(const double *row, size_t n);
+    /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as
+     * are a multiple of 4, or of the vectors' width. */
+    void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
 } Kernels;
 
 /* -- programs -------------------------------------------------------------------------------------- */
