@@ -6,7 +6,7 @@
  * operations of the graph, so that executors keep a fused kernel for each. A rule is asked for only where
  * an adjoint arrives, and only for operands that lead to a parameter.
  */
-#include "passes.h"
+#include "gates.h"
 
 typedef struct {
     uint32_t node, next; /* next: one more than the index of the one before */
@@ -224,6 +224,12 @@ static void add_product_gains(Work *work, uint32_t i) {
     }
 }
 
+/* A gate's gain is that of what a choice by its condition chooses. */
+static void add_gate_gain(Work *work, uint32_t i, const Gate *gate, uint32_t g) {
+    const uint32_t names[NAME_COUNT] = {gate->condition, NONE, NONE, NONE, g};
+    add(work, gate->operand, append_gain(work, i, OP_where, gate->is_other ? 2 : 1, 0.0, names));
+}
+
 static void add_gains(Work *work, uint32_t i, uint32_t g) {
     switch (form_of(&work->graph->nodes[i])) {
     case FORM_MAP: add_map_gains(work, i, g); return;
@@ -244,13 +250,6 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
 
 /* -- the whole -------------------------------------------------------------------------------------- */
 
-/* Whether the derivative by operand k of the node is 0 whatever the numbers are. */
-static inline int stops(const Node *node, Form form, uint32_t k) {
-    if (form == FORM_MAP) return cell_stops((Op)node->op, (int)k);
-    if (form == FORM_TAKE) return k == 0;
-    return form == FORM_CUSTOM && k >= node->b / 2;
-}
-
 /* Also, for how many nodes and operands of adjoints there should be room. Of an operand: a contribution,
  * a sum over the batch, a place among its addends; of a node: its adjoint, and a record or two. */
 static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size_t *args) {
@@ -259,8 +258,7 @@ static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size
         const Node *node = &graph->nodes[i];
         uint32_t count, leading = 0;
         const uint32_t *operands = node_operands(graph, i, &count);
-        Form form = form_of(node);
-        for (uint32_t k = 0; k < count; k++) leading += leads[operands[k]] && !stops(node, form, k);
+        for (uint32_t k = 0; k < count; k++) leading += leads[operands[k]] && !operand_stops(node, k);
         leads[i] = leading || node->op == NODE_PARAMETER;
         if (!leads[i]) continue;
         *nodes += 3 + 2 * leading;
@@ -289,10 +287,17 @@ static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t a
 
 void append_adjoints(const Graph *of, Graph *graph) {
     Arena *scratch = graph->scratch;
-    Work work = {.graph = graph, .leads = ARENA_ARRAY(scratch, uint8_t, of->size),
-                 .last = ARENA_ARRAY(scratch, uint32_t, of->size)};
+    Graph with_gates;
+    Work work = {.graph = graph, .leads = ARENA_ARRAY(scratch, uint8_t, of->size)};
     size_t nodes, args;
     find_leading(of, work.leads, &nodes, &args);
+    const Gate *gates = add_gates(of, work.leads, scratch, &with_gates);
+    if (gates) {
+        of = &with_gates;
+        work.leads = ARENA_ARRAY(scratch, uint8_t, of->size);
+        find_leading(of, work.leads, &nodes, &args);
+    }
+    work.last = ARENA_ARRAY(scratch, uint32_t, of->size);
     work.capacity = copy_graph(of, graph, nodes, args);
     uint32_t loss = graph->roots[0], zero = NONE;
     for (uint32_t k = 0; k < graph->n_parameters; k++) graph->roots[1 + k] = NONE;
@@ -309,6 +314,7 @@ void append_adjoints(const Graph *of, Graph *graph) {
             g = sum_contributions(&work, i);
         if (node.op == NODE_PART) contribute(&work, node.a, g);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
+        else if (g != NONE && gates && gates[i].operand != NONE) add_gate_gain(&work, i, &gates[i], g);
         else if (g != NONE) add_gains(&work, i, g);
     }
     for (uint32_t k = 1; k < graph->n_roots; k++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "differentiate.h"
 
+#include "sides.h"
+
 /* -- terms: what adds up to a derivative ------------------------------------------------------------ */
 
 /* A product, or a node alone where q is NONE. */
@@ -17,6 +19,11 @@ typedef struct {
     Function *function;
     Builder *b;
     const uint32_t *tangents; /* forward mode: of the nodes; NULL: reverse mode */
+    Sides *sides;             /* reverse mode, of a function with choices that samples make; else NULL */
+    uint32_t *conditions;     /* of each side: one more than a node that is above 0 in its samples; 0: none so far */
+    uint32_t *indices;        /* of each take: one more than its index, counted from the first element; or 0 */
+    GROWING(uint32_t) pending; /* sides whose conditions are being built */
+    uint32_t side;            /* that what is added now has to be masked by; 0: none */
     GROWING(Term) terms;
     uint32_t free;            /* those that have been added up already: one more than the first */
     Terms *of;                /* of each node */
@@ -34,8 +41,64 @@ static int is_zero(const Builder *b, uint32_t i) {
     return b->graph->nodes[i].op == NODE_CONSTANT && b->values[i] == 0.0;
 }
 
+/* -- sides of choices ------------------------------------------------------------------------------- */
+
+static uint32_t whole_index(Work *work, uint32_t take, uint32_t n_elements);
+
+/* Of a side whose parts have their conditions. */
+static uint32_t build_condition(Work *work, const Side *side) {
+    Builder *b = work->b;
+    const uint32_t *conditions = work->conditions;
+    uint32_t one = build_number(b, 1.0), zero = build_number(b, 0.0), inner = NONE, n_elements;
+    switch ((SideKind)side->kind) {
+    case SIDE_EVERYWHERE: return one;
+    case SIDE_EITHER: return build_map(b, OP_where, conditions[side->a] - 1, one, conditions[side->b] - 1, 0);
+    case SIDE_CHOSEN: inner = side->a; break;
+    case SIDE_OTHER: inner = build_map(b, OP_where, side->a, zero, one, 0); break;
+    case SIDE_ELEMENT:
+        n_elements = b->graph->nodes[side->a].b - 1;
+        inner = build_map(b, OP_equal, whole_index(work, side->a, n_elements), build_number(b, side->c), NONE, 0);
+        break;
+    }
+    return side->b ? build_map(b, OP_where, conditions[side->b] - 1, inner, zero, 0) : inner;
+}
+
+/* After those of the sides that it is made of, which stand before it. */
+static uint32_t condition_of(Work *work, uint32_t s) {
+    uint32_t *conditions = work->conditions;
+    work->pending.size = 0;
+    for (uint32_t next = s; !conditions[s];) {
+        const Side *side = &work->sides->all.items[next];
+        int is_pair = side->kind == SIDE_EITHER;
+        uint32_t part = is_pair && !conditions[side->a] ? side->a : side->b;
+        if (part && !conditions[part]) {
+            GROW(work->b->graph->scratch, &work->pending, uint32_t, 1);
+            work->pending.items[work->pending.size++] = next;
+            next = part;
+            continue;
+        }
+        conditions[next] = build_condition(work, side) + 1;
+        if (work->pending.size) next = work->pending.items[--work->pending.size];
+    }
+    return conditions[s] - 1;
+}
+
+/* What is added, where the side that it comes by is chosen; else 0. */
+static uint32_t mask(Work *work, uint32_t p) {
+    const Side *side = &work->sides->all.items[work->side];
+    uint32_t zero = build_number(work->b, 0.0);
+    if (side->kind == SIDE_OTHER && side->b == 0) return build_map(work->b, OP_where, side->a, zero, p, 0);
+    return build_map(work->b, OP_where, condition_of(work, work->side), p, zero, 0);
+}
+
+/* -- addition --------------------------------------------------------------------------------------- */
+
 static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
     if (q == NONE && is_zero(work->b, p)) return;
+    if (work->side) {
+        p = mask(work, q == NONE ? p : build_map(work->b, OP_mul, p, q, NONE, 0));
+        q = NONE;
+    }
     uint32_t at = work->free;
     if (at) {
         work->free = work->terms.items[at - 1].next;
@@ -111,6 +174,11 @@ static void add_gain(Work *work, uint32_t to, uint32_t i, uint32_t which, uint32
     add_term(work, to, build_item(b, cell, (uint8_t)(cell->size - 1), names, known), NONE);
 }
 
+/* Before something is added that operand k of node i gains. */
+static void set_side(Work *work, uint32_t i, uint32_t k, uint32_t operand) {
+    if (work->sides && work->function->leads[operand]) work->side = side_left(work->sides, i, k, operand);
+}
+
 static uint32_t operand_of(const Builder *b, uint32_t i, uint32_t which) {
     uint32_t count;
     return node_operands(b->graph, i, &count)[which];
@@ -128,10 +196,14 @@ static uint32_t whole_index(Work *work, uint32_t i, uint32_t n_elements) {
         double number = b->values[index];
         return build_number(b, number < 0 ? number + n_elements : number);
     }
+    uint32_t *known = work->indices ? &work->indices[i] : NULL;
+    if (known && *known) return *known - 1;
     work->sorted.size = 0;
     GROW(b->graph->scratch, &work->sorted, uint32_t, n_elements);
     for (uint32_t k = 0; k < n_elements; k++) work->sorted.items[k] = build_number(b, k);
-    return build_take(b, index, work->sorted.items, n_elements);
+    index = build_take(b, index, work->sorted.items, n_elements);
+    if (known) *known = index + 1;
+    return index;
 }
 
 static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
@@ -140,6 +212,7 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
     for (uint32_t k = 0; k < n_elements; k++) {
         uint32_t to = operand_of(b, i, 1 + k);
         if (!work->function->leads[to]) continue;
+        set_side(work, i, 1 + k, to);
         uint32_t is_this = build_map(b, OP_equal, index, build_number(b, k), NONE, 0);
         add_term(work, to, build_map(b, OP_where, is_this, g, build_number(b, 0.0), 0), NONE);
     }
@@ -177,10 +250,11 @@ typedef struct {
 } Way;
 
 /* Of node i's derivative by operand k: from the node's adjoint g to the operand's, or from the operand's tangent
- * to the node's. Without a g, nothing is gained. */
-static Way way_of(const Work *work, uint32_t i, uint32_t k, uint32_t g) {
+ * to the node's. Without a g, nothing is gained. The side that the derivative comes by is set, too. */
+static Way way_of(Work *work, uint32_t i, uint32_t k, uint32_t g) {
     uint32_t operand = operand_of(work->b, i, k);
     if (work->tangents) return (Way){work->tangents[operand], i};
+    set_side(work, i, k, operand);
     return (Way){work->function->leads[operand] ? g : NONE, operand};
 }
 
@@ -223,12 +297,34 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     abort();
 }
 
+/* -- the sides of nodes ------------------------------------------------------------------------------ */
+
+/* The sides of the function's nodes: those of roots and of what derivatives are asked by, every sample. */
+static void prepare_sides(Work *work, Sides *sides, const uint32_t *roots, uint32_t n_roots, const uint32_t *xs,
+                          uint32_t n_xs) {
+    const Function *function = work->function;
+    Arena *scratch = work->b->graph->scratch;
+    if (work->b->decides || !has_choices(work->b->graph, function->size)) return;
+    *sides = (Sides){.graph = work->b->graph, .scratch = scratch, .size = function->size, .leads = function->leads};
+    sides->of = ARENA_ARRAY(scratch, uint32_t, function->size);
+    for (uint32_t i = 0; i < function->size; i++) sides->of[i] = NONE;
+    for (uint32_t k = 0; k < n_roots; k++) sides->of[roots[k]] = 0;
+    for (uint32_t k = 0; k < n_xs; k++)
+        if (xs[k] != NONE) sides->of[xs[k]] = 0;
+    find_sides(sides);
+    work->conditions = ARENA_ARRAY(scratch, uint32_t, sides->all.size);
+    work->indices = ARENA_ARRAY(scratch, uint32_t, function->size);
+    work->sides = sides;
+}
+
 /* -- reverse mode ----------------------------------------------------------------------------------- */
 
 void differentiate(Function *function, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
-                   uint32_t *adjoints) {
+                   const uint32_t *xs, uint32_t n_xs, uint32_t *adjoints) {
     Work work = {.function = function, .b = function->builder};
+    Sides sides;
     work.of = ARENA_ARRAY(work.b->graph->scratch, Terms, function->size);
+    prepare_sides(&work, &sides, roots, n_roots, xs, n_xs);
     for (uint32_t k = 0; k < n_roots; k++) add_term(&work, roots[k], seeds[k], NONE);
     for (uint32_t i = function->size; i-- > 0;) {
         adjoints[i] = function->leads[i] ? sum_terms(&work, i) : NONE;

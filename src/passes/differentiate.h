@@ -26,9 +26,10 @@ typedef struct {
 } Function;
 
 /* Reverse mode. seeds[k] is the adjoint of roots[k]; adjoints (size numbers) become the nodes of the
- * adjoints that lead to somewhere, or NONE where the adjoint is 0. */
+ * adjoints that lead to somewhere, or NONE where the adjoint is 0. Those of xs (nodes of the function, or NONE)
+ * are good in every sample; others, in those that choose them (sides.h). */
 void differentiate(Function *function, const uint32_t *roots, const uint32_t *seeds, uint32_t n_roots,
-                   uint32_t *adjoints);
+                   const uint32_t *xs, uint32_t n_xs, uint32_t *adjoints);
 
 /* Forward mode. tangents (size numbers) are set for what moves, NONE for all else; afterwards they are
  * the tangents of all nodes, or NONE where that is 0. */

@@ -14,6 +14,14 @@ FOR_EACH_PASS(PASS)
 /* Differentiation: gradient, which is empty, becomes the gradient graph (graph.h) of a graph of one root. */
 void append_adjoints(const Graph *graph, Graph *gradient);
 
+/* Whether the derivative by operand k of the node is 0 whatever the numbers are. */
+static inline int operand_stops(const Node *node, uint32_t k) {
+    Form form = form_of(node);
+    if (form == FORM_MAP) return cell_stops((Op)node->op, (int)k);
+    if (form == FORM_TAKE) return k == 0;
+    return form == FORM_CUSTOM && k >= node->b / 2;
+}
+
 /* How often each node is used, by nodes that a root depends on. */
 uint32_t *count_uses(Graph *graph);
 

@@ -216,11 +216,13 @@ ExcerptStatus excerpt_reverse(Excerpt *e, const uint32_t *roots, const uint32_t 
         tops[n_tops] = top;
         at_tops[n_tops++] = direction_of(e, seeds[k]);
     }
-    differentiate(&e->function, tops, at_tops, n_tops, adjoints);
+    uint32_t *by = ARENA_ARRAY(&e->scratch, uint32_t, n_xs);
     for (uint32_t k = 0; k < n_xs; k++) {
-        uint32_t x = node_of(e, xs[k]);
-        derivatives[k] = x == NONE || x >= e->function.size ? NONE : adjoints[x];
+        by[k] = node_of(e, xs[k]);
+        if (by[k] != NONE && by[k] >= e->function.size) by[k] = NONE;
     }
+    differentiate(&e->function, tops, at_tops, n_tops, by, n_xs, adjoints);
+    for (uint32_t k = 0; k < n_xs; k++) derivatives[k] = by[k] == NONE ? NONE : adjoints[by[k]];
     return EXCERPT_DONE;
 }
 

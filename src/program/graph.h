@@ -120,7 +120,8 @@ typedef struct {
     const uint32_t *biases;  /* n_out nodes; NULL: none    */
 } Product;
 
-/* A gradient graph is a graph of one root, the loss, with its adjoints behind it, from node `primal` on.
+/* A gradient graph is a graph of one root, the loss, with its adjoints behind it, from node `primal` on. It may have
+ * gates more than the graph that it was made of (passes/gates.h), whose gain is that of a where.
  * Its roots are the loss and, for each parameter, the derivative of the batch's loss by it, of stage BATCH
  * (or a number 0). What has no adjoint has no node, so that none is multiplied by 0.
  *

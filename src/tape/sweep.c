@@ -9,9 +9,9 @@
  * million nodes that the root does not depend on costs one bit.
  *
  * A rule is applied where an adjoint has arrived. An operand that gains nothing whatever the numbers are,
- * such as where's condition, and what only such operands depend on, is of the graph all the same: it is
- * set aside, and its adjoint starts as all do. To hand a 0 on instead would be wrong: the rule of
- * sqrt(0), say, makes NaN of it.
+ * such as where's condition, or that a choice has not chosen, and what only such operands depend on, is of the
+ * graph all the same: it is set aside, and its adjoint starts as all do. To hand a 0 on instead would be wrong:
+ * the rule of sqrt(0), say, makes NaN of it.
  */
 #include "tape.h"
 
@@ -92,6 +92,9 @@ FORCE_INLINE void gain_nothing(Walk *to, uint32_t i) {
 
 #define GAIN(i, cell) (IS_ZERO(cell) ? gain_nothing(to, i) : gain(to, i, cell))
 
+/* Of a choice, what is not chosen gains nothing. */
+#define GAIN_IF(gains, i, cell) (IS_ZERO(cell) || !(gains) ? gain_nothing(to, i) : gain(to, i, cell))
+
 /* The element that take's index chooses; NO_NODE: none. The index was looked at when it was recorded,
  * but not what was assigned to it later, nor a sample's that only stands for all of them. */
 static inline uint32_t taken(const Tape *tape, const uint32_t *args, uint32_t count) {
@@ -144,7 +147,7 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
     case VARIADIC_take: {
         uint32_t chosen = taken(tape, args, count);
         gain_nothing(to, args[0]);
-        for (uint32_t k = 1; k < count; k++) gain(to, args[k], 0.0);
+        for (uint32_t k = 1; k < count; k++) gain_nothing(to, args[k]);
         if (chosen != NO_NODE) gain(to, chosen, g);
         break;
     }
@@ -194,8 +197,8 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
         const double w = tape->value[args[2]], z = tape->value[i];                      \
         (void)x, (void)y, (void)w, (void)z;                                             \
         GAIN(args[0], gain_x);                                                          \
-        GAIN(args[1], gain_y);                                                          \
-        GAIN(args[2], gain_w);                                                          \
+        GAIN_IF(OP_##id != OP_where || x > 0, args[1], gain_y);                         \
+        GAIN_IF(OP_##id != OP_where || !(x > 0), args[2], gain_w);                      \
         return;                                                                         \
     }
         FOR_EACH_BINARY(RULE2)
@@ -324,6 +327,15 @@ int tape_list_reached(Tape *tape, const uint32_t *roots, size_t n_roots, uint32_
     return out ? 0 : -1;
 }
 
+/* Whether node i is a choice that has not chosen its operand k. */
+static int is_left_out(const Tape *tape, uint32_t i, uint32_t k) {
+    uint32_t count;
+    const uint32_t *operands = tape_operands(tape, i, &count);
+    if (k == 0) return 0;
+    if (tape->op[i] == OP_where) return (k == 1) != (tape->value[operands[0]] > 0);
+    return tape->op[i] == OP_take && operands[k] != taken(tape, operands, count);
+}
+
 /* Adds the operands that gain from node i, or may do so for all that is known, to a set whose first node
  * is `lowest`. */
 static void note_gaining(const Tape *tape, uint32_t i, uint64_t *gaining, uint32_t lowest) {
@@ -331,7 +343,7 @@ static void note_gaining(const Tape *tape, uint32_t i, uint64_t *gaining, uint32
     const uint32_t *operands = tape_operands(tape, i, &count);
     for (uint32_t k = 0; k < count; k++) {
         uint32_t place = operands[k] - lowest;
-        if (tape->op[i] & OP_CLOSURE || !cell_stops((Op)tape->op[i], (int)k))
+        if (tape->op[i] & OP_CLOSURE || (!cell_stops((Op)tape->op[i], (int)k) && !is_left_out(tape, i, k)))
             gaining[WORD_OF(place)] |= BIT_OF(place);
     }
 }

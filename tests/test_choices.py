@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""What a choice has not chosen has no part in a derivative, whatever its own numbers are there.
+
+A branch may be infinite or NaN where it is not chosen: that is what where() is for. An adjoint of 0
+that is handed on to it comes back as NaN, for 0 * inf is none.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from common import EXECUTORS
+
+import micrograd_c as mc
+from micrograd_c import Value, grad, gradients, hessian, jvp, take, vjp, where
+
+
+def root_or_double(x):
+    return where(x > 0.0, x.sqrt(), x * 2.0)
+
+
+def shared(x):
+    """One node for the branches of two choices, by different conditions."""
+    root = x.sqrt()
+    return where(x > 0.0, root, x * 2.0) + where(x > 1.0, root * 3.0, x)
+
+
+def nested(x):
+    inner = where(x > 4.0, (x - 4.0).sqrt(), x * x)
+    return where(x > 0.0, inner * x.log(), x * 3.0)
+
+
+def of_what_is_chosen(x):
+    """The condition reads what the choice chooses."""
+    root = x.sqrt()
+    return where(root > 1.0, 1.0 / (root - 1.0), x)
+
+
+def listed(x):
+    return take([x * 2.0, x.log(), 1.0 / x], where(x > 0.0, 1.0, 0.0)) * x
+
+
+# A function, numbers, the derivatives there: at the edge and to either side.
+CASES = [
+    (root_or_double, [0.0, -1.0, 4.0], [2.0, 2.0, 0.25]),
+    (shared, [0.0, -1.0, 0.25, 4.0], [3.0, 3.0, 2.0, 1.0]),
+    (nested, [0.0, -1.0, 1.0, 4.0], [3.0, 3.0, 1.0, 8.0 * math.log(4.0) + 4.0]),
+    (of_what_is_chosen, [0.0, 1.0, 4.0], [1.0, 1.0, -0.25]),
+    (listed, [0.0, -1.0, 1.0], [0.0, -4.0, 1.0]),
+]
+NAMES = [case[0].__name__ for case in CASES]
+cases = pytest.mark.parametrize(("fn", "xs", "slopes"), CASES, ids=NAMES)
+executors = pytest.mark.parametrize("executor", EXECUTORS)
+
+
+@cases
+@executors
+def test_derivatives_by_inputs(fn, xs, slopes, executor):
+    np.testing.assert_allclose(mc.compile(grad(fn), executor=executor)(xs), slopes, rtol=1e-14)
+
+
+@cases
+@executors
+def test_both_modes_agree(fn, xs, slopes, executor):
+    forward = mc.compile(lambda x: jvp(fn, [x], [1.0])[1], executor=executor)
+    backward = mc.compile(lambda x: vjp(fn, x)[1](1.0)[0], executor=executor)
+    assert np.isfinite(backward(xs)).all()
+    np.testing.assert_allclose(forward(xs), backward(xs), rtol=1e-14)
+
+
+@cases
+@executors
+def test_second_derivatives_by_either_way(fn, xs, slopes, executor):
+    twice, both = (
+        mc.compile(grad(grad(fn)), executor=executor),
+        mc.compile(hessian(fn), executor=executor),
+    )
+    assert np.isfinite(twice(xs)).all()
+    np.testing.assert_allclose(np.asarray(both(xs)).reshape(-1), twice(xs), rtol=1e-13)
+
+
+@cases
+@executors
+def test_derivatives_by_a_parameter(fn, xs, slopes, executor):
+    shift = Value(0.0)
+    loss = mc.compile(lambda x: fn(x + shift), executor=executor, reduction="sum")
+    loss.value_and_grad(xs)
+    assert shift.grad == pytest.approx(sum(slopes), rel=1e-13)
+
+
+@executors
+def test_a_parameter_within_a_branch(executor):
+    w = Value(2.0)
+    loss = mc.compile(
+        lambda x: where(x > 0.0, w * x.log(), w * x), executor=executor, reduction="sum"
+    )
+    loss.value_and_grad([math.e, 0.0, -1.0])
+    assert w.grad == pytest.approx(0.0, abs=1e-15)
+
+
+@executors
+def test_a_choice_by_a_parameter(executor):
+    w, v = Value(0.0), Value(3.0)
+    loss = mc.compile(
+        lambda x: where(w, w.sqrt() * x, v * v * x), executor=executor, reduction="sum"
+    )
+    loss.value_and_grad([1.0, 2.0])
+    assert (w.grad, v.grad) == (0.0, 18.0)
+
+
+@executors
+def test_a_network_within_a_branch(executor):
+    weights = [Value(0.5 * k - 1.0) for k in range(6)]
+
+    def fn(x, y):
+        rows = [mc.dot(weights[k : k + 2], [x, y], weights[4 + k // 2]) for k in (0, 2)]
+        return where(x > 0.0, mc.sum(rows).sqrt(), mc.sum(weights))
+
+    chosen = mc.compile(
+        lambda x, y: mc.sum(weights) + x * y * 0.0, executor=executor, reduction="sum"
+    )
+    loss = mc.compile(fn, executor=executor, reduction="sum")
+    chosen.value_and_grad([-1.0], [-3.0])
+    expected = [w.grad for w in weights]
+    loss.value_and_grad([-1.0], [-3.0])
+    assert [w.grad for w in weights] == expected
+
+
+def test_backward_with_conditions_that_are_values():
+    """A Value as condition is a node; a comparison is a bool, and chooses at once."""
+    x = Value(0.0)
+    y = where(x, x.sqrt(), x * 2.0) + take([x, x.sqrt()], Value(0.0))
+    y.backward()
+    assert x.grad == 3.0
+    assert gradients(y, [x])[0].data == 3.0
+
+
+def test_backward_beside_a_rule_written_in_python():
+    x = Value(0.0)
+    y = where(x, x.sqrt(), x * 2.0)
+    out = Value(y.data, (y,), "twice")
+
+    def rule():
+        y.grad += 2.0 * out.grad
+
+    out._backward = rule
+    out.backward()
+    assert x.grad == 4.0
+
+
+def test_a_branch_that_is_not_chosen_is_of_the_graph():
+    """Its grads start anew with each backward, as all do."""
+    x, z = Value(1.0), Value(5.0)
+    y = where(x, x * 2.0, z * 3.0)
+    z.grad = 7.0
+    y.backward()
+    assert (x.grad, z.grad) == (2.0, 0.0)
+
+
+@executors
+def test_an_inner_node_of_a_branch_has_derivative_0_where_it_is_not_chosen(executor):
+    def slope(x):
+        root = x.sqrt()
+        square = root * root
+        return gradients(where(x > 0.0, 1.0 / square, x), [square])[0]
+
+    np.testing.assert_allclose(
+        mc.compile(slope, executor=executor)([0.0, -1.0, 1.0]), [0.0, 0.0, -1.0]
+    )
+
+
+@executors
+@pytest.mark.parametrize("y", [0.0, 1.0, 2.0, 3.0])
+def test_powers_of_0_by_an_input_to_any_order(y, executor):
+    order, expected = int(y) + 2, 0.0
+    derivative = lambda x, y: x**y  # noqa: E731
+    for _ in range(order):
+        derivative = grad(derivative)
+    assert list(mc.compile(derivative, executor=executor)([0.0], [y])) == [expected]
+    assert derivative(0.0, y).data == expected
