@@ -21,6 +21,15 @@ pytest.register_assert_rewrite("common")
 DEFAULT_MINIMUM = 8192
 
 
+def pytest_collection_finish():
+    """A collection looks at what tests have made: not at modules, half a million objects.
+
+    Tests ask for thousands of collections.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def defaults():
     """Every test starts from, and leaves, the engine's defaults."""
