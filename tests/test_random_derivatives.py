@@ -5,8 +5,8 @@ import random
 
 import numpy as np
 import pytest
-from common import BINARY, ROWS, SCALED, UNARY, data, unary
-from hypothesis import given, settings
+from common import BINARY, ROWS, SCALED, UNARY, WAYS, data, run_on, unary
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import micrograd_c as mc
@@ -82,13 +82,57 @@ def test_random_functions_have_one_jacobian_in_either_mode(program):
 
 @settings(max_examples=60, deadline=None)
 @given(programs)
-def test_random_functions_have_one_hessian_eager_and_compiled(program):
-    eager = data(hessian(program)(program.point))
-    assert eager == [list(column) for column in zip(*eager, strict=True)]
-    f = mc.compile(lambda xs: [v for row in hessian(program)(xs) for v in row])
-    compiled = np.asarray(f([program.point])).reshape(len(eager), -1)
-    assert compiled == close(eager)
+def test_random_functions_have_one_hessian_in_every_way(program):
+    expected = data(hessian(program)(program.point))
+    assert expected == [list(column) for column in zip(*expected, strict=True)]
     (times,) = hvp(program, [program.point], [program.direction])
-    assert np.array(data(times)) == close(np.array(eager) @ program.direction)
+    assert np.array(data(times)) == close(np.array(expected) @ program.direction)
     over = data(jacobian(grad(program), mode="reverse")(program.point))
-    assert np.array(over) == close(eager)
+    assert np.array(over) == close(expected)
+
+
+# -- compiled --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    run_on(request.param)
+    yield request.param
+    run_on(None)
+
+
+each_way = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def assert_compiled_as_eager(derivative, program):
+    """At three points at once, one after the other."""
+    points = [program.point, program.point[::-1], [-x for x in program.point]]
+    compiled = mc.compile(lambda xs: [v for row in derivative(xs) for v in row])(points)
+    assert np.asarray(compiled) == close([np.ravel(data(derivative(xs))) for xs in points])
+
+
+@each_way
+@given(programs, st.sampled_from(["forward", "reverse"]))
+def test_jacobians_of_compiled_functions_are_the_eager_ones(way, program, mode):
+    assert_compiled_as_eager(jacobian(program.results, mode=mode), program)
+
+
+@each_way
+@given(programs)
+def test_hessians_of_compiled_functions_are_the_eager_ones(way, program):
+    assert_compiled_as_eager(hessian(program), program)
+
+
+@each_way
+@given(programs)
+def test_gradients_of_compiled_functions_are_the_eager_ones(way, program):
+    """Of a product with a parameter, by value_and_grad: the samples' mean."""
+    points = [program.point, program.point[::-1], [-x for x in program.point]]
+    w = mc.Value(0.75)
+    loss = mc.compile(lambda xs: program([x * w for x in xs])).value_and_grad(points)
+    found, w.grad = w.grad, 0.0
+    mean = mc.sum(program([mc.Value(x) * w for x in xs]) for xs in points) / 3.0
+    mean.backward()
+    assert np.array([loss, found]) == close([mean.data, w.grad])
