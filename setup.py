@@ -9,11 +9,33 @@ MICROGRAD_C_WERROR=1 builds it only if GCC or Clang have nothing to warn of, con
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
+
+
+class side_by_side(build_ext):
+    """Compiles as many files at a time as there are processors.
+
+    Setuptools' own option for that is of extensions, and there is but one.
+    """
+
+    def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            self.compiler.initialize()  # each of the threads would do so
+        compile_files = self.compiler.compile
+
+        def compile_side_by_side(sources, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                made = pool.map(lambda source: compile_files([source], **options), sources)
+                return [name for names in made for name in names]
+
+        self.compiler.compile = compile_side_by_side
+        super().build_extensions()
 
 
 class by_path(editable_wheel):
@@ -74,9 +96,10 @@ generated = cythonize(
 
 core = Extension(
     "micrograd_c._core",
+    # The first are those that take longest to compile.
     sources=[
-        *(source for module in generated for source in module.sources),
         *sorted(glob("src/**/*.c", recursive=True)),
+        *(source for module in generated for source in module.sources),
     ],
     depends=glob("src/**/*.h", recursive=True),
     include_dirs=["src"],
@@ -85,4 +108,4 @@ core = Extension(
     extra_link_args=link_args,
 )
 
-setup(ext_modules=[core], cmdclass={"editable_wheel": by_path})
+setup(ext_modules=[core], cmdclass={"build_ext": side_by_side, "editable_wheel": by_path})
