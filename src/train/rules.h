@@ -19,7 +19,9 @@ static void update(const Rule *rule, const Moments *moments, double *restrict p,
     double *restrict v = moments->v ? moments->v + from : NULL;
     if (rule->kind == SGD) {
         const double momentum = rule->momentum;
-        if (momentum == 0) {
+        if (momentum == 0 && decay == 0) {
+            for (size_t k = 0; k < n; k++) p[k] -= lr * (sign * grads[k]);
+        } else if (momentum == 0) {
             for (size_t k = 0; k < n; k++) p[k] -= lr * (sign * grads[k] + decay * p[k]);
         } else {
             const double keep = moments->steps > 1 ? momentum : 0.0;
