@@ -66,6 +66,8 @@ typedef struct {
     size_t size;
     int threads;             /* 0: as many as are worth it */
     int is_mean;             /* the loss is the samples' mean, else their sum */
+    int is_known;            /* the program holds the samples' numbers since its run before, and nobody has had */
+                             /* an occasion to change them */
     const Level *level;
     Poll poll;
     /* -- results -- */
@@ -145,10 +147,11 @@ extern const Executor *const executors[];
 const Executor *executor_for(const Graph *graph);
 
 /* To be called between samples or blocks, with the work since: whether the run has to stop. */
-static inline int poll_after(Program *program, const Batch *batch, double work) {
+static inline int poll_after(Program *program, Batch *batch, double work) {
     program->unpolled += work;
     if (program->unpolled <= POLL_WORK || !batch->poll) return 0;
     program->unpolled = 0;
+    batch->is_known = 0; /* whoever is asked may change them */
     return batch->poll();
 }
 

@@ -21,6 +21,7 @@ static void shuffle(uint32_t *items, size_t n, uint64_t *random) {
 
 static void choose_batch(Training *training) {
     if (!training->order) return;
+    training->batch.is_known = 0;
     if (training->position >= training->n_samples) training->position = 0;
     if (training->position == 0 && training->shuffle)
         shuffle(training->order, training->n_samples, &training->random);
@@ -30,6 +31,7 @@ static void choose_batch(Training *training) {
 }
 
 RunStatus program_train(Program *program, Training *training, size_t steps) {
+    training->batch.is_known = 0;
     for (size_t end = training->done + steps; training->done < end; training->done++) {
         choose_batch(training);
         RunStatus status = program->executor->gradients(program, &training->batch);

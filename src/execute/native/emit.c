@@ -18,6 +18,7 @@ typedef struct {
     Code *code;
     Arena *arena, *scratch;
     GROWING(Detour) detours;
+    uint32_t compared[3]; /* what the spare register, or mask 1, says: a comparison, and of what; NONEs: nothing */
 } Emitter;
 
 #define OF_HEADER(member) ((int32_t)offsetof(Header, member) - (int32_t)sizeof(Header))
@@ -76,7 +77,7 @@ static void emit_two(Emitter *e, const Instruction *in, VectorForm form, int com
         }
     }
     bring(r, in->operands[first], pinned(e, in));
-    bring_if_free(r, second, pinned(e, in));
+    bring_if_best(r, second, pinned(e, in));
     int a = r->reg[in->operands[first]];
     Source b = where_is(r, in->operands[second]);
     retire(r);
@@ -89,7 +90,7 @@ static void emit_two(Emitter *e, const Instruction *in, VectorForm form, int com
 static void emit_one(Emitter *e, const Instruction *in, VectorForm form) {
     Registers *r = &e->registers;
     if (form == VECTOR_SHIFT_LEFT || form == VECTOR_SHIFT_RIGHT) bring(r, in->operands[0], 0);
-    else bring_if_free(r, 0, 0);
+    else bring_if_best(r, 0, 0);
     Source a = where_is(r, in->operands[0]);
     retire(r);
     int to = take_register(r, 0);
@@ -109,26 +110,27 @@ static int tie(Emitter *e, const Instruction *in, uint32_t k, uint32_t pins) {
         return own;
     }
     int to = take_register(r, pins);
-    VectorForm form = from.reg >= 0 ? VECTOR_COPY : from.broadcast ? VECTOR_SPREAD : VECTOR_LOAD;
-    from.broadcast = 0;
-    encode(e->code, form, to, 0, from, 0);
+    fill(r, to, from);
     return to;
 }
 
 static void emit_fused(Emitter *e, const Instruction *in, VectorForm form_132) {
     Registers *r = &e->registers;
     const uint32_t *o = in->operands, *after = r->after[r->at];
-    /* At most one operand stays in memory: that one of the factors, or the addend. */
-    for (uint32_t k = 0; k < 3; k++) bring_if_free(r, k, pinned(e, in));
-    uint32_t in_place = NONE, tied = NONE; /* the operand in memory, and the one that the result overwrites */
-    for (uint32_t k = 0; k < 3; k++)
-        if (!is_held(e, o[k])) {
-            if (in_place == NONE) in_place = k;
-            else bring(r, o[k], pinned(e, in));
-        }
+    for (uint32_t k = 0; k < 3; k++) bring_if_best(r, k, pinned(e, in));
+    /* The operand that the result overwrites: one that nobody reads again, or one that is loaded for that. And
+     * one of the others may stay in memory. */
+    uint32_t in_place = NONE, tied = NONE;
     for (uint32_t k = 3; k-- > 0 && tied == NONE;)
         if (is_held(e, o[k]) && after[k] == NONE) tied = k;
-    if (tied == NONE) tied = in_place != NONE ? in_place : 2;
+    for (uint32_t k = 0; k < 3 && tied == NONE; k++)
+        if (!is_held(e, o[k])) tied = k;
+    if (tied == NONE) tied = 2;
+    for (uint32_t k = 0; k < 3; k++) {
+        if (k == tied || is_held(e, o[k])) continue;
+        if (in_place == NONE && o[k] != o[tied]) in_place = k;
+        else bring(r, o[k], pinned(e, in));
+    }
     uint32_t pins = pinned(e, in);
     Source sources[3];
     for (uint32_t k = 0; k < 3; k++) sources[k] = where_is(r, o[k]);
@@ -180,13 +182,17 @@ static void emit_select(Emitter *e, const Instruction *in) {
     if (swap) predicate = mirrored(in->detail);
     bring(r, left, pinned(e, in));
     if (!zero) bring(r, o[3], pinned(e, in));
-    bring_if_free(r, swap ? 0 : 1, pinned(e, in));
-    bring_if_free(r, 2, pinned(e, in));
+    bring_if_best(r, swap ? 0 : 1, pinned(e, in));
+    bring_if_best(r, 2, pinned(e, in));
     int a = r->reg[left], otherwise = zero ? 0 : r->reg[o[3]];
     Source b = where_is(r, right), then = where_is(r, o[2]);
     retire(r);
     int to = take_register(r, 0);
-    encode(e->code, VECTOR_COMPARE, spare(r), a, b, predicate);
+    const uint32_t compared[] = {(uint32_t)predicate, left, right};
+    if (memcmp(e->compared, compared, sizeof compared) != 0) {
+        encode(e->code, VECTOR_COMPARE, spare(r), a, b, predicate);
+        memcpy(e->compared, compared, sizeof compared);
+    }
     if (zero && evex) {
         if (then.broadcast) { /* the masked form does not take one number of memory for all lanes */
             then.broadcast = 0;
@@ -249,8 +255,11 @@ static void emit_total(Emitter *e, const Instruction *in) {
     Source total = in_memory(R13, (int32_t)in->detail * vector_bytes(e));
     int reg = r->reg[in->operands[0]];
     if (reg < 0) load(r, reg = spare(r), in->operands[0]);
-    encode(e->code, VECTOR_ADD, spare(r), reg, total, 0);
-    encode(e->code, VECTOR_STORE, spare(r), 0, total, 0);
+    if (e->emission->is_loop) {
+        encode(e->code, VECTOR_ADD, spare(r), reg, total, 0);
+        reg = spare(r);
+    }
+    encode(e->code, VECTOR_STORE, reg, 0, total, 0);
     retire(r);
 }
 
@@ -290,13 +299,15 @@ static void emit_instruction(Emitter *e, const Instruction *in) {
     case PRIMITIVE_TOTAL: emit_total(e, in); break;
     case PRIMITIVE_OUTPUT: emit_output(e, in); break;
     }
+    if (in->op >= PRIMITIVE_TURNED) e->compared[0] = NONE; /* these use what a comparison is in */
     release_slots(&e->registers);
 }
 
 /* -- the whole -------------------------------------------------------------------------------------- */
 
-/* Registers that C wants back, an odd number of them: with the return address the stack is as C wants it. */
-static const Address kept[] = {RBX, RBP, R13, R14, R15};
+/* Registers that C wants back, and one, to make them an odd number: with the return address the stack is then
+ * as C wants it. */
+static const Address kept[] = {RBX, RBP, R12, R13, R14, R15, RAX};
 enum { N_KEPT = sizeof kept / sizeof *kept };
 
 void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scratch) {
@@ -304,10 +315,12 @@ void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scr
     Emitter *e = &emitter;
     Registers *r = &e->registers;
     registers_begin(r, emission, straight, arena, scratch);
+    e->compared[0] = NONE;
 
     emission->entry = e->code->size;
     for (int k = 0; k < N_KEPT; k++) encode_push(e->code, kept[k]);
     encode_read(e->code, RBX, RDI, offsetof(Memory, numbers));
+    encode_read(e->code, R12, RDI, offsetof(Memory, given));
     encode_read(e->code, RBP, RDI, offsetof(Memory, rows));
     encode_read(e->code, R13, RDI, offsetof(Memory, totals));
     encode_read(e->code, R15, RDI, offsetof(Memory, slots));
@@ -318,9 +331,11 @@ void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scr
         int is_read = r->next[r->at] != NONE || in->op == PRIMITIVE_TOTAL || in->op == PRIMITIVE_OUTPUT;
         if (is_read) emit_instruction(e, in);
     }
-    encode_add(e->code, RBP, vector_bytes(e));
-    encode_add(e->code, R14, -1);
-    code_land(e->code, encode_jump(e->code, JUMP_IF_NOT_ZERO), top);
+    if (emission->is_loop) {
+        encode_add(e->code, RBP, vector_bytes(e));
+        encode_add(e->code, R14, -1);
+        code_land(e->code, encode_jump(e->code, JUMP_IF_NOT_ZERO), top);
+    }
     encode_clear_upper(e->code);
     for (int k = N_KEPT; k-- > 0;) encode_pop(e->code, kept[k]);
     encode_return(e->code);

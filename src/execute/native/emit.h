@@ -3,9 +3,11 @@
  * From a straight-line program to machine code: a loop over vectors of lanes.
  *
  * Memory that the code works on:
- *   numbers   what is the same in all lanes: for VEX a vector each, for EVEX one double each
+ *   numbers   what is the same in all lanes, in this piece of code: for VEX a vector each, for EVEX one
+ *             double each. Of a loop in VEX, what changes from run to run, copied here, is among them
+ *   given     the program's numbers, among which all else reads what changes from run to run
  *   rows      inputs, then outputs: `stride` doubles from one row to the next
- *   totals    a vector each
+ *   totals    a vector each: what a loop adds to, what a line for one vector sets
  *   slots     a vector each, for values that no register holds; in front of them stands a Header
  */
 #ifndef MICROGRAD_C_EMIT_H
@@ -43,18 +45,19 @@ static inline Header *header_of(double *slots) { return (Header *)(void *)slots 
 
 /* What code is given. */
 typedef struct {
-    const double *numbers;
+    const double *numbers, *given;
     double *rows, *totals, *slots;
-    uint64_t count; /* vectors; at least 1 */
+    uint64_t count; /* vectors; at least 1, and of what is no loop exactly 1 */
 } Memory;
 
 typedef struct {
     Code *code; /* it goes to the end of it */
     uint32_t stride, n_inputs;
+    int is_loop; /* else there is one vector */
     /* -- results -- */
     size_t entry; /* in the code: a function of a Memory */
     GROWING(Number) numbers; /* of the arena */
-    uint32_t n_moving;       /* the first of them, which are not of the text */
+    uint32_t n_moving;       /* the first of them, which are copies */
     GROWING(Call) calls;
     uint32_t n_slots;
     uint32_t instructions; /* that something depends on */

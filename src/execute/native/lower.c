@@ -243,25 +243,24 @@ static void lower_line(Lowering *l, LineKind kind) {
     if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
 }
 
-/* A sum over the batch of so many nodes, which stands in this row; NONE: in one of its own. */
-static uint32_t new_total(Lowering *l, uint32_t row, uint32_t nodes) {
-    uint32_t which = l->to->n_totals++;
+/* A sum over the batch of so many nodes: this one, or, NONE, another one. */
+static uint32_t new_total(Lowering *l, uint32_t which, uint32_t nodes) {
+    if (which == NONE) which = l->to->n_totals++;
     l->so_far[which] = NONE;
     l->missing[which] = nodes;
-    l->to->total_rows[which] = row != NONE ? row : l->to->n_numbers++;
     return which;
 }
 
 static void set_total(Lowering *l, uint32_t node, uint32_t which) {
     l->value[node] = which;
-    l->row[node] = l->to->total_rows[which];
+    l->row[node] = l->to->adjoints + which;
 }
 
-/* Where a parameter's adjoint is to stand, if the node is that. */
-static uint32_t adjoint_row(const Lowering *l, uint32_t i) {
+/* The parameter whose adjoint the node is, or NONE. */
+static uint32_t parameter_of(const Lowering *l, uint32_t i) {
     const Graph *graph = l->graph;
     const Node *of = &graph->nodes[graph->nodes[i].c];
-    return of->op == NODE_PARAMETER && graph->roots[1 + of->a] == i ? l->to->adjoints + of->a : NONE;
+    return of->op == NODE_PARAMETER && graph->roots[1 + of->a] == i ? of->a : NONE;
 }
 
 /* Sums over the batch that are added up one after the other, and nothing else, are one sum. If that is all
@@ -281,17 +280,15 @@ static void share_totals(Lowering *l, Arena *scratch) {
         uint32_t n = 0;
         while (n < node->b && is_total(graph, &graph->nodes[args[n]]) && uses[args[n]] == 1) n++;
         if (!n) continue;
-        uint32_t which = new_total(l, n == node->b ? adjoint_row(l, i) : NONE, n);
+        uint32_t which = new_total(l, n == node->b ? parameter_of(l, i) : NONE, n);
         for (uint32_t k = 0; k < n; k++) set_total(l, args[k], which);
     }
 }
 
-static void number_totals(Lowering *l, Arena *arena, Arena *scratch) {
+static void number_totals(Lowering *l, Arena *scratch) {
     const Graph *graph = l->graph;
     Lowered *to = l->to;
-    uint32_t count = 2;
-    for (uint32_t i = 0; i < graph->size; i++) count += is_total(graph, &graph->nodes[i]) != 0;
-    to->total_rows = ARENA_ARRAY(arena, uint32_t, count);
+    to->n_totals = graph->primal ? graph->n_parameters : 0;
     share_totals(l, scratch);
     for (uint32_t i = 0; i < graph->size; i++)
         if (is_total(graph, &graph->nodes[i]) && l->row[i] == NONE) set_total(l, i, new_total(l, NONE, 1));
@@ -299,6 +296,7 @@ static void number_totals(Lowering *l, Arena *arena, Arena *scratch) {
     to->bad_total = NONE;
     for (uint32_t i = 0; i < graph->size && to->bad_total == NONE; i++)
         if (graph->nodes[i].op == OP_take && graph->nodes[i].stage == SAMPLE) to->bad_total = new_total(l, NONE, 1);
+    to->n_numbers = to->adjoints + to->n_totals;
 }
 
 static void number_columns(Lowering *l, Arena *arena) {
@@ -351,20 +349,19 @@ static void give_roots(Lowering *l, Arena *arena) {
 }
 
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
-    *lowered = (Lowered){.adjoints = graph->n_parameters, .seed = 2 * graph->n_parameters,
-                         .n_numbers = 2 * graph->n_parameters + 1};
+    *lowered = (Lowered){.seed = graph->n_parameters, .adjoints = adjoints_at(graph->n_parameters)};
     Lowering lowering = {.graph = graph, .to = lowered};
     Lowering *l = &lowering;
     l->value = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->row = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->given = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
-    l->so_far = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
-    l->missing = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
+    l->so_far = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
+    l->missing = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
     memset(l->row, 0xFF, graph->size * sizeof *l->row);
     for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
     lowered->given_rows = ARENA_ARRAY(arena, uint32_t, count_given(graph) + graph->n_roots + 1);
-    number_totals(l, arena, scratch);
+    number_totals(l, scratch);
     number_columns(l, arena);
 
     lower_line(l, LINE_BATCH);

@@ -16,10 +16,10 @@ typedef enum { LINE_ONCE, LINE_SAMPLE, LINE_BATCH, LINES } LineKind;
 typedef struct {
     Straight lines[LINES];
     uint32_t n_numbers;
-    uint32_t adjoints;             /* where in the numbers parameters' adjoints begin                        */
+    uint32_t adjoints, n_totals;   /* where in the numbers sums over the batch begin; how many. The first    */
+                                   /* are parameters' adjoints, if that is what those are                    */
     uint32_t *batch_rows, n_batch; /* ... each output of line BATCH goes; how many                           */
     uint32_t seed;                 /* ... the seed stands                                                    */
-    uint32_t *total_rows, n_totals; /* ... each sum over the batch stands; how many                          */
     uint32_t *given_rows, n_given; /* ... each output of line ONCE goes; how many                            */
     uint32_t loss_total;           /* which of the sums is that of the losses; NONE: none is                 */
     uint32_t bad_total;            /* which of the sums is above 0 if an index was none; NONE: there are none */
@@ -29,6 +29,9 @@ typedef struct {
     uint32_t n_outputs;            /* of line SAMPLE */
     double work;                   /* operations for one sample, about */
 } Lowered;
+
+/* Where the sums over the batch begin: so that vectors of the first of them stand in one line of the cache. */
+static inline uint32_t adjoints_at(uint32_t n_parameters) { return (n_parameters + 1 + 7) / 8 * 8; }
 
 /* Results are of the arena; lines, of scratch. */
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch);

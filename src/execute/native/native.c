@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "native.h"
 
+#include "execute/chunks.h"
 #include "pages.h"
 #include "program/print.h"
 
@@ -10,6 +11,7 @@ enum {
     ROWS_BYTES = 16 * 1024, /* of a block's inputs and outputs: they stay in the first cache */
     MOST_LANES = 256,
     LEAST_LANES = 32,
+    FEW_PRODUCTS = 64,      /* multiply-adds of matrix products: measured from the lesson's 32 up */
     APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */
     FIRST_LINES = 50,       /* of a graph's listing */
     LAST_LINES = 20,
@@ -46,35 +48,56 @@ static uint32_t choose_lanes(const Lowered *lowered) {
     return lanes > MOST_LANES ? MOST_LANES : lanes < LEAST_LANES ? LEAST_LANES : lanes;
 }
 
+/* A header, slots, totals, rows, and the outputs of whichever other line has more. */
+static size_t desk_doubles(const NativeCode *code) {
+    const Lowered *lowered = &code->lowered;
+    size_t vectors = code->n_slots + (size_t)lowered->n_totals;
+    size_t rows = (lowered->n_columns + (size_t)lowered->n_outputs) * code->stride;
+    vectors += lowered->n_given > lowered->n_batch ? lowered->n_given : lowered->n_batch;
+    return round_up(sizeof(Header) / sizeof(double) + vectors * (size_t)code->machine.width + rows, CACHE_LINE);
+}
+
 /* The code as bytes; 0, or -1: no memory. */
 static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *scratch) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return -1;
     code->arena.out_of_memory = scratch->out_of_memory = &out_of_memory;
     lower(&code->lowered, graph, &code->arena, scratch);
-    code->lanes = choose_lanes(&code->lowered);
-    code->stride = code->lanes + APART;
+    code->lanes = code->is_loop ? choose_lanes(&code->lowered) : (uint32_t)code->machine.width;
+    code->stride = code->is_loop ? code->lanes + APART : code->lanes;
     for (int k = 0; k < LINES; k++) {
         Emission *emission = &code->pieces[k].emission;
         emission->code = bytes;
         emission->stride = k == LINE_SAMPLE ? code->stride : (uint32_t)code->machine.width;
         emission->n_inputs = k == LINE_SAMPLE ? code->lowered.n_columns : 0;
+        emission->is_loop = k == LINE_SAMPLE && code->is_loop;
         emit(emission, &code->lowered.lines[k], &code->arena, scratch);
         emission->code = NULL;
         if (code->n_slots < emission->n_slots) code->n_slots = emission->n_slots;
         if (make_numbers(&code->pieces[k], &code->machine)) return -1;
     }
     memset(code->lowered.lines, 0, sizeof code->lowered.lines);
+    code->desk_size = desk_doubles(code);
     return bytes->failed ? -1 : 0;
 }
 
-static NativeCode *make_code(const Graph *graph, Machine machine, RunStatus *status) {
+/* The best kernels for vectors of so many doubles. */
+static const Kernels *kernels_for(int width) {
+    int count;
+    const Level *const *levels = levels_available(&count);
+    while (count > 1 && levels[count - 1]->width > (uint32_t)width) count--;
+    return (const Kernels *)(const void *)levels[count - 1]; /* a level is the beginning of its kernels */
+}
+
+static NativeCode *make_code(const Graph *graph, Machine machine, int is_loop, RunStatus *status) {
     NativeCode *code = calloc(1, sizeof *code);
     Arena scratch = {.least = graph->size * (size_t)200};
     Code bytes = {.machine = machine};
     *status = RUN_NO_MEMORY;
     if (!code) return NULL;
     code->machine = machine;
+    code->is_loop = is_loop;
+    code->kernels = kernels_for(machine.width);
     if (write_code(code, graph, &bytes, &scratch) == 0) {
         *status = RUN_DONE;
         code->size = bytes.size;
@@ -88,11 +111,13 @@ static NativeCode *make_code(const Graph *graph, Machine machine, RunStatus *sta
 }
 
 NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status) {
-    static const Machine machines[] = {[WIDE] = {1, 8, 32}, [FOUR] = {1, 4, 32}, [NARROW] = {0, 4, 16}};
-    int which = batch->level->width == 8 ? batch->size > 4 ? WIDE : FOUR : NARROW;
+    static const Machine machines[] = {
+        [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
+    int is_loop = batch->size > 4;
+    int which = batch->level->width == 8 ? is_loop ? WIDE : WIDE_ONE : is_loop ? NARROW : NARROW_ONE;
     *status = RUN_DONE;
     if (batch->level->width < 4) return NULL;
-    if (!program->codes[which]) program->codes[which] = make_code(program->graph, machines[which], status);
+    if (!program->codes[which]) program->codes[which] = make_code(program->graph, machines[which], is_loop, status);
     return program->codes[which];
 }
 
@@ -107,7 +132,8 @@ static const char *native_refuses(const Graph *graph) {
 }
 
 /* Matrix products have kernels that keep more sums in registers than straight lines can, and takes among
- * many elements are a matter of memory. A product's multiply-add costs here about what two operations save. */
+ * many elements are a matter of memory. A product's multiply-add costs here about what two operations save;
+ * of so few, kernels are not worth their calls, whatever the batch. */
 static int native_suits(const Graph *graph) {
     double products = 0, elements = 0, nodes = 0;
     for (uint32_t i = 0; i < (graph->primal ? graph->primal : graph->size); i++) {
@@ -116,7 +142,7 @@ static int native_suits(const Graph *graph) {
         if (node->op == OP_take) elements += node->b;
         nodes += node->stage == SAMPLE;
     }
-    return 2 * products <= nodes && elements <= nodes;
+    return (2 * products <= nodes || products <= FEW_PRODUCTS) && elements <= nodes;
 }
 
 static void native_free(Program *base) {
@@ -125,14 +151,14 @@ static void native_free(Program *base) {
     if (program->instead) program->instead->executor->free(program->instead);
     numbers_free(program->memory, program->memory_size);
     numbers_free(program->partial, program->partial_size);
-    free(program->numbers);
+    numbers_free(program->numbers, program->n_numbers);
     free(program->places);
     free(program);
 }
 
 /* As many numbers as lowering may want: see lower.h. And how much there is to do. */
 static size_t count_numbers(const Graph *graph, double *work) {
-    size_t count = 2 * (size_t)graph->n_parameters + 4 + graph->n_roots;
+    size_t count = adjoints_at(graph->n_parameters) + (size_t)graph->n_parameters + 4 + graph->n_roots;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         count += node->stage != SAMPLE;
@@ -147,15 +173,16 @@ static MakeStatus native_make(Graph *graph, Program **made) {
     double work = 0.0;
     program->graph = graph;
     program->n_numbers = count_numbers(graph, &work);
-    program->numbers = calloc(program->n_numbers, sizeof(double));
+    program->numbers = numbers_make(program->n_numbers);
     program->places = calloc((size_t)graph->n_parameters + 1, sizeof *program->places);
     if (!program->numbers || !program->places) {
         native_free(&program->base);
         return MADE_NO_MEMORY;
     }
+    memset(program->numbers, 0, program->n_numbers * sizeof(double));
     for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
     program->base = (Program){.executor = &native_executor, .numbers = program->numbers,
-                              .to_adjoint = graph->n_parameters, .parameter_at = program->places,
+                              .to_adjoint = adjoints_at(graph->n_parameters), .parameter_at = program->places,
                               .n_roots = graph->primal ? 1 : graph->n_roots, .work = work};
     *made = &program->base;
     return MADE;
@@ -190,7 +217,8 @@ static void put_lines(Text *to, const char *text) {
 }
 
 static char *native_listing(const Program *base) {
-    static const char *const targets[] = {[WIDE] = "AVX-512, 8 lanes", [FOUR] = "AVX-512, 4 lanes", [NARROW] = "AVX2, 4 lanes"};
+    static const char *const targets[] = {[WIDE] = "AVX-512, 8 lanes", [WIDE_ONE] = "AVX-512, 4 lanes once",
+                                          [NARROW] = "AVX2, 4 lanes", [NARROW_ONE] = "AVX2, 4 lanes once"};
     static const char *const lines[] = {"once a batch", "for every vector of samples", "after the batch"};
     const NativeProgram *program = (const NativeProgram *)base;
     Text text = {0}, graph = {0};

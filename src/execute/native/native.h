@@ -2,14 +2,14 @@
  *
  * A program as machine code, and what its runs need.
  *
- * Code is made when a batch first asks for it: for AVX-512 or AVX2, as the batch's level says, and of AVX-512
- * for vectors of four where there are no more samples than that.
+ * Code is made when a batch first asks for it: for AVX-512 or AVX2, as the batch's level says; and without a
+ * loop where four lanes hold all samples.
  */
 #ifndef MICROGRAD_C_NATIVE_H
 #define MICROGRAD_C_NATIVE_H
 
 #include "emit.h"
-#include "execute/execute.h"
+#include "execute/vector/program.h"
 #include "lower.h"
 
 /* A straight line as code. */
@@ -27,9 +27,13 @@ typedef struct {
     size_t size;
     uint32_t lanes, stride; /* samples of a block; doubles from one row to the next */
     uint32_t n_slots;       /* of all pieces, the most */
+    size_t desk_size;       /* doubles of a worker's memory: see run.c */
+    int is_loop;            /* else its batches are one vector */
+    const Kernels *kernels; /* for vectors as wide */
 } NativeCode;
 
-enum { WIDE, FOUR, NARROW, CODES }; /* AVX-512, AVX-512 with vectors of four, AVX2 */
+/* For AVX-512 and AVX2: loops, and what is for one vector of four. */
+enum { WIDE, WIDE_ONE, NARROW, NARROW_ONE, CODES };
 
 typedef struct {
     Program base; /* its numbers are lower.h's */
@@ -38,6 +42,7 @@ typedef struct {
     uint32_t *places;   /* of parameters in them */
     size_t n_numbers;
     NativeCode *codes[CODES];
+    NativeCode *known;  /* that holds the samples of a batch that is known */
     Program *instead;   /* of the vector executor, for levels and systems without code; NULL so far */
     Graph planned;      /* ... its graph: the same, with memory of its own for the making */
     double *memory;     /* of workers */

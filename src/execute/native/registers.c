@@ -5,12 +5,18 @@ static int has_effect(const Instruction *in) {
     return in->op == PRIMITIVE_TOTAL || in->op == PRIMITIVE_OUTPUT;
 }
 
-/* Those of the text, or the others. */
+/* What changes from run to run and stands among the program's numbers alone. */
+static int is_given(const Registers *r, const Instruction *in) {
+    return in->op == PRIMITIVE_NUMBER && in->operands[2] != NONE && (r->code->machine.evex || !r->emission->is_loop);
+}
+
+/* Those of the text, or copies of the others. */
 static void list_numbers(Registers *r, Arena *arena, int moving) {
     Emission *emission = r->emission;
     for (uint32_t i = 0; i < r->straight->instructions.size; i++) {
         const Instruction *in = instruction_at(r, i);
         if (in->op != PRIMITIVE_NUMBER || r->next[i] == NONE || (in->operands[2] != NONE) != moving) continue;
+        if (is_given(r, in)) continue;
         Number number = {0, in->operands[2]};
         uint64_t bits = bits_at(in->operands);
         if (!moving) memcpy(&number.number, &bits, sizeof bits);
@@ -57,6 +63,7 @@ Source where_is(const Registers *r, uint32_t value) {
     const Instruction *in = instruction_at(r, value);
     if (in->op == PRIMITIVE_INPUT) return in_memory(RBP, (int32_t)(in->detail * r->emission->stride * 8));
     if (in->op != PRIMITIVE_NUMBER) return slot_at(r, r->slot[value]);
+    if (is_given(r, in)) return number_in_memory(R12, (int32_t)in->operands[2] * 8);
     int32_t place = (int32_t)r->slot[value] * 8;
     return r->code->machine.evex ? number_in_memory(RBX, place)
                                     : in_memory(RBX, place * r->code->machine.width);
@@ -71,12 +78,13 @@ void lose_slot(Registers *r, uint32_t slot) {
     r->free_slots.items[r->free_slots.size++] = slot;
 }
 
-void load(Registers *r, int reg, uint32_t value) {
-    Source from = where_is(r, value);
+void fill(Registers *r, int reg, Source from) {
     VectorForm form = from.reg >= 0 ? VECTOR_COPY : from.broadcast ? VECTOR_SPREAD : VECTOR_LOAD;
     from.broadcast = 0; /* which a form of its own does */
     encode(r->code, form, reg, 0, from, 0);
 }
+
+void load(Registers *r, int reg, uint32_t value) { fill(r, reg, where_is(r, value)); }
 
 /* Values that are read again keep their number in memory. */
 static void save(Registers *r, uint32_t value) {
@@ -143,9 +151,11 @@ int bring(Registers *r, uint32_t value, uint32_t pinned) {
     return reg;
 }
 
-void bring_if_free(Registers *r, uint32_t k, uint32_t pinned) {
+void bring_if_best(Registers *r, uint32_t k, uint32_t pinned) {
     uint32_t value = instruction_at(r, r->at)->operands[k];
-    if (r->reg[value] < 0 && r->after[r->at][k] != NONE && (r->available & ~pinned)) bring(r, value, pinned);
+    if (r->reg[value] >= 0) return;
+    int is_free = !is_leaf(r, value) && r->after[r->at][k] != NONE && (r->available & ~pinned);
+    if (is_free || (where_is(r, value).broadcast && !r->code->machine.evex)) bring(r, value, pinned);
 }
 
 void retire(Registers *r) {

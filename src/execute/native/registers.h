@@ -21,7 +21,7 @@ typedef struct {
     uint32_t (*after)[MOST_OPERANDS]; /* of each instruction's operands: who reads it next; NONE: nobody */
     uint32_t *next;                   /* of each value: who reads it next */
     int8_t *reg;                      /* of each value: -1 if it is in none */
-    uint32_t *slot;                   /* of each value, or NONE; of a number: its place among the numbers */
+    uint32_t *slot;                   /* of each value, or NONE; of a number: its place among the piece's */
     uint32_t held[MOST_REGISTERS];    /* the value in each register, or NONE */
     uint32_t available;               /* registers that hold nothing: a bit each */
     int n_registers;                  /* all but the one that no value ever holds */
@@ -52,8 +52,9 @@ Source where_is(const Registers *r, uint32_t value);
 int take_register(Registers *r, uint32_t pinned);
 /* The value stands in a register afterwards: it is given. */
 int bring(Registers *r, uint32_t value, uint32_t pinned);
-/* Brings operand k of the instruction at hand where that costs nobody else a register. */
-void bring_if_free(Registers *r, uint32_t k, uint32_t pinned);
+/* Brings operand k of the instruction at hand where that costs nobody else a register, or where instructions
+ * cannot read it from memory. */
+void bring_if_best(Registers *r, uint32_t k, uint32_t pinned);
 
 /* The operands have been read, or will be by instructions that follow at once: those that nobody reads again
  * lose their registers now, and, when the instruction is written, their slots. */
@@ -71,7 +72,8 @@ void lose_slot(Registers *r, uint32_t slot);
 /* No register holds anything: what is read again stands in memory. */
 void lose_registers(Registers *r);
 
-/* From memory to a register. */
+/* The value to a register, or what stands at a source. */
 void load(Registers *r, int reg, uint32_t value);
+void fill(Registers *r, int reg, Source from);
 
 #endif

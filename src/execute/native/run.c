@@ -7,7 +7,6 @@
  * repeat it, and are left out of the sums: the last vector has sums of its own.
  */
 #include "execute/chunks.h"
-#include "execute/vector/program.h"
 #include "native.h"
 #include "pages.h"
 
@@ -48,17 +47,34 @@ static void turn_far(double *slots, uint64_t op) {
 
 /* What one worker works on. */
 typedef struct {
-    double *slots, *rows, *totals;
+    double *slots, *rows, *totals, *once; /* of lines that are run once */
 } Desk;
+
+static Desk desk_of(const NativeProgram *program, const NativeCode *code, size_t worker) {
+    Desk desk;
+    desk.slots = program->memory + worker * code->desk_size + sizeof(Header) / sizeof(double);
+    desk.totals = desk.slots + (size_t)code->n_slots * (size_t)code->machine.width;
+    desk.rows = desk.totals + (size_t)code->lowered.n_totals * (size_t)code->machine.width;
+    desk.once = desk.rows + (code->lowered.n_columns + (size_t)code->lowered.n_outputs) * code->stride;
+    return desk;
+}
+
+static int grow(double **memory, size_t *size, size_t needed) {
+    if (*size >= needed) return 0;
+    numbers_free(*memory, *size);
+    *memory = numbers_make(needed);
+    *size = *memory ? needed : 0;
+    return *memory ? 0 : -1;
+}
 
 typedef void (*Entry)(const Memory *memory);
 
-static void run_piece(const NativeCode *code, const Piece *piece, const Kernels *kernels, const Desk *desk,
-                      double *rows, double *totals, size_t count) {
+static void run_piece(const NativeProgram *program, const NativeCode *code, const Piece *piece, const Desk *desk,
+                      double *rows, size_t count) {
     const uint8_t *at = code->pages + piece->emission.entry;
-    Callee callee = {piece->emission.calls.items, kernels, (size_t)code->machine.width};
+    Callee callee = {piece->emission.calls.items, code->kernels, (size_t)code->machine.width};
     Header *header = header_of(desk->slots);
-    Memory memory = {piece->numbers, rows, totals, desk->slots, count};
+    Memory memory = {piece->numbers, program->numbers, rows, desk->totals, desk->slots, count};
     Entry entry;
     header->call = call_kernel;
     header->turn = turn_far;
@@ -67,27 +83,22 @@ static void run_piece(const NativeCode *code, const Piece *piece, const Kernels 
     entry(&memory);
 }
 
-/* Gives a piece the numbers that stand in the program. */
-static void read_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
+/* Gives a piece its copies of the program's numbers, all lanes of each. */
+static void copy_numbers(const NativeProgram *program, Piece *piece) {
     const Number *numbers = piece->emission.numbers.items;
-    uint32_t count = piece->emission.n_moving;
     double *to = piece->numbers;
-    if (code->machine.evex) {
-        for (uint32_t k = 0; k < count; k++) to[k] = program->numbers[numbers[k].row];
-    } else {
-        for (uint32_t k = 0; k < count; k++, to += 4)
-            to[0] = to[1] = to[2] = to[3] = program->numbers[numbers[k].row];
-    }
+    for (uint32_t k = 0; k < piece->emission.n_moving; k++, to += 4)
+        to[0] = to[1] = to[2] = to[3] = program->numbers[numbers[k].row];
 }
 
 /* A line that is run once. rows: where its outputs go. */
-static void run_once(NativeProgram *program, NativeCode *code, LineKind line, const Kernels *kernels,
-                     const Desk *desk, const uint32_t *rows, uint32_t count) {
+static void run_once(NativeProgram *program, const NativeCode *code, LineKind line, const uint32_t *rows,
+                     uint32_t count) {
     size_t width = (size_t)code->machine.width;
     if (!count) return;
-    read_numbers(program, code, &code->pieces[line]);
-    run_piece(code, &code->pieces[line], kernels, desk, desk->rows, desk->totals, 1);
-    for (uint32_t k = 0; k < count; k++) program->numbers[rows[k]] = desk->rows[k * width];
+    Desk desk = desk_of(program, code, 0);
+    run_piece(program, code, &code->pieces[line], &desk, desk.once, 1);
+    for (uint32_t k = 0; k < count; k++) program->numbers[rows[k]] = desk.once[k * width];
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------ */
@@ -96,33 +107,12 @@ typedef struct {
     NativeProgram *program;
     NativeCode *code;
     Batch *batch;
-    const Kernels *kernels;
     size_t n_blocks, n_chunks;
-    double *sums; /* of the chunks */
-    size_t desk_size;
+    double *sums; /* of the chunks; of a single one, where all are to be */
     Counter next_chunk;
     Flag stopped;
     RunStatus outcomes[MOST_CHUNKS];
 } Job;
-
-static Desk desk_of(const Job *job, int worker) {
-    const NativeCode *code = job->code;
-    Desk desk;
-    double *memory = job->program->memory + (size_t)worker * job->desk_size;
-    desk.slots = memory + sizeof(Header) / sizeof(double);
-    desk.totals = desk.slots + (size_t)code->n_slots * (size_t)code->machine.width;
-    desk.rows = desk.totals + (size_t)code->lowered.n_totals * (size_t)code->machine.width;
-    return desk;
-}
-
-static size_t desk_doubles(const NativeCode *code) {
-    size_t width = (size_t)code->machine.width, n_rows = code->lowered.n_columns + code->lowered.n_outputs;
-    size_t rows = n_rows * code->stride, once = code->lowered.n_given * width, after = code->lowered.n_batch * width;
-    if (rows < once) rows = once;
-    if (rows < after) rows = after;
-    size_t slots = (code->n_slots + (size_t)code->lowered.n_totals) * width;
-    return round_up(sizeof(Header) / sizeof(double) + slots + rows, CACHE_LINE);
-}
 
 static void read_column(const Column *column, const uint32_t *samples, size_t first, double *row, size_t valid) {
     if (!samples && !column->is_float32 && column->stride == sizeof(double)) {
@@ -137,45 +127,35 @@ static void read_column(const Column *column, const uint32_t *samples, size_t fi
     for (size_t k = 0; k < valid; k++, at += column->stride) memcpy(&row[k], at, sizeof row[k]);
 }
 
-static void read_columns(const Job *job, double *rows, size_t first, size_t valid, size_t lanes) {
-    const Lowered *lowered = &job->code->lowered;
+static void read_columns(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
+                         size_t lanes) {
+    const Lowered *lowered = &code->lowered;
     for (uint32_t c = 0; c < lowered->n_columns; c++) {
-        double *row = rows + c * job->code->stride;
-        read_column(&job->batch->columns[lowered->columns[c]], job->batch->samples, first, row, valid);
+        double *row = rows + c * code->stride;
+        read_column(&batch->columns[lowered->columns[c]], batch->samples, first, row, valid);
         for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
     }
 }
 
-static void write_outputs(const Job *job, const double *rows, size_t first, size_t valid) {
-    const Lowered *lowered = &job->code->lowered;
-    const double *row = rows + lowered->n_columns * job->code->stride;
-    for (uint32_t r = 0; r < job->program->base.n_roots; r++) {
-        const Target target = job->batch->targets[r];
+static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
+                          const double *rows, size_t first, size_t valid) {
+    const Lowered *lowered = &code->lowered;
+    const double *row = rows + lowered->n_columns * code->stride;
+    for (uint32_t r = 0; r < program->base.n_roots; r++) {
+        const Target target = batch->targets[r];
         double *out = target.data + first * target.stride;
         if (lowered->root_rows[r] != NONE) {
-            for (size_t k = 0; k < valid; k++) out[k * target.stride] = job->program->numbers[lowered->root_rows[r]];
+            for (size_t k = 0; k < valid; k++) out[k * target.stride] = program->numbers[lowered->root_rows[r]];
             continue;
         }
         for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
-        row += job->code->stride;
+        row += code->stride;
     }
 }
 
 /* Adds the first `valid` lanes of each total to the sums. */
 static void add_totals(const Job *job, const double *totals, size_t valid, double *sums) {
-    size_t width = (size_t)job->code->machine.width;
-    for (uint32_t t = 0; t < job->code->lowered.n_totals; t++) {
-        const double *lanes = totals + t * width;
-        if (valid == 8) {
-            sums[t] += ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-        } else if (valid == 4) {
-            sums[t] += (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
-        } else {
-            double sum = lanes[0];
-            for (size_t k = 1; k < valid; k++) sum += lanes[k];
-            sums[t] += sum;
-        }
-    }
+    job->code->kernels->fold(totals, job->code->lowered.n_totals, valid, 1, sums);
 }
 
 static void clear_totals(const Job *job, const Desk *desk) {
@@ -188,22 +168,25 @@ static void run_block(const Job *job, const Desk *desk, size_t first, size_t val
     const NativeCode *code = job->code;
     const Piece *piece = &code->pieces[LINE_SAMPLE];
     size_t width = (size_t)code->machine.width, full = valid / width, rest = valid % width;
-    read_columns(job, desk->rows, first, valid, round_up(valid, width));
-    if (full) run_piece(code, piece, job->kernels, desk, desk->rows, desk->totals, full);
+    read_columns(code, job->batch, desk->rows, first, valid, round_up(valid, width));
+    if (full) run_piece(job->program, code, piece, desk, desk->rows, full);
     if (rest) {
         add_totals(job, desk->totals, width, sums);
         clear_totals(job, desk);
-        run_piece(code, piece, job->kernels, desk, desk->rows + full * width, desk->totals, 1);
+        run_piece(job->program, code, piece, desk, desk->rows + full * width, 1);
         add_totals(job, desk->totals, rest, sums);
         clear_totals(job, desk);
     }
-    if (!job->program->graph->primal) write_outputs(job, desk->rows, first, valid);
+    if (!job->program->graph->primal) write_outputs(job->program, code, job->batch, desk->rows, first, valid);
 }
+
+static size_t sums_size(const Job *job) { return round_up(job->code->lowered.n_totals, CACHE_LINE); }
 
 static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_poll) {
     Program *base = &job->program->base;
     size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
-    double *sums = job->sums + chunk * round_up(job->code->lowered.n_totals, CACHE_LINE);
+    double *sums = job->sums + chunk * sums_size(job);
+    memset(sums, 0, job->code->lowered.n_totals * sizeof(double));
     clear_totals(job, desk);
     for (size_t block = first; block < end; block++) {
         size_t at = block * job->code->lanes, left = job->batch->size - at;
@@ -221,7 +204,7 @@ static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_pol
 
 static void work_on(void *job_, int worker) {
     Job *job = job_;
-    Desk desk = desk_of(job, worker);
+    Desk desk = desk_of(job->program, job->code, (size_t)worker);
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
@@ -229,37 +212,49 @@ static void work_on(void *job_, int worker) {
     }
 }
 
-static int grow(double **memory, size_t *size, size_t needed) {
-    if (*size >= needed) return 0;
-    numbers_free(*memory, *size);
-    *memory = numbers_make(needed);
-    *size = *memory ? needed : 0;
-    return *memory ? 0 : -1;
-}
-
 /* All samples, after what is computed once. Sums over the batch are numbers of the program afterwards. */
-static RunStatus run_samples(Job *job, int threads) {
-    NativeProgram *program = job->program;
-    uint32_t n_totals = job->code->lowered.n_totals;
-    size_t sums_size = round_up(n_totals, CACHE_LINE);
-    const uint32_t *rows = job->code->lowered.total_rows;
-    if (job->batch->size == 0) {
-        for (uint32_t t = 0; t < n_totals; t++) program->numbers[rows[t]] = 0.0;
-        return RUN_DONE;
+static RunStatus run_samples(NativeProgram *program, NativeCode *code, Batch *batch) {
+    uint32_t n_totals = code->lowered.n_totals;
+    double *sums = program->numbers + code->lowered.adjoints;
+    Job job; /* outcomes are set as chunks are run */
+    job.program = program;
+    job.code = code;
+    job.batch = batch;
+    memset(&job.next_chunk, 0, sizeof job.next_chunk);
+    memset(&job.stopped, 0, sizeof job.stopped);
+    job.n_blocks = (batch->size + code->lanes - 1) / code->lanes;
+    job.n_chunks = chunks_of(job.n_blocks);
+    int threads = threads_for(program->base.work * (double)batch->size, batch->threads, job.n_chunks);
+    if (grow(&program->memory, &program->memory_size, code->desk_size * (size_t)threads)) return RUN_NO_MEMORY;
+    copy_numbers(program, &code->pieces[LINE_SAMPLE]);
+    if (job.n_chunks == 1) {
+        Desk desk = desk_of(program, code, 0);
+        job.sums = sums;
+        return run_chunk(&job, &desk, 0, 1);
     }
-    if (grow(&program->partial, &program->partial_size, sums_size * job->n_chunks)) return RUN_NO_MEMORY;
-    job->sums = program->partial;
-    if (n_totals) memset(job->sums, 0, sums_size * job->n_chunks * sizeof(double));
-    read_numbers(program, job->code, &job->code->pieces[LINE_SAMPLE]);
-    if (threads == 1) work_on(job, 0);
-    else team_run(work_on, job, threads);
-    for (size_t chunk = 0; chunk < job->n_chunks; chunk++) {
-        if (job->outcomes[chunk] != RUN_DONE) return job->outcomes[chunk];
-        const double *sums = job->sums + chunk * sums_size;
-        for (uint32_t t = 0; t < n_totals; t++)
-            program->numbers[rows[t]] = chunk ? program->numbers[rows[t]] + sums[t] : sums[t];
+    if (grow(&program->partial, &program->partial_size, sums_size(&job) * job.n_chunks)) return RUN_NO_MEMORY;
+    job.sums = program->partial;
+    if (threads == 1) work_on(&job, 0);
+    else team_run(work_on, &job, threads);
+    for (size_t chunk = 0; chunk < job.n_chunks; chunk++) {
+        if (job.outcomes[chunk] != RUN_DONE) return job.outcomes[chunk];
+        const double *part = job.sums + chunk * sums_size(&job);
+        for (uint32_t t = 0; t < n_totals; t++) sums[t] = chunk ? sums[t] + part[t] : part[t];
     }
     return RUN_DONE;
+}
+
+/* The same of code for one vector. */
+static RunStatus run_vector(NativeProgram *program, NativeCode *code, Batch *batch) {
+    Desk desk = desk_of(program, code, 0);
+    double *sums = program->numbers + code->lowered.adjoints;
+    if (!batch->is_known) read_columns(code, batch, desk.rows, 0, batch->size, (size_t)code->machine.width);
+    batch->is_known = 1;
+    program->known = code;
+    run_piece(program, code, &code->pieces[LINE_SAMPLE], &desk, desk.rows, 1);
+    code->kernels->fold(desk.totals, code->lowered.n_totals, batch->size, 0, sums);
+    if (!program->graph->primal) write_outputs(program, code, batch, desk.rows, 0, batch->size);
+    return poll_after(&program->base, batch, program->base.work * code->lanes + 100) ? RUN_STOPPED : RUN_DONE;
 }
 
 /* -- runs -------------------------------------------------------------------------------------------------- */
@@ -290,41 +285,40 @@ static RunStatus run_instead(NativeProgram *program, Batch *batch) {
     return status;
 }
 
+/* Whether the loss changes with the sample. */
+static int is_of_samples(const NativeCode *code) { return code->lowered.loss_total != NONE; }
+
+/* The code for a batch, and what depends on the batch alone. NULL: none. */
+static NativeCode *code_for(NativeProgram *program, const Batch *batch, RunStatus *status) {
+    NativeCode *code = native_code(program, batch, status);
+    if (!code) return NULL;
+    program->base.lanes = code->lanes;
+    program->numbers[code->lowered.seed] = is_of_samples(code) ? sample_seed(batch) : once_seed(batch);
+    if (grow(&program->memory, &program->memory_size, code->desk_size) == 0) return code;
+    *status = RUN_NO_MEMORY;
+    return NULL;
+}
+
 static RunStatus run(NativeProgram *program, Batch *batch) {
-    RunStatus status;
-    NativeCode *code = native_code(program, batch, &status);
+    RunStatus status = RUN_DONE;
+    NativeCode *code = batch->is_known ? program->known : code_for(program, batch, &status);
     if (status != RUN_DONE) return status;
     if (!code) return run_instead(program, batch);
     const Lowered *lowered = &code->lowered;
-    const Graph *graph = program->graph;
-    Job job; /* outcomes are set as chunks are run */
-    job.program = program;
-    job.code = code;
-    job.batch = batch;
-    job.kernels = (const Kernels *)(const void *)batch->level; /* a level is the beginning of its kernels */
-    memset(&job.next_chunk, 0, sizeof job.next_chunk);
-    memset(&job.stopped, 0, sizeof job.stopped);
-    job.n_blocks = (batch->size + code->lanes - 1) / code->lanes;
-    job.n_chunks = chunks_of(job.n_blocks);
-    program->base.lanes = code->lanes;
-    int threads = threads_for(program->base.work * (double)batch->size, batch->threads, job.n_chunks);
-    job.desk_size = desk_doubles(code);
-    if (grow(&program->memory, &program->memory_size, job.desk_size * (size_t)threads)) return RUN_NO_MEMORY;
-    Desk desk = desk_of(&job, 0);
-
-    int is_sample = graph->primal && lowered->root_rows[0] == NONE;
-    program->numbers[lowered->seed] = is_sample ? sample_seed(batch) : once_seed(batch);
-    run_once(program, code, LINE_ONCE, job.kernels, &desk, lowered->given_rows, lowered->n_given);
+    run_once(program, code, LINE_ONCE, lowered->given_rows, lowered->n_given);
     if (lowered->bad_row != NONE && program->numbers[lowered->bad_row] > 0) return run_instead(program, batch);
-    status = run_samples(&job, threads);
+    if (batch->size == 0)
+        memset(program->numbers + lowered->adjoints, 0, lowered->n_totals * sizeof(double));
+    else
+        status = (code->is_loop ? run_samples : run_vector)(program, code, batch);
     if (status != RUN_DONE) return status;
     /* An index was none: the other executor says which. */
-    if (lowered->bad_total != NONE && program->numbers[lowered->total_rows[lowered->bad_total]] > 0)
+    if (lowered->bad_total != NONE && program->numbers[lowered->adjoints + lowered->bad_total] > 0)
         return run_instead(program, batch);
-    if (!graph->primal) return RUN_DONE;
-    batch->loss = is_sample ? sample_loss(batch, program->numbers[lowered->total_rows[lowered->loss_total]])
+    if (!program->graph->primal) return RUN_DONE;
+    batch->loss = is_of_samples(code) ? sample_loss(batch, program->numbers[lowered->adjoints + lowered->loss_total])
                             : once_loss(batch, program->numbers[lowered->root_rows[0]]);
-    run_once(program, code, LINE_BATCH, job.kernels, &desk, lowered->batch_rows, lowered->n_batch);
+    run_once(program, code, LINE_BATCH, lowered->batch_rows, lowered->n_batch);
     return RUN_DONE;
 }
 

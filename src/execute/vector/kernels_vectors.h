@@ -72,6 +72,24 @@ FORCE_INLINE double sum_lanes(Vector v) {
 #endif
 }
 
+#if WIDTH >= 4
+typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
+
+FORCE_INLINE Four halved(Vector v) {
+#if WIDTH == 8
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+FORCE_INLINE Four sums_of_four(const Four *v) {
+    Four p = __builtin_shufflevector(v[0], v[1], 0, 4, 2, 6) + __builtin_shufflevector(v[0], v[1], 1, 5, 3, 7);
+    Four q = __builtin_shufflevector(v[2], v[3], 0, 4, 2, 6) + __builtin_shufflevector(v[2], v[3], 1, 5, 3, 7);
+    return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
+}
+#endif
+
 static double row_sum(const double *row, size_t n) {
     Vector a = splat(0.0), b = splat(0.0);
     size_t k = 0;

@@ -33,6 +33,8 @@ typedef struct {
     /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as
      * are a multiple of 4, or of the vectors' width. */
     void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
+    /* to[k] = the sum of the first `valid` doubles of vector k; or +=. */
+    void (*fold)(const double *vectors, size_t n, size_t valid, int add, double *to);
 } Kernels;
 
 /* -- programs -------------------------------------------------------------------------------------- */
