@@ -146,6 +146,11 @@ class CompiledFunction:
 
     def value_and_grad(self, *arrays: Any) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
+        last = self._last
+        if type(last) is Recorded:
+            loss = last.again(arrays, self._reduction == "mean", self._threads)
+            if loss is not None:
+                return loss
         arguments = Arguments(arrays, self._name_of)
         program = self._program(arguments, "value_and_grad")
         return program.value_and_grad(arguments, self._reduction == "mean", self._threads)

@@ -355,3 +355,43 @@ def test_columns_of_results():
         (-1, slice(1)),
     ):
         assert out[index] == array[index].tolist()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda x: x.astype(np.float32),
+        lambda x: x.astype(">f8"),
+        lambda x: x.astype(np.int64),
+        lambda x: np.stack([x[::-1]] * 2)[:, ::-1][0],
+        lambda x: x.tolist(),
+        memoryview,
+        lambda x: x[:2],
+        lambda x: x[:0],
+        lambda x: np.repeat(x, 2)[::2],
+    ],
+)
+def test_a_call_after_a_call_takes_any_kind_of_array_again(other):
+    """A call like the one before reads arrays where they are; it gives what a new function does."""
+    w = Value(1.5)
+    f = mc.compile(lambda x: (w * x).tanh())
+    x = np.array([1.0, 2.0, -3.0, 4.0, 0.0])
+    for arrays in (x, other(x), x, other(x)):
+        loss, grad = f.value_and_grad(arrays), w.grad
+        expected = mc.compile(lambda x: (w * x).tanh()).value_and_grad(arrays)
+        assert repr((loss, grad)) == repr((expected, w.grad))
+
+
+def test_a_call_after_a_call_refuses_what_the_first_would():
+    w = Value(1.5)
+    f = mc.compile(lambda x, y: (w * x - y) ** 2)
+    x = np.array([1.0, 2.0])
+    f.value_and_grad(x, x)
+    with pytest.raises(ValueError, match=r"expected shape \(2,\)"):
+        f.value_and_grad(x, x[:1])
+    with pytest.raises(TypeError, match="got bytes"):
+        f.value_and_grad(x, bytes(16))
+    with pytest.raises(TypeError, match="for each argument|missing|positional"):
+        f.value_and_grad(x)
+    f.value_and_grad(x, x)
+    x.resize(5, refcheck=False)  # nothing holds the array's memory between calls

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Optimisers as objects: live settings, state, copies."""
 
+import array
 import copy
 import math
 import pickle
@@ -9,7 +10,7 @@ from fractions import Fraction
 import pytest
 
 import micrograd_c as mc
-from micrograd_c import Value, nn, optim
+from micrograd_c import Value, _core, nn, optim, tape_stats
 
 MAKERS = {"SGD": optim.SGD, "Adam": optim.Adam, "AdamW": optim.AdamW}
 CHANGES = {
@@ -492,3 +493,37 @@ def test_a_clipping_that_is_refused_changes_no_grad(call, error, says):
     with pytest.raises(error, match=f"clip_grad_norm_.*{says}"):
         call(values)
     assert [v.grad for v in values] == [3.0, math.inf]
+
+
+def test_a_step_follows_values_whose_nodes_have_moved():
+    """Between two steps the tape is compacted, and one of the values gets another node."""
+    garbage = [Value(0.0) for _ in range(100)]
+    values = with_grads(1.0, 2.0, 4.0)
+    operand = Value(3.0)
+    optimizer = optim.SGD(values, lr=0.5)
+    optimizer.step()
+    before = [v.data for v in values]
+    compactions = tape_stats().compactions
+    del garbage
+    _core.compact()
+    assert tape_stats().compactions > compactions
+    values[1].__init__(7.0, (operand,))
+    for value, grad in zip(values, (1.0, 2.0, 4.0), strict=True):
+        value.grad = grad
+    optimizer.step()
+    assert [v.data for v in values] == [before[0] - 0.5, 6.0, before[2] - 2.0]
+
+
+def test_a_compiled_function_follows_parameters_whose_nodes_have_moved():
+    garbage = [Value(0.0) for _ in range(100)]
+    weights = [Value(2.0), Value(3.0)]
+    f = mc.compile(lambda x: weights[0] * x + weights[1] * x * x)
+    x = array.array("d", [1.0, 2.0])
+    assert f.value_and_grad(x) == 2.0 * 1.5 + 3.0 * 2.5
+    compactions = tape_stats().compactions
+    del garbage
+    _core.compact()
+    assert tape_stats().compactions > compactions
+    weights[0].data, weights[1].grad = 4.0, 0.0
+    assert f.value_and_grad(x) == 4.0 * 1.5 + 3.0 * 2.5
+    assert [w.grad for w in weights] == [1.5, 2.5]

@@ -155,6 +155,20 @@ static inline int poll_after(Program *program, Batch *batch, double work) {
     return batch->poll();
 }
 
+/* Gives the first n parameters their numbers: parameter k the one at from[places[k]]. */
+static inline void program_load(const Program *program, const double *from, const uint32_t *places, size_t n) {
+    const uint32_t *at = program->parameter_at;
+    double *numbers = program->numbers;
+    for (size_t k = 0; k < n; k++)
+        if (at[k] != NONE) numbers[at[k]] = from[places[k]];
+}
+
+/* The adjoint of a parameter. */
+static inline double program_adjoint(const Program *program, uint32_t parameter) {
+    uint32_t at = program->parameter_at[parameter];
+    return at == NONE ? 0.0 : program->numbers[program->to_adjoint + at];
+}
+
 /* The number of a parameter; NULL: nothing depends on it. */
 static inline double *program_parameter(const Program *program, uint32_t parameter) {
     uint32_t at = program->parameter_at[parameter];

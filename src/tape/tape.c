@@ -20,6 +20,7 @@ static const uint32_t MOST_NODES = UINT32_MAX - 64;
 void tape_init(Tape *tape) {
     memset(tape, 0, sizeof *tape);
     tape->minimum = tape->collect_at = DEFAULT_MINIMUM;
+    tape->moves = 1;
 }
 
 /* -- storage --------------------------------------------------------------------------------- */
@@ -324,6 +325,7 @@ static void slide(Tape *tape) {
     unmark(tape);
     tape->size = k;
     tape->compactions++;
+    tape->moves++;
 }
 
 void tape_compact(Tape *tape, int thorough) {

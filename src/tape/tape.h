@@ -86,6 +86,7 @@ typedef struct {
     uint32_t patience;    /* how many of them to let pass */
     uint32_t trimmed_from; /* the capacity before memory was given back, until it is taken again */
     uint64_t compactions;
+    uint64_t moves; /* another number after any node of an anchor has got another index; never 0 */
 } Tape;
 
 /* -- record ---------------------------------------------------------------------------------- */
@@ -124,6 +125,22 @@ static inline double tape_adjoint(const Tape *tape, uint32_t i) {
 static inline void tape_set_adjoint(Tape *tape, uint32_t i, double adjoint) {
     tape->adjoint[i] = adjoint;
     tape->swept[WORD_OF(i)] |= BIT_OF(i);
+}
+
+/* Those of n leaves. */
+static inline void tape_get_leaves(const Tape *tape, const uint32_t *nodes, size_t n, double *values,
+                                   double *adjoints) {
+    const double *value = tape->value, *adjoint = tape->adjoint;
+    const uint64_t *swept = tape->swept;
+    for (size_t k = 0; k < n; k++) {
+        values[k] = value[nodes[k]];
+        adjoints[k] = bit_is_set(swept, nodes[k]) ? adjoint[nodes[k]] : 0.0;
+    }
+}
+
+static inline void tape_set_values(Tape *tape, const uint32_t *nodes, size_t n, const double *values) {
+    double *value = tape->value;
+    for (size_t k = 0; k < n; k++) value[nodes[k]] = values[k];
 }
 
 /* Runs the Python chain rule of node i; anything but 0 stops the sweep. */

@@ -66,13 +66,15 @@ cdef extern from "tape/tape.h" nogil:
         uint32_t size, limit, capacity, args_size
         Annex *orphans
         uint32_t collect_at, minimum, closures, busy
-        uint64_t compactions
+        uint64_t compactions, moves
     ctypedef enum Start:
         FROM_ZERO, LEAVES_KEEP, ALL_KEEP
     ctypedef enum SweepStatus:
         SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY
 
     void tape_init(Tape *tape)
+    void tape_get_leaves(const Tape *tape, const uint32_t *nodes, size_t n, double *values, double *adjoints)
+    void tape_set_values(Tape *tape, const uint32_t *nodes, size_t n, const double *values)
     int tape_reserve(Tape *tape, uint32_t nodes, uint32_t args)
     uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b, Owner owner)
     double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)

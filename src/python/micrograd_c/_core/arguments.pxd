@@ -7,6 +7,20 @@ from headers.program cimport Column
 
 cdef double *room_for(Py_ssize_t rows, Py_ssize_t n) except NULL
 
+# Arrays that need no copy, of one call: what of Arguments lives no longer than it.
+cdef enum:
+    MOST_VIEWS = 4
+    MOST_VIEWED = 64    # columns
+
+cdef struct Views:
+    Py_buffer[MOST_VIEWS] buffers
+    int n_buffers
+    Column[MOST_VIEWED] columns
+    Py_ssize_t size
+
+cdef bint view(Views *views, tuple arrays, tuple structure) except -1
+cdef void release_views(Views *views) noexcept
+
 @cython.final
 cdef class Arguments:
     cdef Column *columns

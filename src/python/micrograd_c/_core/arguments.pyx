@@ -3,6 +3,8 @@
 cimport cython
 from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_CheckBuffer,
                              PyObject_GetBuffer)
+from cpython.long cimport PyLong_AsSsize_t
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
@@ -31,6 +33,44 @@ cdef double *room_for(Py_ssize_t rows, Py_ssize_t n) except NULL:
     if room == NULL:
         raise MemoryError
     return room
+
+cdef inline bint is_plain_float(const Py_buffer *buffer) noexcept:
+    return buffer.format != NULL and buffer.format[0] in (c'd', c'f') and buffer.format[1] == 0
+
+cdef bint view(Views *views, tuple arrays, tuple structure) except -1:
+    """Whether these are arrays of floats that stand in memory as Python's own, of this structure, and few: then
+    their columns. Any other arguments are for Arguments. views.n_buffers is 0 before; the caller releases."""
+    cdef Py_ssize_t k, c, n, at = 0, count = PyTuple_GET_SIZE(arrays)
+    cdef Py_buffer *buffer
+    if count != PyTuple_GET_SIZE(structure) or not 0 < count <= MOST_VIEWS:
+        return False
+    for k in range(count):
+        array = <object>PyTuple_GET_ITEM(arrays, k)
+        if not PyObject_CheckBuffer(array) or isinstance(array, (bytes, bytearray)):
+            return False
+        buffer = &views.buffers[k]
+        PyObject_GetBuffer(array, buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+        views.n_buffers += 1
+        n = PyLong_AsSsize_t(<object>PyTuple_GET_ITEM(structure, k))
+        if (not is_plain_float(buffer) or buffer.shape == NULL or buffer.strides == NULL
+                or buffer.ndim != (1 if n < 0 else 2) or (n >= 0 and buffer.shape[1] != n)
+                or (k and buffer.shape[0] != views.size) or <size_t>buffer.shape[0] >= 0xFFFFFFFFu):
+            return False
+        views.size = buffer.shape[0]
+        n = 1 if n < 0 else n
+        if at + n > MOST_VIEWED:
+            return False
+        for c in range(n):
+            views.columns[at].data = <const char *>buffer.buf + (c * buffer.strides[1] if buffer.ndim == 2 else 0)
+            views.columns[at].stride = buffer.strides[0]
+            views.columns[at].is_float32 = buffer.format[0] == c'f'
+            at += 1
+    return True
+
+cdef void release_views(Views *views) noexcept:
+    cdef int k
+    for k in range(views.n_buffers):
+        PyBuffer_Release(&views.buffers[k])
 
 @cython.final
 cdef class Arguments:

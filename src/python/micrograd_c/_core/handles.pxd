@@ -2,7 +2,7 @@
 # Handles, as other units use them; handles.pyx says what they are.
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from headers.objects cimport Py_REFCNT, Py_SET_REFCNT, PyType_IsSubtype, TYPE_OF, visitproc
 from headers.state cimport *
@@ -41,6 +41,16 @@ cdef inline bint has_leaked(object value) noexcept:
     """Whether it was a Value until its recording ended; then it is none: leaked.pyx."""
     return TYPE_OF(<PyObject *>value) == LeakedType
 
+cdef struct Places:         # the nodes of a list of Values, for loops over many of them
+    uint32_t *nodes         # room for as many
+    uint64_t moves          # the tape's when they were looked up
+
+cdef inline const uint32_t *places_of(Places *places, list values) noexcept:
+    if places.moves != tape.moves:
+        look_up(places, values)
+    return places.nodes
+
+cdef void look_up(Places *places, list values) noexcept
 cdef object value_at(uint32_t i)
 cdef list operand_values(uint32_t i)
 

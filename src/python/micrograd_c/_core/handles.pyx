@@ -42,7 +42,7 @@
 #
 # From 2, 3 and 4: whatever is reachable from a living Value, through objects or through the tape, the
 # collector finds reachable or is not shown at all; and what is not reachable it can see, once settled.
-from cpython.list cimport PyList_GET_ITEM
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdlib cimport calloc, free
 
@@ -185,6 +185,12 @@ cdef void abandon(PyObject *handle, PyAnnex *annex) noexcept:
 cdef object new_leaf(double value):
     cdef PyObject *handle = prepare(1, 0)
     return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
+
+cdef void look_up(Places *places, list values) noexcept:
+    cdef Py_ssize_t k
+    for k in range(PyList_GET_SIZE(values)):
+        places.nodes[k] = anchor_of(PyList_GET_ITEM(values, k)).index
+    places.moves = tape.moves
 
 cdef object value_at(uint32_t i):
     """The Value of node i: the one there is, or a new one. Only while the tape is busy."""

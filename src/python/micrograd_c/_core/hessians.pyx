@@ -77,7 +77,7 @@ cdef class Products:
         cdef Outputs found = Outputs(self.directions.size, (<Py_ssize_t>stride,))
         cdef list places = [(place, of_sample) for place, of_sample in enumerate(program.point) if of_sample is not None]
         cdef Program *made = program.take(False)
-        cdef Batch batch = new_batch(self.directions, threads)
+        cdef Batch batch = new_batch(self.directions.columns, self.directions.size, True, threads)
         cdef Target *targets = <Target *>malloc(stride * sizeof(Target))
         cdef RunStatus status
         cdef double *matrix

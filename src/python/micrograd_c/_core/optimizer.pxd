@@ -3,11 +3,13 @@
 from libc.stdint cimport uint64_t
 
 from headers.program cimport Moments, Rule
+from .handles cimport Places
 
 cdef class Optimizer:
     cdef list values
     cdef Rule rule
     cdef Moments moments
+    cdef Places places      # of values
     cdef double *work       # numbers and gradients, side by side for a step
     cdef int running        # sessions that train with it at the moment
 

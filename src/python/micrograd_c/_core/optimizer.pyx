@@ -11,7 +11,7 @@ from headers.program cimport ADAM, ADAMW, Moments, Rule, SGD
 from headers.state cimport *
 from headers.tape cimport *
 from .executors cimport level_in_use
-from .handles cimport anchor_of, is_handle
+from .handles cimport anchor_of, is_handle, places_of
 from .numbers cimport as_number, kind
 from .recording cimport check_change, refuse_traced
 
@@ -108,6 +108,7 @@ cdef class Optimizer:
 
     def __dealloc__(self):
         free(self.work)
+        free(self.places.nodes)
         free(self.moments.m)
         free(self.moments.v)
         free(self.moments.v_max)
@@ -132,6 +133,7 @@ cdef class Optimizer:
         cdef list values = parameter_list(params), before
         cdef Rule rule
         cdef double *work
+        cdef uint32_t *nodes
         memset(&rule, 0, sizeof(rule))
         rule.kind = {'SGD': SGD, 'Adam': ADAM, 'AdamW': ADAMW}[self._rule]
         for name in self._settings:
@@ -139,11 +141,17 @@ cdef class Optimizer:
         check_rule(&rule)
         self.check_idle('__init__')
         work = <double *>calloc(2 * <size_t>len(values), sizeof(double))
-        if work == NULL:
+        nodes = <uint32_t *>calloc(<size_t>len(values), sizeof(uint32_t))
+        if work == NULL or nodes == NULL:
+            free(work)
+            free(nodes)
             raise MemoryError
         before = self.values    # until all is in place: what ends with it may make a step
         free(self.work)
+        free(self.places.nodes)
         self.work = work
+        self.places.nodes = nodes
+        self.places.moves = 0
         self.forget()
         self.rule = rule
         self.values = values
@@ -233,30 +241,29 @@ cdef class Optimizer:
 
     def step(self):
         """Updates every parameter's data by its grad."""
-        cdef Py_ssize_t n = PyList_GET_SIZE(self.values), k
+        cdef Py_ssize_t n = PyList_GET_SIZE(self.values)
         cdef double *p = self.work
         cdef double *g = self.work + n
-        cdef uint32_t i
+        cdef const uint32_t *nodes
         if is_recording:
             check_change('the step of an optimizer was made')
         self.check_idle('step')
         if n == 0:
             raise RuntimeError(f'step: {type(self).__name__}.__init__ has not been called')
-        for k in range(n):
-            i = anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index
-            p[k] = tape.value[i]
-            g[k] = tape_adjoint(&tape, i)
+        nodes = places_of(&self.places, self.values)
+        tape_get_leaves(&tape, nodes, <size_t>n, p, g)
         self.moments.steps += 1
         level_in_use().update(&self.rule, &self.moments, p, g, <size_t>n, 0)
-        for k in range(n):
-            tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index] = p[k]
+        tape_set_values(&tape, nodes, <size_t>n, p)
 
     def zero_grad(self):
         """Sets every parameter's grad to 0."""
-        cdef Py_ssize_t k
+        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.values)
+        cdef const uint32_t *nodes
         check_change('zero_grad() was called')
-        for k in range(PyList_GET_SIZE(self.values)):
-            tape_set_adjoint(&tape, anchor_of(<PyObject *>PyList_GET_ITEM(self.values, k)).index, 0.0)
+        nodes = places_of(&self.places, self.values)
+        for k in range(n):
+            tape_set_adjoint(&tape, nodes[k], 0.0)
 
     # -- state --
 

@@ -3,8 +3,9 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
-from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus, Target
+from headers.program cimport Arena, Batch, Column, Executor, Graph, MakeStatus, Program, RunStatus, Target
 from .arguments cimport Arguments
+from .handles cimport Places
 
 cdef enum:
     MOST_IDLE = 8           # programs kept of a kind: as many runs at once need not plan anew
@@ -23,6 +24,9 @@ cdef class Recorded:
     cdef int n_idle[2]
     cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
+    cdef Places places          # theirs
+    cdef tuple structure        # of the arguments
+    cdef bint is_loss           # it gives one Value
     cdef list guards            # (Value, is it the grad, the number that the function has read)
     cdef list point             # of each parameter that is an input which no lane changes its column, else None
     cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
@@ -32,12 +36,12 @@ cdef class Recorded:
     cdef Program *take(self, bint gradients) except NULL
     cdef void give_back(self, Program *program, bint gradients) noexcept
     cdef void load(self, Program *program, Arguments numbers=*) noexcept
-    cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept
     cdef void store_grads(self, Program *program) noexcept
+    cdef double loss_and_grads(self, Batch *batch) except? -1
     cdef int check_numbers(self, Arguments numbers) except -1
     cdef RunStatus evaluate_with(self, Program *program, Batch *batch) noexcept
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept
 
 cdef void place_outputs(list outputs, Target *targets) noexcept
-cdef Batch new_batch(Arguments arguments, int threads)
+cdef Batch new_batch(const Column *columns, Py_ssize_t size, bint is_mean, int threads)
 cdef int check_run(RunStatus status, Batch *batch) except -1

@@ -11,9 +11,9 @@ from headers.objects cimport PyErr_CheckSignals, Py_REFCNT
 from headers.program cimport *
 from headers.state cimport *
 from headers.tape cimport *
-from .arguments cimport Arguments
+from .arguments cimport Arguments, Views, release_views, view
 from .executors cimport executor_named, level_in_use, preferred
-from .handles cimport anchor_of, new_leaf, reraise, value_at
+from .handles cimport anchor_of, new_leaf, places_of, reraise, value_at
 from .outputs cimport Outputs
 from .numbers cimport expect_value
 from .record cimport record_unary
@@ -99,6 +99,7 @@ cdef class Recorded:
         arena_free(&self.raw)
         arena_free(&self.arena)
         arena_free(&self.gradient_arena)
+        free(self.places.nodes)
 
     def still_holds(self):
         """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
@@ -203,22 +204,20 @@ cdef class Recorded:
         """Gives the program's parameters their Values' numbers, or these."""
         cdef Py_ssize_t k
         cdef double *p
-        for k in range(PyList_GET_SIZE(self.parameters)):
+        cdef Py_ssize_t n = PyList_GET_SIZE(self.parameters)
+        if numbers is None:
+            program_load(program, tape.value, places_of(&self.places, self.parameters), <size_t>n)
+            return
+        for k in range(n):
             p = program_parameter(program, <uint32_t>k)
             if p != NULL:
-                p[0] = numbers.number(0, k) if numbers is not None else (
-                    tape.value[anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index])
-
-    cdef double adjoint(self, Program *program, Py_ssize_t k) noexcept:
-        """Parameter k's, after a run with gradients."""
-        cdef double *p = program_parameter(program, <uint32_t>k)
-        return p[program.to_adjoint] if p != NULL else 0.0
+                p[0] = numbers.number(0, k)
 
     cdef void store_grads(self, Program *program) noexcept:
-        cdef Py_ssize_t k
-        for k in range(PyList_GET_SIZE(self.parameters)):
-            tape_set_adjoint(&tape, anchor_of(<PyObject *>PyList_GET_ITEM(self.parameters, k)).index,
-                             self.adjoint(program, k))
+        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.parameters)
+        cdef const uint32_t *nodes = places_of(&self.places, self.parameters)
+        for k in range(n):
+            tape_set_adjoint(&tape, nodes[k], program_adjoint(program, <uint32_t>k))
 
     cdef int check_numbers(self, Arguments numbers) except -1:
         if numbers is not None and (numbers.structure != (-1,) or numbers.size != len(self.parameters)):
@@ -230,7 +229,7 @@ cdef class Recorded:
         self.note_reads()
         self.check_numbers(numbers)
         cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
-        cdef Batch batch = new_batch(arguments, threads)
+        cdef Batch batch = new_batch(arguments.columns, arguments.size, True, threads)
         cdef Program *program = self.take(False)
         cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
         if targets == NULL:
@@ -261,12 +260,29 @@ cdef class Recorded:
     def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
         """The loss of a batch; the parameters get their grads."""
         check_change('value_and_grad(), which sets grads, was called')
-        cdef Batch batch = new_batch(arguments, threads)
+        cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
+        return self.loss_and_grads(&batch)
+
+    def again(self, tuple arrays, bint is_mean, int threads):
+        """value_and_grad(), where that takes no more than the arrays' addresses: None if it takes more."""
+        cdef Views views
+        cdef Batch batch
+        if is_recording or not self.is_loss or not self.still_holds():
+            return None
+        views.n_buffers = 0
+        try:
+            if not view(&views, arrays, self.structure):
+                return None
+            batch = new_batch(views.columns, views.size, is_mean, threads)
+            return self.loss_and_grads(&batch)
+        finally:
+            release_views(&views)
+
+    cdef double loss_and_grads(self, Batch *batch) except? -1:
         cdef Program *program = self.take(True)
-        batch.is_mean = is_mean
         self.load(program)
         try:
-            check_run(self.gradients(program, &batch), &batch)
+            check_run(self.gradients(program, batch), batch)
             self.store_grads(program)
         finally:
             self.give_back(program, True)
@@ -280,15 +296,14 @@ cdef class Recorded:
         self.note_reads()
         self.check_numbers(numbers)
         cdef Outputs derivatives = Outputs(len(self.parameters), ())
-        cdef Batch batch = new_batch(arguments, threads)
+        cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
         cdef Program *program = self.take(True)
         cdef Py_ssize_t k
-        batch.is_mean = is_mean
         self.load(program, numbers)
         try:
             check_run(self.gradients(program, &batch), &batch)
             for k in range(len(self.parameters)):
-                derivatives.numbers[k] = self.adjoint(program, k)
+                derivatives.numbers[k] = program_adjoint(program, <uint32_t>k)
         finally:
             self.give_back(program, True)
         return batch.loss, derivatives
@@ -314,13 +329,13 @@ cdef void place_outputs(list outputs, Target *targets) noexcept:
             targets[root].stride = stride
             root += 1
 
-cdef Batch new_batch(Arguments arguments, int threads):
+cdef Batch new_batch(const Column *columns, Py_ssize_t size, bint is_mean, int threads):
     cdef Batch batch
     memset(&batch, 0, sizeof(batch))
-    batch.columns = arguments.columns
-    batch.size = <size_t>arguments.size
+    batch.columns = columns
+    batch.size = <size_t>size
     batch.threads = threads
-    batch.is_mean = True
+    batch.is_mean = is_mean
     batch.level = level_in_use()
     batch.poll = poll_signals
     return batch
@@ -425,6 +440,11 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
         # Inputs among them have leaked; their numbers come from the samples, into rows of stand-ins.
         recorded.parameters = [value if column is None else new_leaf(0.0)
                                for value, column in zip(recorded.parameters, recorded.point)]
+        recorded.places.nodes = <uint32_t *>malloc((recorded.graph.n_parameters + <size_t>1) * sizeof(uint32_t))
+        if recorded.places.nodes == NULL:
+            raise MemoryError
+        recorded.structure = arguments.structure
+        recorded.is_loss = recorded.layout is None and recorded.shapes[0] == () and not directions
         if is_recording:
             for value in recorded.parameters:
                 refuse_traced(value, READS_DATA)

@@ -86,8 +86,7 @@ cdef class Session:
         self.before = <double *>calloc(2 * <size_t>len(recorded.parameters) + 5 * n + 1, sizeof(double))
         if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
-        self.training.batch = new_batch(arguments, threads)
-        self.training.batch.is_mean = is_mean
+        self.training.batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
         self.training.n_samples = <size_t>arguments.size
         if 0 < batch_size < <size_t>arguments.size:
             self.order = <uint32_t *>malloc(<size_t>arguments.size * sizeof(uint32_t))

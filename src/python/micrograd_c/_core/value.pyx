@@ -349,6 +349,7 @@ cdef void move_to_top(Handle self, int op, uint32_t count) noexcept:
     if i + 1 == tape.size:
         tape_pop(&tape)
     self.anchor.index = tape_append(&tape, <uint8_t>op, 0.0, tape.args_size, count, owner)
+    tape.moves += 1
     tape.args_size += count
 
 cdef object value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs):
