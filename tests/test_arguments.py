@@ -391,7 +391,7 @@ def test_a_call_after_a_call_refuses_what_the_first_would():
         f.value_and_grad(x, x[:1])
     with pytest.raises(TypeError, match="got bytes"):
         f.value_and_grad(x, bytes(16))
-    with pytest.raises(TypeError, match="for each argument|missing|positional"):
+    with pytest.raises(TypeError, match=r"missing|positional"):
         f.value_and_grad(x)
     f.value_and_grad(x, x)
     x.resize(5, refcheck=False)  # nothing holds the array's memory between calls

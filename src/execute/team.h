@@ -34,6 +34,8 @@ static inline size_t counter_next(Counter *counter) { return (size_t)Interlocked
 static inline int flag_is_set(Flag *flag) { return flag->value != 0; }
 static inline void flag_set(Flag *flag) { InterlockedExchange(&flag->value, 1); }
 
+static inline void *pointer_swap(void **at, void *with) { return InterlockedExchangePointer(at, with); }
+
 static DWORD WINAPI thread_main(LPVOID task_) {
     Task *task = task_;
     task->work(task->job, task->worker);
@@ -69,6 +71,8 @@ typedef pthread_t Thread;
 static inline size_t counter_next(Counter *counter) { return __atomic_fetch_add(&counter->value, 1, __ATOMIC_RELAXED); }
 static inline int flag_is_set(Flag *flag) { return __atomic_load_n(&flag->value, __ATOMIC_RELAXED); }
 static inline void flag_set(Flag *flag) { __atomic_store_n(&flag->value, 1, __ATOMIC_RELAXED); }
+
+static inline void *pointer_swap(void **at, void *with) { return __atomic_exchange_n(at, with, __ATOMIC_ACQ_REL); }
 
 static void *thread_main(void *task_) {
     Task *task = task_;

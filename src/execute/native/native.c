@@ -89,22 +89,44 @@ static const Kernels *kernels_for(int width) {
     return (const Kernels *)(const void *)levels[count - 1]; /* a level is the beginning of its kernels */
 }
 
+/* What a making needs meanwhile is kept for the next one: first touches of memory are dear. Several may be under
+ * way; one of them leaves it. */
+static void *kept_scratch;
+
+static Arena *take_scratch(void) {
+    Arena *scratch = pointer_swap(&kept_scratch, NULL);
+    return scratch ? scratch : calloc(1, sizeof *scratch);
+}
+
+static void keep_scratch(Arena *scratch) {
+    arena_rest(scratch);
+    scratch = pointer_swap(&kept_scratch, scratch);
+    if (!scratch) return;
+    arena_free(scratch);
+    free(scratch);
+}
+
 static NativeCode *make_code(const Graph *graph, Machine machine, int is_loop, RunStatus *status) {
     NativeCode *code = calloc(1, sizeof *code);
-    Arena scratch = {.least = graph->size * (size_t)200};
+    Arena *scratch = take_scratch();
     Code bytes = {.machine = machine};
     *status = RUN_NO_MEMORY;
-    if (!code) return NULL;
+    if (!code || !scratch) {
+        free(code);
+        free(scratch);
+        return NULL;
+    }
+    scratch->least = graph->size * (size_t)200;
     code->machine = machine;
     code->is_loop = is_loop;
     code->kernels = kernels_for(machine.width);
-    if (write_code(code, graph, &bytes, &scratch) == 0) {
+    if (write_code(code, graph, &bytes, scratch) == 0) {
         *status = RUN_DONE;
         code->size = bytes.size;
         code->pages = pages_make(bytes.bytes, bytes.size);
     }
     code_free(&bytes);
-    arena_free(&scratch);
+    keep_scratch(scratch);
     if (code->pages) return code;
     native_code_free(code);
     return NULL;
