@@ -416,6 +416,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
             recorded.layout, recorded.shapes, results = read_result(fn(*inputs))
             for value in results:
                 expect_value(value, 'compile: the result')
+            value = None    # which hide_own_leaves would count as somebody who holds the last one
             hide_own_leaves(recording, results)
             recorded.guards = recording.lasting_guards()
             roots = <uint32_t *>malloc(<size_t>(len(results) + 1) * sizeof(uint32_t))
