@@ -11,7 +11,6 @@ from common import SCRIPTS, assert_one_line, start
 
 DEMO = (SCRIPTS / "micrograd_demo.py").read_text()
 MORE = (SCRIPTS / "more_methods.py").read_text()
-ENGINE = DEMO[: DEMO.index("def trace")]
 ENGINE = DEMO[: DEMO.index("def trace")]  # the class alone
 LOCAL = (SCRIPTS / "local_grads.py").read_text()
 CLOSURES = (SCRIPTS / "closures.py").read_text()
@@ -155,6 +154,12 @@ KEPT = {
     )
     + "import copy, pickle\nq = pickle.loads(pickle.dumps([a, g]))\n"
     "print(q, q[0].label, q[1].grad, copy.deepcopy(g))\n",
+    "a copy of a leaf without a label": DEMO.replace(", label=''", "")
+    .replace("        self.label = label\n", "")
+    .replace(", label='a'", "")
+    .replace(", label='b'", "")
+    .replace(", sorted(x.label for x in n)[-3:]", "")
+    + "import copy\nq = copy.copy(a)\nq.data = 7.0\nprint(a, q, round(q.grad, 9))\n",
     "arrays of Values": "import numpy as np\n"
     + DEMO
     + "o = np.array([[a, b], [b, a]]) @ np.array([a, 2.0])\nprint(o[0].data, o.sum().data)\n"
@@ -384,6 +389,35 @@ REFUSED = {
         changed(DEMO, ("class Value:", "class Node: pass\nclass Value(Node):"))
         + "print(isinstance(a, Node))\n",
         r"class Value is a Node, this engine's Value is not",
+    ),
+    "a switch in a list": (
+        changed(DEMO, ("set(_children)", "set(_children if tracks[0] else ())")).replace(
+            "class Value:", "tracks = [True]\nclass Value:"
+        )
+        + "tracks[0] = False\nprint(len((a * b)._prev))\n",
+        r"class Value computes otherwise where tracks is not True, and that is assigned",
+    ),
+    "random numbers in the constructor": (
+        changed(DEMO, (FIELD, FIELD + "\n        self.key = random.random()")),
+        r"Value.__init__ of .*: whether it draws random numbers is True in .*, False here",
+    ),
+    "a register of parameters": (
+        changed(
+            DEMO,
+            ("class Value:", "register = []\nclass Value:"),
+            (FIELD, FIELD + "\n        if _op == 'parameter': register.append(self)"),
+        )
+        + "p = Value(3.0, (), 'parameter')\n(p * 2).backward()\nprint(register[0].grad)\n",
+        r"line \d+: has the constructor of Value keep the object elsewhere",
+    ),
+    "= in a method of three operands": (
+        with_method(
+            DEMO,
+            "def fma(self, b, c):\n    out = Value(self.data * b.data + c.data, (self, b, c))\n"
+            "    def _backward(): self.grad = b.data * out.grad\n"
+            "    out._backward = _backward\n    return out",
+        ),
+        r"Value.fma at x = .*, z = .*: the gradient of \w+ is .* in the script's class, .* here",
     ),
     "a count of operations": (
         changed(

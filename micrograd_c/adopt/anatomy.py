@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Which attributes of a class's objects hold what: found by making objects of it."""
 
-import functools
-import inspect
+import contextlib
+import copyreg
 import numbers
 import operator
-import types
 
+from .._core import Value, operands
 from .refusal import Refusal
 
 # Not round: what rounds, clips or stores them in fewer bits is noticed.
@@ -30,74 +30,54 @@ class Anatomy:
         self.times = operator.mul if hasattr(kind, "__mul__") else operator.add
         self.plus = operator.add if hasattr(kind, "__add__") else operator.mul
         self.slopes = (B, A) if self.times is operator.mul else (1, 1)
-        x, y = self.try_to("be made from a number alone", lambda: (kind(A), kind(B)))
-        product = self.try_to("multiply", lambda: self.times(x, y))
-        total = self.try_to("add", lambda: self.plus(x, y))
-        states = self.leaf, other_leaf, inner, other = [
-            dict(attributes(v)) for v in (x, y, product, total)
-        ]
-        self.data = self.find_data(other_leaf, inner)
-        shapes = {n: shape_of(v, x, y) for n, v in inner.items()}
-        self.shapes = {n: shape for n, shape in shapes.items() if shape is not None}
-        parts = {n: ([], []) for n in inner}
-        for n, (nodes, rest) in parts.items():
-            collect(inner[n], kind, nodes, rest)
-        apart = [n for n, shape in self.shapes.items() if isinstance(shape, int)]
-        links = [n for n, (nodes, _) in parts.items() if {id(x), id(y)} == {*map(id, nodes)}]
-        links.sort(key=lambda n: type(inner[n]) in (set, frozenset))
-        self.links = apart or links[:1]
-        self.holds_sets = any(shape in (set, frozenset) for shape in self.shapes.values())
-        self.partials = [
-            n
-            for n, (_, rest) in parts.items()
-            if type(inner[n]) in HELD and tuple(rest) == self.slopes
-        ]
-        self.rule = next((n for n, v in inner.items() if takes_nothing(v)), None)
+        x, y = kind(A), kind(B)
+        product = self.times(x, y)
+        states = [attributes(v) for v in (kind(A), kind(B), product, self.plus(x, y))]
+        self.leaf, _, inner, _ = states
+        numbers = {name: held for name, held in self.leaf.items() if near(held, A)}
+        self.data = next((n for n in numbers if near(inner.get(n), self.times(A, B))), None)
+        if self.data is None:
+            what = f"({A:.6g}) holds its number in no attribute, as a real number"
+            raise Refusal(self.name + what)
+        number = self.leaf[self.data]
+        if type(number) is not float:
+            what = f"a {type(number).__name__}, {number!r}, here the float {A}"
+            raise Refusal(f"{self.name}({A}).{self.data} is {what}")
+        self.shapes, self.links, self.partials = {}, [], []
+        for name, held in sorted(inner.items(), key=lambda item: type(item[1]) in HELD[2:]):
+            nodes, rest = collect(held, kind)
+            if [*map(id, nodes)] == [id(held)]:
+                self.shapes[name] = 0 if held is x else 1
+            elif {*map(id, nodes)} == {id(x), id(y)}:
+                self.links.append(name)
+                if not rest and not any(type(part) in HELD for part in held):
+                    self.shapes[name] = type(held)
+            if type(held) in HELD and tuple(rest) == self.slopes:
+                self.partials.append(name)
+        apart = [name for name, shape in self.shapes.items() if isinstance(shape, int)]
+        self.links = apart or self.links[:1]
+        self.rule = next((name for name, held in inner.items() if runs_alone(held)), None)
         self.grad = self.find_grad()
-        self.op = self.find_op(inner, other if self.times is not self.plus else self.leaf)
+        again = attributes(self.times(kind(B), kind(A)))
+        # A text that all products have, and leaves have not.
+        words = [name for name, word in inner.items() if isinstance(word, str)]
+        self.op = next((n for n in words if inner[n] == again[n] != self.leaf.get(n)), None)
         self.known = {self.data, self.grad, self.rule, self.op, *self.shapes}
-        self.others = {
-            n: [state.get(n, MISSING) for state in states]
-            for n in self.leaf | inner
-            if n not in self.known
-        }
-
-    def try_to(self, what, build):
-        try:
-            return build()
-        except Exception as error:
-            raise Refusal(f"{self.name} cannot {what}: {type(error).__name__}: {error}") from error
-
-    def find_data(self, other_leaf, inner):
-        for n, v in self.leaf.items():
-            product = near(inner.get(n), self.times(A, B))
-            if near(v, A) and near(other_leaf.get(n), B) and product:
-                x = self.kind(A)
-                setattr(x, n, 7.0)
-                if near(getattr(self.times(x, self.kind(B)), n), self.times(7.0, B)):
-                    if type(v) is float:
-                        return n
-                    what = f"a {type(v).__name__}, {v!r}, here the float {A}"
-                    raise Refusal(f"{self.name}({A}).{n} is {what}")
-        raise Refusal(f"{self.name}({A:.6g}) holds its number in no attribute, as a real number")
+        names = (self.leaf | inner).keys() - self.known
+        self.others = {name: [state.get(name, MISSING) for state in states] for name in names}
 
     def find_grad(self):
         """The attribute that a sweep of x * y fills; one that holds the derivatives goes first."""
         found = []
-        for n, start in self.leaf.items():
-            if n == self.data or not (start is None or is_number(start)):
+        for name, start in self.leaf.items():
+            if name == self.data or not (start is None or is_number(start)):
                 continue
             x, y = self.kind(A), self.kind(B)
-            product = self.times(x, y)
-            if hasattr(self.kind, "backward"):
-                self.try_to("run backward", product.backward)
-            else:
-                setattr(product, n, 1.0)
-                self.try_to("apply a chain rule", getattr(product, self.rule or "", bool))
-            changed = is_number(getattr(x, n)) and getattr(x, n) != start
-            if changed and near(getattr(product, n), 1):
-                slopes = zip((x, y), self.slopes, strict=True)
-                found.append((not all(near(getattr(v, n), slope) for v, slope in slopes), n))
+            product, self.grad = self.times(x, y), name
+            self.sweep(product)
+            swept = [getattr(v, name) for v in (x, y, product)]
+            if is_number(swept[0]) and swept[0] != start and near(swept[2], 1):
+                found.append((not all(map(near, swept, self.slopes)), name))
         if not found:
             what = "the gradient of x * y is in no attribute of x after backward()"
             raise Refusal(f"{self.name}: {what}")
@@ -107,78 +87,56 @@ class Anatomy:
             raise Refusal(f"{self.name}.{grad} starts at {start!r} there, 0.0 here")
         return grad
 
-    def find_op(self, inner, unlike):
-        """A text, a class or a member of an Enum: one for products, another for sums."""
-        again = attributes(self.times(self.kind(B), self.kind(A)))
-        for name, word in inner.items():
-            named = isinstance(word, (str, type)) or hasattr(word, "name")
-            if named and word == again[name] and word != unlike.get(name):
-                return name
-        return None
+    def sweep(self, root):
+        """Of one node alone where the class has no backward (yet)."""
+        if hasattr(self.kind, "backward"):
+            return root.backward()
+        setattr(root, self.grad, 1.0)
+        return getattr(root, self.rule or "", bool)()
 
     def matters(self, name, constant):
         """Whether the class computes something else where the attribute is another."""
-        seen = []
-        for given in (constant, not constant, 1.0 if is_number(constant) else "text"):
+
+        def outcome(given):
+            x, y = self.kind(A), self.kind(B)
             try:
-                x, y = self.kind(A), self.kind(B)
                 setattr(x, name, given)
                 setattr(y, name, given)
                 product = self.plus(self.times(x, y), x)
                 getattr(product, "backward", bool)()
-                seen.append(
-                    [getattr(v, n) for v in (x, y, product) for n in (self.data, self.grad)]
-                )
+                return [getattr(v, n) for v in (x, y, product) for n in (self.data, self.grad)]
             except Exception as error:
-                seen.append(type(error))
-        return seen.count(seen[0]) < len(seen)
+                return type(error)
 
-    def operands_of(self, value):
-        """As a list; None where the class does not show them."""
-        found = []
-        for name in self.links:
-            collect(getattr(value, name, None), self.kind, found, [])
-        return found if self.links else None
+        others = not constant, 1.0 if is_number(constant) else "text"
+        return any(outcome(other) != outcome(constant) for other in others)
 
-
-@functools.cache
-def slots(kind):
-    members = (item for base in reversed(kind.__mro__) for item in vars(base).items())
-    return [name for name, member in members if isinstance(member, types.MemberDescriptorType)]
+    def operands(self, value):
+        """Of either class, as a list."""
+        if isinstance(value, Value):
+            return operands(value)
+        return [v for name in self.links for v in collect(getattr(value, name), self.kind)[0]]
 
 
 def attributes(value):
     """Everything that an object holds, in __dict__ or in __slots__."""
-    found = {name: getattr(value, name) for name in slots(type(value)) if hasattr(value, name)}
-    return {**found, **getattr(value, "__dict__", {})}
+    names = [name for name in copyreg._slotnames(type(value)) if hasattr(value, name)]
+    return {name: getattr(value, name) for name in names} | getattr(value, "__dict__", {})
 
 
-def collect(held, kind, nodes, rest):
-    """Sorts what an attribute holds, in containers or not, into objects of the class and others."""
+def collect(held, kind):
+    """What an attribute holds, in containers or not: objects of the class, and others."""
     if isinstance(held, kind):
-        nodes.append(held)
-    elif type(held) in HELD:
-        for each in held:
-            collect(each, kind, nodes, rest)
-    elif held is not None:
-        rest.append(held)
+        return [held], []
+    if type(held) not in HELD:
+        return [], [] if held is None else [held]
+    parts = [collect(part, kind) for part in held]
+    return [v for nodes, _ in parts for v in nodes], [v for _, rest in parts for v in rest]
 
 
-def shape_of(held, x, y):
-    """How x * y holds its operands: which one, or in a container of which type. Or None."""
-    if held is x or held is y:
-        return 0 if held is x else 1
-    return type(held) if type(held) in HELD and {*map(id, held)} == {id(x), id(y)} else None
-
-
-def takes_nothing(value):
-    if not callable(value) or isinstance(value, type):
-        return False
-    try:
-        inspect.signature(value).bind()
-    except (TypeError, ValueError):
-        return False
-    return True
+def runs_alone(held):
+    with contextlib.suppress(Exception):
+        return callable(held) and not isinstance(held, type) and (held(), True)[1]
 
 
 def is_number(value):

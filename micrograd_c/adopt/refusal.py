@@ -13,11 +13,13 @@ class Refusal(BaseException):
     """Not an Exception: the script must not catch it."""
 
 
-def refuse(what):
+def refuse(what, frame=None):
     """Ends the script, with the line of it that asks for something that cannot be had."""
-    frame = sys._getframe(1)
+    told.append(Refusal(located(what, frame or sys._getframe(1))))
+    raise told[-1]
+
+
+def located(what, frame):
     while frame.f_back and frame.f_code.co_filename.startswith(BETWEEN):
         frame = frame.f_back
-    file = os.path.basename(frame.f_code.co_filename)
-    told.append(Refusal(f"{file}, line {frame.f_lineno}: {what}"))
-    raise told[-1]
+    return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}: {what}"

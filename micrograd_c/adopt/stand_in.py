@@ -3,6 +3,8 @@
 
 import copy
 import inspect
+import re
+import sys
 
 from .. import _core
 from .._core import Value, attributes_of, operands
@@ -11,13 +13,14 @@ from .refusal import refuse
 
 # This engine's own methods and fields, whatever Value may call them later.
 HANDLE = Value.__mro__[1]
-NATIVE = {
-    name: member
-    for name, member in {**vars(HANDLE), **vars(Value)}.items()
-    if callable(member) and name != "__eq__"
-}
-LESSON = {"data": inspect.Parameter.empty, "_children": (), "_op": "", "label": ""}
-FIELDS = {name: vars(HANDLE)[name] for name in ("data", "grad", "_op", "_backward")}
+MEMBERS = {**vars(HANDLE), **vars(Value)}
+NATIVE = {name: v for name, v in MEMBERS.items() if callable(v) and name != "__eq__"}
+FIELDS = {name: MEMBERS[name] for name in ("data", "grad", "_op", "_backward")}
+OPERATOR = re.compile(
+    "__[ri]?(add|sub|mul|truediv|floordiv|mod|divmod|pow|matmul)__|"
+    "__(neg|pos|abs|invert|lt|le|gt|ge|eq|ne|round|trunc|floor|ceil|float|int)__"
+)
+PICKLED = {"__getstate__", "__setstate__", "__reduce__"}
 
 
 class Lost:
@@ -40,14 +43,11 @@ class Machinery(Lost):
             refuse(f"sets .{self.name}, which only the script's own {self.kind} computes with")
 
 
-class Hidden:
+class Hidden(Lost):
     """A method of this engine's that the class does not have."""
 
-    def __init__(self, name, kind):
-        self.text = f"{kind!r} object has no attribute {name!r}"
-
     def __get__(self, value, owner=None):
-        raise AttributeError(self.text)
+        raise AttributeError(f"{self.kind!r} object has no attribute {self.name!r}")
 
 
 class Shown(dict):
@@ -79,49 +79,44 @@ def without_exponent(symbol):
     return ("**{}" if exponent else symbol), exponent
 
 
-def stand_in(anatomy, words):
-    """Value gets the attributes of the class under their names there, and the look of it."""
-    kind = anatomy.kind
-    for name in "__name__", "__qualname__", "__module__", "__doc__":
-        setattr(Value, name, getattr(kind, name))
-    found = {name: attribute(anatomy, name) for name in anatomy.others}
-    for name, shape in anatomy.shapes.items():
-        if (name, shape, anatomy.leaf.get(name)) != ("_prev", set, set()):
-            found[name] = Machinery(name, kind.__name__, held_as(shape, anatomy.leaf.get(name)))
+def stand_in(anatomy, members, words):
+    """Value gets the look of the class, its attributes under their names there, and no others."""
+    name, leaf = anatomy.name, anatomy.leaf
+    look = ("__name__", "__qualname__", "__module__", "__doc__")
+    shown = {n: getattr(anatomy.kind, n) for n in look}
+    shown |= {n: attribute(anatomy, n, *states) for n, states in anatomy.others.items()}
+    for n, shape in anatomy.shapes.items():
+        if (n, shape, leaf.get(n)) != ("_prev", set, set()):
+            shown[n] = Machinery(n, name, held_as(shape, leaf.get(n)))
     if anatomy.op:
-        words[""] = anatomy.leaf.get(anatomy.op)
-        symbol = FIELDS["_op"].__get__
-        found[anatomy.op] = Lost(anatomy.op, kind.__name__, lambda value: words.of(symbol(value)))
-    aliases = {anatomy.data: "data", anatomy.grad: "grad", anatomy.rule: "_backward"}
-    found.update(
-        {name: FIELDS[field] for name, field in aliases.items() if name not in (None, field)}
-    )
-    for name, what in found.items():
-        if (name, what) != ("label", ""):
-            setattr(Value, name, what)
-    _core.stand_for(
-        lambda v: Shown({**{n: getattr(v, n) for n in anatomy.leaf}, **attributes_of(v)}),
-        lambda data: (
-            data
-            if type(data) is float or is_number(data)
-            else number_of(anatomy, attributes(kind(data)))
-        ),
-    )
-    return found
+        words[""], symbol = leaf.get(anatomy.op), FIELDS["_op"].__get__
+        shown[anatomy.op] = Lost(anatomy.op, name, lambda value: words.of(symbol(value)))
+    shown |= {anatomy.data: FIELDS["data"], anatomy.grad: FIELDS["grad"]}
+    shown |= {anatomy.rule: FIELDS["_backward"]} if anatomy.rule else {}
+    for n in {*NATIVE, "data", "grad", "label"} - {*members, *anatomy.known, *anatomy.others}:
+        if n in ("__repr__", "__format__", "__reduce_ex__"):
+            shown[n] = getattr(object, n)
+        elif OPERATOR.fullmatch(n):
+            shown[n] = getattr(object, n, lambda value, *other: NotImplemented)
+        elif not n.startswith("_"):
+            shown[n] = Hidden(n, name)
+    if not PICKLED & members.keys():
+        shown["__reduce_ex__"] = reduce
+    for n, what in {**shown, "__array_ufunc__": array_ufunc}.items():
+        if (n, what) != ("label", ""):
+            setattr(Value, n, what)
+    _core.stand_for(lambda v: Shown({n: getattr(v, n) for n in leaf} | attributes_of(v)), None)
 
 
-def attribute(anatomy, name):
+def attribute(anatomy, name, leaf, other_leaf, inner, other):
     """What stands for an attribute that is not one of those that every such class has."""
-    leaf, other_leaf, inner, other = anatomy.others[name]
     constant = is_plain(leaf) and is_plain(inner) and name not in anatomy.partials
     if constant and leaf == other_leaf and inner == other:
         if anatomy.matters(name, leaf):
             return Machinery(name, anatomy.name, lambda value: leaf)
-        return (
-            leaf
-            if leaf == inner
-            else Lost(name, anatomy.name, lambda value: inner if operands(value) else leaf)
-        )
+        if leaf == inner:
+            return leaf
+        return Lost(name, anatomy.name, lambda value: inner if operands(value) else leaf)
     named = isinstance(inner, (str, int, float)) and not isinstance(inner, bool)
     return (Lost if named else Machinery)(name, anatomy.name)
 
@@ -133,86 +128,74 @@ def held_as(shape, leaf):
     return lambda value: shape(operands(value)) if operands(value) else copy.copy(leaf)
 
 
-def number_of(anatomy, made):
-    number = made[anatomy.data]
-    if not is_number(number):
-        what = f"a {type(number).__name__} as its number"
-        refuse(f"gives {anatomy.name} {what}; here it is a float")
-    return number
+def draft(kind, watch, given, named):
+    """The attributes of an object of the class, made by its own constructor."""
+    lost = {name: vars(Value)[name] for name in watch.own & vars(kind).keys()}
+    try:
+        for name in lost:
+            setattr(Value, name, vars(kind)[name])
+        made = kind(*given, **named)
+    finally:
+        for name, what in lost.items():
+            setattr(Value, name, what)
+    found = attributes(made)
+    getattr(made, "__dict__", {}).clear()  # so that only others than itself can hold it
+    held = sys.getrefcount(made) - sum(getattr(v, "__self__", 0) is made for v in found.values())
+    if held > 2 and hasattr(made, "__dict__") and not (watch.own or watch.others):
+        refuse(f"has the constructor of {kind.__name__} keep the object elsewhere")
+    return found
 
 
-def make_init(anatomy, found, words, own):
+def make_init(anatomy, words, watch):
     """The class's own constructor makes a draft of what Value then holds; a number alone goes the
-    short way. found: see stand_in. own: names in the class that its methods change."""
-    kind, init = anatomy.kind, HANDLE.__init__
-    parameters = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
-    if is_lessons(anatomy, parameters):
-        return init
-    first, defaults = next(iter(parameters)), list(parameters.values())[1:]
-    lenient, leaf_rule = not any(defaults), anatomy.leaf.get(anatomy.rule)
-    swept = getattr(kind, "backward", None)
-    others = anatomy.others.keys() - {*anatomy.links, *anatomy.partials}
+    short way."""
+    kind, init, leaf = anatomy.kind, HANDLE.__init__, anatomy.leaf
+    defaults = [p.default for p in inspect.signature(kind).parameters.values()][1:]
+    swept, leaf_rule = getattr(kind, "backward", None), leaf.get(anatomy.rule)
+    handled = {*anatomy.known, *anatomy.links, *anatomy.partials}
 
-    def draft(given, named):
-        lost = {name: vars(Value)[name] for name in own & vars(kind).keys()}
-        try:
-            for name in lost:
-                setattr(Value, name, vars(kind)[name])
-            return attributes(kind(*given, **named))
-        finally:
-            for name, what in lost.items():
-                setattr(Value, name, what)
+    def swept_as_written():
+        return inspect.unwrap(getattr(Value, "backward", init)) is swept
 
     def __init__(self, *given, **named):
         if len(given) == 1 and not named and type(given[0]) in (int, float):
             return init(self, given[0])
-        made = draft(given, named)
-        number, rule, word = number_of(anatomy, made), made.get(anatomy.rule), made.get(anatomy.op)
-        nodes, slopes, odd = [], [], []
-        for name in anatomy.links:
-            collect(made.get(name), Value, nodes, odd)
-        for name in anatomy.partials:
-            collect(made.get(name), Value, [], slopes)
+        made, rest = draft(kind, watch, given, named), [*given[1:], *named.values()]
+        number, rule, word = (made.get(n) for n in (anatomy.data, anatomy.rule, anatomy.op))
+        nodes, odd = collect([made.get(name) for name in anatomy.links], Value)
+        _, slopes = collect([made.get(name) for name in anatomy.partials], Value)
+        if not is_number(number):
+            what = f"a {type(number).__name__} as its number"
+            refuse(f"gives {kind.__name__} {what}; here it is a float")
         fit = not slopes or (all(map(is_number, slopes)) and len(slopes) == len(nodes))
         if not fit or odd not in ([], slopes):
             what = "operands, or local derivatives, that are no Values, or no numbers"
-            refuse(f"gives {anatomy.name} {what}")
-        init(self, number, nodes)
-        rest = [*given[1:], *(value for name, value in named.items() if name != first)]
+            refuse(f"gives {kind.__name__} {what}")
         for value in rest:
             places, plain = (*made.values(), *nodes, *defaults), is_plain(value)
             seen = any(v is value or (plain and is_plain(v) and v == value) for v in places)
-            if not (seen or (type(value) in HELD and nodes) or (lenient and not value)):
-                refuse(f"gives {value!r}, which only the script's own {anatomy.name} can keep")
+            hidden = not (seen or (type(value) in HELD and nodes))
+            if hidden and (value or any(defaults)):
+                refuse(f"gives {value!r}, which only the script's own {kind.__name__} can keep")
+        init(self, number, nodes)
         its_own = getattr(rule, "__code__", None) is not getattr(leaf_rule, "__code__", None)
         by_name = not anatomy.rule and word in words.values()
         if slopes:
             self._backward = chain_rule(self, nodes, slopes)
         elif rule is not None and any(rule is value for value in rest):
             setattr(self, anatomy.rule, rule)
-        elif nodes and (its_own or by_name) and inspect.unwrap(Value.backward) is not swept:
-            refuse(f"makes a node whose derivative only the script's own {anatomy.name} knows")
-        if anatomy.op and word != anatomy.leaf.get(anatomy.op):
-            setattr(self, anatomy.op, word)
-        for name in others:
-            value, what = made.get(name), found[name]
+        elif nodes and (its_own or by_name) and not swept_as_written():
+            refuse(f"makes a node whose derivative only the script's own {kind.__name__} knows")
+        for name in made.keys() - handled | {anatomy.op, anatomy.grad} & made.keys():
+            value, what = made[name], vars(Value).get(name)
             if isinstance(what, Lost) and not what.get:  # every object has another
                 changed = not is_number(value) and any(v is value for v in rest)
             else:
-                changed = name in made and not (is_plain(value) and value == anatomy.leaf.get(name))
+                changed = not (is_plain(value) and value == leaf.get(name))
             if changed:
                 setattr(self, name, value)
 
     return __init__
-
-
-def is_lessons(anatomy, parameters):
-    """Whether a constructor takes what this engine's takes, and does not go by an operation."""
-    init = anatomy.kind.__init__
-    texts = {text for text in init.__code__.co_consts if isinstance(text, str)} - {init.__doc__, ""}
-    same = list(LESSON.items())[: len(parameters)] == list(parameters.items())
-    fields = {"data", "grad", "_prev", "_op", "_backward", "label"}
-    return same and anatomy.leaf.keys() <= fields and all("<lambda>" in text for text in texts)
 
 
 def chain_rule(node, nodes, slopes):
@@ -229,7 +212,17 @@ def chain_rule(node, nodes, slopes):
 def reduce(self, protocol):
     if operands(self):
         refuse("copies or pickles a node of a graph; here only leaves can be")
-    return NATIVE["__reduce_ex__"](self, protocol)
+    numbers = [FIELDS[name].__get__(self) for name in ("data", "grad")]
+    return restored, (type(self), *numbers, attributes_of(self))
+
+
+def restored(kind, data, grad, others):
+    value = kind.__new__(kind)
+    HANDLE.__init__(value, data)
+    FIELDS["grad"].__set__(value, grad)
+    for name, what in others.items():
+        setattr(value, name, what)
+    return value
 
 
 def array_ufunc(self, ufunc, method, *inputs, **named):
@@ -239,8 +232,5 @@ def array_ufunc(self, ufunc, method, *inputs, **named):
 
     if ufunc.nin == 2 and isinstance(inputs[0], Value) and numpy.ndim(inputs[1]):
         refuse("computes a Value with an array: its number would be an array; here it is a float")
-    boxes = [numpy.empty((), object) if isinstance(x, Value) else x for x in inputs]
-    for box, x in zip(boxes, inputs, strict=True):
-        if box is not x:
-            box[()] = x
+    boxes = [numpy.asarray(x, object) if isinstance(x, Value) else x for x in inputs]
     return getattr(ufunc, method)(*boxes, **named)

@@ -3,12 +3,13 @@
 
 import collections
 import copy
+import functools
 import itertools
 import random
 import sys
 import weakref
 
-from .anatomy import MISSING
+from .anatomy import MISSING, is_plain
 
 CONTAINERS = (list, dict, set, collections.deque, weakref.WeakSet, itertools.count)
 SMALL = 64  # containers up to this size are compared by their items, larger ones by their size
@@ -22,22 +23,27 @@ class Watch:
 
     def __init__(self, kind):
         self.kind, self.own, self.others = kind, set(), set()
-        self.names = vars(sys.modules[kind.__module__])
-        self.spaces = [("", self.names), ("", kind)]
+        module = sys.modules[kind.__module__]
+        self.names = vars(module)
+        self.spaces = [("", module), ("", kind)]
         for name, value in self.names.items():
             owner = value if isinstance(value, type) else type(value)
-            own = owner.__module__ == kind.__module__ and owner is not kind
-            if own and hasattr(value, "__dict__"):
-                self.spaces.append((name, value))
-        self.before = [{n: state(v) for n, v in names(space).items()} for _, space in self.spaces]
-        self.numpy = sys.modules.get("numpy.random")
-        self.random = random.getstate(), self.numpy and self.numpy.get_state()
+            if owner.__module__ == kind.__module__ and owner is not kind:
+                self.spaces += [(name, value)] if hasattr(value, "__dict__") else []
+        self.before = [{name: state(v) for name, v in names(s).items()} for _, s in self.spaces]
+        self.sources = [(random.getstate, random.setstate)]
+        if numpy := sys.modules.get("numpy.random"):
+            self.sources.append((numpy.get_state, numpy.set_state))
+        self.random = [get() for get, _ in self.sources]
+
+    def has_drawn(self):
+        """Whether random numbers have been drawn since the last put_back."""
+        return [repr(get()) for get, _ in self.sources] != [*map(repr, self.random)]
 
     def put_back(self):
         """Notes what has changed since the beginning, and undoes it."""
-        random.setstate(self.random[0])
-        if self.numpy:
-            self.numpy.set_state(self.random[1])
+        for (_, put), kept in zip(self.sources, self.random, strict=True):
+            put(kept)
         for (owner, space), before in zip(self.spaces, self.before, strict=True):
             now = names(space)
             for name in (before.keys() | now.keys()) - {self.kind.__name__}:
@@ -45,29 +51,42 @@ class Watch:
                 if now.get(name, MISSING) is value and contents(value) == held:
                     continue
                 (self.own if space is self.kind else self.others).add(owner or name)
-                if kept is not None:
-                    value = refilled(value, kept)
+                if isinstance(value, itertools.count):
+                    value = copy.copy(kept)  # nothing else sets it back
                     before[name] = state(value)
-                put(space, name, value)
+                elif kept is not None:
+                    value.clear()
+                    getattr(value, "extend" if hasattr(value, "extend") else "update")(kept)
+                if value is MISSING:
+                    delattr(space, name)
+                else:
+                    setattr(space, name, value)
 
     def switches(self, assigned):
-        """Constants that the script assigns, each with another value until the next."""
+        """Constants that the script assigns, alone or in containers, each with another value until
+        the next."""
         self.put_back()
         for (_, space), before in zip(self.spaces, self.before, strict=True):
-            for name, value in names(space).items():
-                if name in assigned and type(value) in (bool, int, float, str, type(None)):
-                    number = type(value) in (int, float, str)
-                    other = value + type(value)(1) if number else not value
-                    for current in other, value:
-                        before[name] = state(current)
-                        put(space, name, current)
-                        if current is other:
+            for name in names(space).keys() & assigned:
+                held = getattr(space, name)
+                parts = enumerate(held) if isinstance(held, list) else ()
+                parts = held.items() if isinstance(held, dict) else parts
+                places = [(functools.partial(setattr, space, name), held)]
+                places += [(functools.partial(held.__setitem__, key), v) for key, v in parts]
+                for put, value in places[:SMALL]:
+                    for current in (another(value), value) if is_plain(value) else ():
+                        put(current)
+                        before[name] = state(getattr(space, name))
+                        if current is not value:
                             yield name, value
 
 
+def another(value):
+    return value + type(value)(1) if type(value) in (int, float, str) else not value
+
+
 def names(space):
-    space = space if isinstance(space, dict) else vars(space)
-    return {name: value for name, value in space.items() if not name.startswith("__")}
+    return {name: value for name, value in vars(space).items() if not name.startswith("__")}
 
 
 def state(value):
@@ -76,29 +95,9 @@ def state(value):
 
 def contents(value):
     """What a container holds, to be compared; None for anything else."""
-    if not isinstance(value, CONTAINERS):
-        return None
-    if isinstance(value, itertools.count):
-        return repr(value)
+    if isinstance(value, itertools.count) or not isinstance(value, CONTAINERS):
+        return repr(value) if isinstance(value, itertools.count) else None
     if len(value) > SMALL:
         return len(value)
     pairs = value.items() if isinstance(value, dict) else zip(value)
     return [id(x) for pair in pairs for x in pair]
-
-
-def refilled(container, kept):
-    """The container as it was; what cannot be filled again is replaced by a copy."""
-    if isinstance(container, itertools.count):
-        return copy.copy(kept)
-    container.clear()
-    getattr(container, "extend" if hasattr(container, "extend") else "update")(kept)
-    return container
-
-
-def put(space, name, value):
-    if isinstance(space, dict):
-        space.pop(name) if value is MISSING else space.__setitem__(name, value)
-    elif value is MISSING:
-        delattr(space, name)
-    else:
-        setattr(space, name, value)

@@ -3,6 +3,7 @@
 
 import ast
 import builtins
+import glob
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -15,15 +16,7 @@ import types
 
 from ..adopt import Adopter
 from ..adopt.refusal import refuse, told
-from ..adopt.source import (
-    ADOPT,
-    Finder,
-    Mentions,
-    add_lines,
-    imported_names,
-    modules_beside,
-    places,
-)
+from ..adopt.source import ADOPT, add_lines, hand_over, imports, mentions, parsed, places
 from .notebook import code_cells
 from .parser import UsageError
 
@@ -47,10 +40,9 @@ class Script:
             parts, self.left_out = code_cells(name, source)
         self.parts = [(parse(text, name, path), path) for text, path in parts]
         self.trees = [tree for tree, _ in self.parts]
-        folder = os.path.dirname(os.path.realpath(self.path))
-        self.modules = {}  # file -> tree of what lies beside the script and is imported
-        for tree in self.trees:
-            modules_beside(tree, folder, folder, self.modules)
+        # The names of all imports; file -> tree of what lies beside the script and is imported.
+        codes = [compile_tree(tree, name, path) for tree, path in self.parts]
+        self.imported, self.modules = imports(codes, os.path.dirname(os.path.realpath(name)))
         self.own_micrograd = self.find_own_micrograd()
 
     def search_path(self):
@@ -71,14 +63,12 @@ class Script:
         if not spec.submodule_search_locations:
             return [spec.origin]
         folder = next(iter(spec.submodule_search_locations))
-        for tree in self.trees:
-            modules_beside(tree, folder, os.path.dirname(folder), self.modules)
-        return [file for file in self.modules if file.startswith(folder + os.sep)] or [folder]
+        files = glob.glob(os.path.join(glob.escape(folder), "**", "*.py"), recursive=True)
+        self.modules |= {file: parsed(file) for file in files}
+        return files or [folder]
 
     def imports_micrograd(self):
-        trees = [*self.trees, *self.modules.values()]
-        names = [name for tree in trees for level, name in imported_names(tree) if not level]
-        return any(name.partition(".")[0] == "micrograd" for name in names)
+        return any(name.partition(".")[0] == "micrograd" for name in self.imported)
 
     def defines_class(self):
         return any(places(tree, self.class_name) for tree in self.trees)
@@ -98,12 +88,12 @@ class Script:
             if self.imports_micrograd():
                 return None
             raise UsageError(f"{self.name} {self.no_class()}")
-        mentions = Mentions([*self.trees, *self.modules.values()], self.class_name)
-        adopter = Adopter(mentions, strict=replace_value)
-        self.finder = Finder(files, self.class_name)
+        hand_over(files, self.class_name)
+        trees = [*self.trees, *self.modules.values()]
+        mentioned, assigned = mentions(trees, self.class_name)
         if replace_value:
             add_lines(self.trees, self.class_name)
-        return adopter
+        return Adopter(mentioned, assigned, strict=replace_value)
 
     def no_class(self):
         classes = [
@@ -130,7 +120,6 @@ class Script:
             main.display = print
         if adopter:
             setattr(builtins, ADOPT, adopter)
-            sys.meta_path.insert(0, self.finder)
             refuse_fresh_processes(adopter)
         codes = [compile_tree(tree, self.name, path) for tree, path in self.parts]
         sys.modules["__main__"] = main
