@@ -68,7 +68,7 @@ static int run(const Case *of, Machine machine) {
     jmp_buf out_of_memory;
     Arena arena = {0}, scratch = {0};
     Code code = {.machine = machine};
-    Emission emission = {.code = &code, .stride = SAMPLES, .n_inputs = 1};
+    Emission emission = {.code = &code, .stride = SAMPLES, .n_inputs = 1, .is_loop = 1};
     Straight line;
     if (setjmp(out_of_memory)) abort();
     arena.out_of_memory = scratch.out_of_memory = &out_of_memory;
@@ -84,7 +84,8 @@ static int run(const Case *of, Machine machine) {
     for (uint32_t k = 0; k < emission.numbers.size; k++)
         for (size_t c = 0; c < copies; c++) numbers[k * copies + c] = emission.numbers.items[k].number;
     memcpy(results, arguments, SAMPLES * sizeof *arguments);
-    Memory memory = {numbers, results, NULL, (double *)(void *)(slots + sizeof(Header)), SAMPLES / width};
+    Memory memory = {.numbers = numbers, .rows = results, .slots = (double *)(void *)(slots + sizeof(Header)),
+                     .count = SAMPLES / width};
     Header *header = header_of(memory.slots);
     header->call = header->turn = unused;
     void (*entry)(const Memory *);

@@ -54,7 +54,7 @@ def backward(root, accumulate):
     gaining = {root}  # where an adjoint arrives; elsewhere, no rule is applied
     for node in order:
         if node in gaining and node.prev:
-            stops = STOPS.get(node.rule, ())
+            stops = CHOICES[node.rule](node) if node.rule in CHOICES else STOPS.get(node.rule, ())
             gaining.update(v for k, v in enumerate(node.prev) if k not in stops)
         if node in gaining and node.rule is not None:
             node.rule(node)
@@ -413,9 +413,12 @@ def dot_rule(node):
 
 def where_rule(node):
     condition, a, b = node.prev
-    first = condition.data > 0
-    a.grad += node.grad if first else 0.0
-    b.grad += 0.0 if first else node.grad
+    chosen = a if condition.data > 0 else b
+    chosen.grad += node.grad
+
+
+def where_stops(node):
+    return (0, 2 if node.prev[0].data > 0 else 1)
 
 
 def clip_rule(node):
@@ -426,16 +429,25 @@ def clip_rule(node):
     high.grad += g if x > hi or lo > hi else 0.0
 
 
-def take_rule(node):
-    values = node.prev[1:]
+def taken(node):
+    """The place of the operand that take has chosen; 0, its index's: none."""
     index = node.prev[0].data  # which may have been assigned since
     if index < 0:
-        index += len(values)
-    if 0 <= index < len(values):
-        values[int(index)].grad += node.grad
+        index += len(node.prev) - 1
+    return int(index) + 1 if 0 <= index < len(node.prev) - 1 else 0
 
 
-STOPS.update({where_rule: (0,), take_rule: (0,)})
+def take_rule(node):
+    if taken(node):
+        node.prev[taken(node)].grad += node.grad
+
+
+def take_stops(node):
+    return [k for k in range(len(node.prev)) if k == 0 or k != taken(node)]
+
+
+# rule -> of a node of it, the places of operands that gain nothing, as the numbers are
+CHOICES = {where_rule: where_stops, take_rule: take_stops}
 
 
 def custom_rule(node):
