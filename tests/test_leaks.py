@@ -327,8 +327,9 @@ def test_an_operation_during_which_its_operand_leaks_is_refused():
 def test_in_a_forked_child_what_other_threads_were_recording_has_leaked():
     run_python(
         """
-        import os, threading
+        import os, threading, warnings
         import micrograd_c as mc
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads
         kept, started, finished = [], threading.Event(), threading.Event()
 
         def f(x):

@@ -186,7 +186,7 @@ static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_pol
     Program *base = &job->program->base;
     size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
     double *sums = job->sums + chunk * sums_size(job);
-    memset(sums, 0, job->code->lowered.n_totals * sizeof(double));
+    for (uint32_t k = 0; k < job->code->lowered.n_totals; k++) sums[k] = 0.0; /* sums: NULL if there are none */
     clear_totals(job, desk);
     for (size_t block = first; block < end; block++) {
         size_t at = block * job->code->lanes, left = job->batch->size - at;
