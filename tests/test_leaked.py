@@ -11,7 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
-from common import LEAKED, leak
+from common import LEAKED, OPERATORS, leak
 
 import micrograd_c as mc
 from micrograd_c import TraceError, Value, _core, nn, optim, viz
@@ -32,14 +32,7 @@ NUMBERS = {
     "another that leaked": leak,
 }
 
-OPERATORS = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
-    "%": operator.mod,
-    "//": operator.floordiv,
+USES = OPERATORS | {
     "+=": operator.iadd,
     "<": operator.lt,
     "<=": operator.le,
@@ -48,7 +41,7 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize("apply", OPERATORS.values(), ids=OPERATORS)
+@pytest.mark.parametrize("apply", USES.values(), ids=USES)
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
 def test_operators_refuse_it_on_either_side(leaked, apply, number):
     other = number() if number else leaked
