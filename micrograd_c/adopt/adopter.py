@@ -89,7 +89,7 @@ class Adopter:
 
     def put_back(self):
         """Value is this engine's own again."""
-        _core.stand_for(None, None)
+        _core.stand_for(None)
         for name in vars(Value).keys() - self.pristine.keys():
             delattr(Value, name)
         for name, member in self.pristine.items():

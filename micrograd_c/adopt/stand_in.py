@@ -105,7 +105,7 @@ def stand_in(anatomy, members, words):
     for n, what in {**shown, "__array_ufunc__": array_ufunc}.items():
         if (n, what) != ("label", ""):
             setattr(Value, n, what)
-    _core.stand_for(lambda v: Shown({n: getattr(v, n) for n in leaf} | attributes_of(v)), None)
+    _core.stand_for(lambda v: Shown({n: getattr(v, n) for n in leaf} | attributes_of(v)))
 
 
 def attribute(anatomy, name, leaf, other_leaf, inner, other):

@@ -35,7 +35,6 @@ cdef extern from "python/methods.h":
 
 cdef void *value_init = NULL            # Value's __init__, to notice when somebody replaces it
 cdef object description = None          # what __dict__ gives, see stand_for
-cdef object conversion = None           # what makes data that is no number one
 
 # -- the face of a node -----------------------------------------------------------------------------
 
@@ -294,17 +293,16 @@ cdef class Handle:
         for name, value in attributes.items():
             setattr(self, name, value)
 
-def stand_for(describe, convert):
-    """Value stands for a class of the user's own: describe(value) is what __dict__ gives,
-    convert(data) the number for data that is none. None, None: for itself."""
-    global description, conversion
-    description, conversion = describe, convert
+def stand_for(describe):
+    """Value stands for a class of the user's own: describe(value) is what __dict__ gives. None: for itself."""
+    global description
+    description = describe
 
 # -- the type ---------------------------------------------------------------------------------------
 
 cdef int initialise(Handle self, data, children, op, label) except -1:
     """Value.__init__: a leaf, or a node on children whose chain rule will be written in Python."""
-    cdef double value = real(data if conversion is None else conversion(data), 'Value')
+    cdef double value = real(data, 'Value')
     cdef list operands = list(children)
     cdef PyObject *handle = <PyObject *>self
     cdef uint32_t k, count = <uint32_t>len(operands)
