@@ -417,7 +417,8 @@ REFUSED = {
             "    def _backward(): self.grad = b.data * out.grad\n"
             "    out._backward = _backward\n    return out",
         ),
-        r"Value.fma at x = .*, z = .*: the gradient of \w+ is .* in the script's class, .* here",
+        # Its sweep goes through sets, by address: which probe shows it first is chance.
+        r"Value.fma at x = .*: (the|a) gradient of .* in the script's class, .* here",
     ),
     "a count of operations": (
         changed(
