@@ -6,13 +6,14 @@ that is handed on to it comes back as NaN, for 0 * inf is none.
 """
 
 import math
+import random
 
 import numpy as np
 import pytest
 from common import EXECUTORS
 
 import micrograd_c as mc
-from micrograd_c import Value, grad, gradients, hessian, jvp, take, vjp, where
+from micrograd_c import Value, grad, gradients, hessian, jvp, nn, take, vjp, where
 
 
 def root_or_double(x):
@@ -124,6 +125,30 @@ def test_a_network_within_a_branch(executor):
     expected = [w.grad for w in weights]
     loss.value_and_grad([-1.0], [-3.0])
     assert [w.grad for w in weights] == expected
+
+
+@executors
+def test_layers_whose_inputs_are_infinite_where_they_are_not_chosen(executor):
+    """As where a number is missing: NaN stands for it, and where() keeps the network out."""
+    random.seed(4)
+    network, layer = nn.MLP(2, [3, 3, 1]), nn.Layer(2, 3)
+    weights = [*network.parameters(), *layer.parameters()]
+
+    def loss(point, which):
+        shared = layer([point[0] * 2.0, point[1]])
+        inner = network(point) + where(which > 1.5, shared[0], 1.0) + shared[1]
+        return where(which > 0.5, inner, 2.0)
+
+    points = [[1.0, 2.0], [math.inf, math.nan], [3.0, -1.0], [math.nan, 1.0], [0.5, 0.25]]
+    whiches = [1.0, 0.0, 2.0, 0.0, 2.0]
+    sums = [0.0] * len(weights)
+    for point, which in zip(points, whiches, strict=True):
+        for w in weights:
+            w.grad = 0.0
+        loss([Value(x) for x in point], Value(which)).backward()
+        sums = [total + w.grad for total, w in zip(sums, weights, strict=True)]
+    mc.compile(loss, reduction="sum", executor=executor).value_and_grad(points, whiches)
+    np.testing.assert_allclose([w.grad for w in weights], sums, rtol=1e-12, atol=1e-14)
 
 
 def test_backward_with_conditions_that_are_values():

@@ -53,7 +53,7 @@ BROKEN = {
     "record_as_operand": ("node 14", "a record is no number"),
     "part_outside": ("node 14", "a part stands within its record"),
     "part_twice": ("node 9", "parts of a matrix product stand in order, each once"),
-    "part_missing": ("matrix product 7", "a matrix product has all of its parts"),
+    "part_missing": ("matrix product 7", "a matrix product has all of its parts, or none"),
     "product_without_inputs": ("node 7", "a matrix product has as many operands as it needs"),
     "product_with_another_weight": ("node 7", "a matrix product has as many operands as it needs"),
     "product_input_above": ("node 7", "operands stand before their node"),

@@ -17,6 +17,7 @@ typedef struct {
     uint32_t capacity; /* of nodes */
     uint8_t *leads;    /* of the function's nodes: to a parameter, by derivatives that are not always 0 */
     uint32_t *last;    /* ... one more than the last contribution to it; of a product: from its parts */
+    const Gate *gates; /* of the same nodes; NULL: there are none */
     GROWING(Contribution) contributions;
 } Work;
 
@@ -175,8 +176,10 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
         add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
 }
 
-/* Of the outputs of product i from `first` on, `count` of them, whose adjoints are these. */
-static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t count, const uint32_t *adjoints) {
+/* Of the outputs of product i from `first` on, `count` of them, whose adjoints are these. by: the product of whose
+ * inputs its weights' gains are made. */
+static void add_outputs_gains(Work *work, uint32_t i, uint32_t by, uint32_t first, uint32_t count,
+                              const uint32_t *adjoints) {
     Graph *graph = work->graph;
     Product product = product_of(graph, i);
     size_t from = (size_t)first * product.n_in, n_weights = (size_t)count * product.n_in;
@@ -187,7 +190,7 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t c
     for (int way = 0; way < 2; way++) {
         if (!leads[way]) continue;
         uint32_t *to = room_for_args(work, (size_t)count + 1);
-        to[0] = i;
+        to[0] = ways[way] == NODE_OUTER ? by : i;
         memcpy(to + 1, adjoints, count * sizeof *adjoints);
         uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first,
                                                       .stage = way ? SAMPLE : BATCH}, count + 1);
@@ -203,10 +206,17 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t c
     }
 }
 
+/* The product of whose inputs the weights' gains are made, of the output whose adjoint this is. */
+static uint32_t gaining_product(const Work *work, uint32_t product, uint32_t adjoint) {
+    uint32_t by = work->gates ? work->gates[work->graph->nodes[adjoint].c].product : NONE;
+    return by == NONE ? product : by;
+}
+
 /* A product's parts have left their adjoints with it, the last first. */
 static void add_product_gains(Work *work, uint32_t i) {
     const Graph *graph = work->graph;
-    uint32_t n_out = product_of(graph, i).n_out, count = 0, first = 0;
+    if (!work->last[i]) return;
+    uint32_t n_out = product_of(graph, i).n_out, count = 0, first = 0, by = i;
     uint32_t *adjoints = ARENA_ARRAY(graph->scratch, uint32_t, n_out);
     for (uint32_t c = work->last[i], row = 0; row <= n_out; row++) {
         uint32_t node = NONE;
@@ -214,13 +224,16 @@ static void add_product_gains(Work *work, uint32_t i) {
             node = work->contributions.items[c - 1].node;
             c = work->contributions.items[c - 1].next;
         }
-        if (node != NONE) {
-            if (!count) first = row;
-            adjoints[count++] = node;
-        } else if (count) {
-            add_outputs_gains(work, i, first, count, adjoints);
+        if (count && (node == NONE || gaining_product(work, i, node) != by)) {
+            add_outputs_gains(work, i, by, first, count, adjoints);
             count = 0;
         }
+        if (node == NONE) continue;
+        if (!count) {
+            first = row;
+            by = gaining_product(work, i, node);
+        }
+        adjoints[count++] = node;
     }
 }
 
@@ -291,8 +304,8 @@ void append_adjoints(const Graph *of, Graph *graph) {
     Work work = {.graph = graph, .leads = ARENA_ARRAY(scratch, uint8_t, of->size)};
     size_t nodes, args;
     find_leading(of, work.leads, &nodes, &args);
-    const Gate *gates = add_gates(of, work.leads, scratch, &with_gates);
-    if (gates) {
+    work.gates = add_gates(of, work.leads, scratch, &with_gates);
+    if (work.gates) {
         of = &with_gates;
         work.leads = ARENA_ARRAY(scratch, uint8_t, of->size);
         find_leading(of, work.leads, &nodes, &args);
@@ -314,7 +327,7 @@ void append_adjoints(const Graph *of, Graph *graph) {
             g = sum_contributions(&work, i);
         if (node.op == NODE_PART) contribute(&work, node.a, g);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
-        else if (g != NONE && gates && gates[i].operand != NONE) add_gate_gain(&work, i, &gates[i], g);
+        else if (g != NONE && work.gates && work.gates[i].operand != NONE) add_gate_gain(&work, i, &work.gates[i], g);
         else if (g != NONE) add_gains(&work, i, g);
     }
     for (uint32_t k = 1; k < graph->n_roots; k++) {

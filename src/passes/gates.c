@@ -6,6 +6,11 @@ typedef struct {
     uint32_t side, node, next; /* next: one more than the index of the operand's next entry */
 } Entry;
 
+/* A product once more, for the weights' gains of those of its parts that one side uses. */
+typedef struct {
+    uint32_t product, side, node;
+} Masked;
+
 typedef struct {
     const Graph *from;
     Graph *to;
@@ -13,6 +18,7 @@ typedef struct {
     Sides sides;
     GROWING(Node) nodes; /* of the new graph */
     GROWING(Entry) entries;
+    GROWING(Masked) masked;
     uint32_t *entry;     /* of each old node: one more than its first entry */
     uint32_t *place;     /* of each old node: the new one */
     uint32_t input;      /* a new node that changes with the sample */
@@ -84,6 +90,21 @@ static void copy_node(Work *work, uint32_t i) {
     if (node.op == NODE_INPUT && work->input == NONE) work->input = work->place[i];
 }
 
+static int weights_lead(const Work *work, uint32_t product) {
+    uint32_t count;
+    const uint32_t *operands = node_operands(work->from, product, &count);
+    for (uint32_t k = work->from->nodes[product].c; k < count; k++)
+        if (work->sides.leads[operands[k]]) return 1;
+    return 0;
+}
+
+/* Whether node i is a part that only some samples use, of a product whose weights gain by it. */
+static int is_gated_part(const Work *work, uint32_t i) {
+    const Node *node = &work->from->nodes[i];
+    uint32_t side = work->sides.of[i];
+    return node->op == NODE_PART && side != NONE && side != 0 && weights_lead(work, node->a);
+}
+
 /* -- conditions ------------------------------------------------------------------------------------- */
 
 static uint32_t append_element(Work *work, const Side *side, uint32_t one) {
@@ -114,6 +135,8 @@ static uint32_t *append_conditions(Work *work) {
     uint8_t *needed = ARENA_ARRAY(scratch, uint8_t, work->sides.all.size);
     uint32_t *conditions = ARENA_ARRAY(scratch, uint32_t, work->sides.all.size);
     for (uint32_t k = 0; k < work->entries.size; k++) needed[work->entries.items[k].side] = 1;
+    for (uint32_t i = 0; i < work->from->size; i++)
+        if (is_gated_part(work, i)) needed[work->sides.of[i]] = 1;
     for (uint32_t s = work->sides.all.size; s-- > 1;) {
         if (!needed[s]) continue;
         needed[all[s].b] = 1;
@@ -124,17 +147,56 @@ static uint32_t *append_conditions(Work *work) {
     return conditions;
 }
 
+/* -- products within a side -------------------------------------------------------------------------- */
+
+/* By inputs that are 0 where the side is not chosen. No part of it is asked for, so that it is not computed. */
+static uint32_t append_masked(Work *work, uint32_t product, uint32_t condition) {
+    Node node = work->from->nodes[product];
+    uint32_t zero = append_number(work, 0.0), from = node.a;
+    GROW(work->scratch, &work->to->args, uint32_t, node.b);
+    node.a = work->to->args.size;
+    work->to->args.size += node.b;
+    for (uint32_t k = 0; k < node.b; k++) {
+        uint32_t operand = work->place[work->from->args.items[from + k]];
+        work->to->args.items[node.a + k] = k < node.c ? append_map(work, OP_where, condition, operand, zero) : operand;
+    }
+    return append(work, node);
+}
+
+/* The products are few that one after the other's parts stand between. */
+static uint32_t get_masked(Work *work, uint32_t product, uint32_t side, const uint32_t *conditions) {
+    for (uint32_t k = work->masked.size; k-- > 0 && work->masked.items[k].product == product;)
+        if (work->masked.items[k].side == side) return work->masked.items[k].node;
+    uint32_t node = append_masked(work, product, conditions[side]);
+    GROW(work->scratch, &work->masked, Masked, 1);
+    work->masked.items[work->masked.size++] = (Masked){product, side, node};
+    return node;
+}
+
+/* Of each node of the old graph that is such a part: one more than the product by whose inputs its weights gain. */
+static uint32_t *append_masked_products(Work *work, const uint32_t *conditions) {
+    const Graph *from = work->from;
+    uint32_t *masked = ARENA_ARRAY(work->scratch, uint32_t, from->size);
+    for (uint32_t i = 0; i < from->size; i++)
+        if (is_gated_part(work, i)) masked[i] = get_masked(work, from->nodes[i].a, work->sides.of[i], conditions) + 1;
+    return masked;
+}
+
+/* -- gates ------------------------------------------------------------------------------------------- */
+
 static Gate *make_gates(Work *work) {
-    const uint32_t *conditions = append_conditions(work);
+    const uint32_t *conditions = append_conditions(work), *masked = append_masked_products(work, conditions);
     Gate *gates = ARENA_ARRAY(work->scratch, Gate, work->to->size);
-    for (uint32_t i = 0; i < work->to->size; i++) gates[i].operand = NONE;
+    for (uint32_t i = 0; i < work->to->size; i++) gates[i] = (Gate){.operand = NONE, .product = NONE};
+    for (uint32_t i = 0; i < work->from->size; i++)
+        if (masked[i]) gates[work->place[i]].product = masked[i] - 1;
     for (uint32_t i = 0; i < work->from->size; i++)
         for (uint32_t e = work->entry[i]; e; e = work->entries.items[e - 1].next) {
             const Entry *entry = &work->entries.items[e - 1];
             const Side *side = &work->sides.all.items[entry->side];
             int is_other = side->kind == SIDE_OTHER && side->b == 0;
-            gates[entry->node] = (Gate){work->place[i], is_other ? work->place[side->a] : conditions[entry->side],
-                                        (uint8_t)is_other};
+            gates[entry->node] = (Gate){.operand = work->place[i], .is_other = (uint8_t)is_other, .product = NONE,
+                                        .condition = is_other ? work->place[side->a] : conditions[entry->side]};
         }
     return gates;
 }

@@ -41,7 +41,9 @@ typedef enum {
     NODE_TRANSPOSED,         /* record: args from a: a product, and adjoints of b - 1 of its outputs, from
                               * output c on. Part k: what input k gains, W' g                      */
     NODE_OUTER,              /* record: args as of NODE_TRANSPOSED. Part row * n_in + k: what that weight
-                              * gains, g x, summed over the batch; part n_out * n_in + row: a bias */
+                              * gains, g x, summed over the batch; part n_out * n_in + row: a bias.
+                              * Its product may be one of other inputs than that of the outputs: with
+                              * no parts, since nobody asks for its numbers                        */
     NODE_SCATTER,            /* record: b, which is the adjoint of the take a. Part k: b where the index
                               * chooses element k, else 0                                          */
     NODE_COUNT

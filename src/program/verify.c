@@ -218,8 +218,9 @@ static const char *broken_graph(const Graph *graph, const Seen *seen, const char
     *list = "matrix product";
     for (uint32_t i = 0; i < graph->size; i++) {
         *at = i;
-        HOLDS(graph->nodes[i].op != NODE_PRODUCT || seen->row_count[i] == product_of(graph, i).n_out,
-              "a matrix product has all of its parts");
+        HOLDS(graph->nodes[i].op != NODE_PRODUCT || !seen->row_count[i] ||
+                  seen->row_count[i] == product_of(graph, i).n_out,
+              "a matrix product has all of its parts, or none");
     }
     *list = "root";
     for (uint32_t k = 0; k < graph->n_roots; k++) {

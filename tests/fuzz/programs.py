@@ -38,6 +38,7 @@ FEATURES = {
     "ctypes": "ctypes arrays",
     "sequences": "lists, tuples, array.array, whole numbers",
     "levels": "every vector level",
+    "executors": "every executor",
     "skips": "optimiser passes left out",
     "large": "batches of 1,000",
     "empty": "batches of no sample",

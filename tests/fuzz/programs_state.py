@@ -31,8 +31,13 @@ class State:
         self.skip = [name for name in PASSES if name in skip] if "skips" in features else []
         self.reduction = chance.choice(["mean", "sum"])
         self.threads = chance.choice([None, None, 1, 2, 3])
+        executor = chance.choice([None, None, "vector", "vector", "scalar"])
         self.compiled = mc.compile(
-            self.fn, reduction=self.reduction, skip=self.skip, threads=self.threads
+            self.fn,
+            reduction=self.reduction,
+            skip=self.skip,
+            threads=self.threads,
+            executor=executor if "executors" in features else None,
         )
         self.parameters = [*self.fn.parameters, self.fn.position]
         self.is_huge = False  # whether an eager run has met numbers near the largest ones

@@ -45,6 +45,11 @@ static void note(Planner *p, uint32_t *last, uint32_t rule_of, uint32_t node, ui
     last[rule_of] = k;
 }
 
+/* The node whose adjoint this is. */
+static uint32_t primal_of(const Graph *graph, uint32_t adjoint) {
+    return graph->nodes[adjoint].op == NODE_SEED ? graph->roots[0] : graph->nodes[adjoint].c;
+}
+
 void plan_contributions(Planner *p) {
     const Graph *graph = p->graph;
     uint32_t *last = ARENA_ARRAY(p->scratch, uint32_t, graph->size), most = 0;
@@ -56,7 +61,8 @@ void plan_contributions(Planner *p) {
         const Node *node = &graph->nodes[i];
         const uint32_t *args = graph->args.items + node->a;
         if (node->op == NODE_SCATTER) note(p, last, node->a, i, NONE);
-        if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) note(p, last, args[0], i, NONE);
+        if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER)
+            note(p, last, graph->nodes[primal_of(graph, args[1])].a, i, NONE);
         if (node->op == NODE_PART && graph->nodes[node->a].op == NODE_TRANSPOSED) note(p, last, node->a, i, NONE);
         if (node->op != NODE_ADJOINT) continue;
         for (uint32_t k = 0; k < node->b; k++) {
@@ -81,11 +87,6 @@ typedef struct {
 static void set_ref(const Planner *p, Member *member, int which, uint32_t node, Stage stage, int is_adjoint) {
     member->refs[which] = is_adjoint ? adjoint_ref(p, node, stage, 0) : value_ref(p, node, stage, 0);
     member->group[which] = stage == SAMPLE ? p->group_of[node] : 0;
-}
-
-/* The node whose adjoint this is. */
-static uint32_t primal_of(const Graph *graph, uint32_t adjoint) {
-    return graph->nodes[adjoint].op == NODE_SEED ? graph->roots[0] : graph->nodes[adjoint].c;
 }
 
 static Member new_member(const Planner *p, const Contribution *contribution, Stage stage) {
@@ -204,13 +205,16 @@ static void plan_take_gain(Planner *p, uint32_t take, Stage stage) {
     step->n_refs = node->b;
 }
 
-static void plan_outer(Planner *p, const Node *record, Ref g, Ref weights, const Step *forward) {
+/* product: whose parts have the adjoints; what the record is of may have other inputs. */
+static void plan_outer(Planner *p, const Node *record, uint32_t product, Ref g, Ref weights, const Step *forward) {
+    uint32_t by = p->graph->args.items[record->a];
     Step *step = new_step(p, STEP_MATVEC_W, record->b - 1);
     step->g = g;
     step->x = weights;
     if (forward->y.space == IN_ONCE) step->y = (Ref){forward->y.at + record->c, IN_ONCE, 1};
     step->refs = forward->refs;
     step->n_refs = forward->n_refs;
+    if (by != product) step->refs = refs_of(p, product_of(p->graph, by).inputs, step->n_refs, SAMPLE);
 }
 
 static void plan_transposed(Planner *p, uint32_t record, Ref g, Ref weights) {
@@ -247,7 +251,7 @@ static void plan_product_gains(Planner *p, const Group *group, const Step *forwa
         const Node *node = &graph->nodes[record];
         Ref g = {p->n_values + group->row + node->c, IN_ROWS, 1};
         Ref weights = {forward->x.at + node->c * forward->n_refs, IN_ONCE, 1};
-        if (node->op == NODE_OUTER) plan_outer(p, node, g, weights, forward);
+        if (node->op == NODE_OUTER) plan_outer(p, node, product, g, weights, forward);
         else plan_transposed(p, record, g, weights);
     }
 }
