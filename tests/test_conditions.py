@@ -55,6 +55,14 @@ def test_a_comparison_with_a_number_on_either_side(compare, bound):
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
+@pytest.mark.parametrize("bound", [0.1, 1, True, np.float32(0.1)], ids=repr)
+def test_a_comparison_with_an_array_of_one_number(compare, bound):
+    """On its right: NumPy's own operators ask for truth values."""
+    expected = [float(compare(x, float(bound))) for x in POINTS]
+    assert outcomes(lambda x: compare(x, np.array(bound))) == (expected, expected)
+
+
+@pytest.mark.parametrize("compare", COMPARISONS)
 def test_a_comparison_of_values(compare, w):
     pairs = [(a, b) for a in POINTS for b in POINTS]
     f = compile(lambda a, b: where(compare(a, b), 1.0, 0.0) + where(compare(a, w), 2.0, 0.0))
@@ -88,6 +96,9 @@ COMBINATIONS = {
     "with a bool": lambda x: (x > 0.0) & True | False,
     "a bool first": lambda x: True & (x > 0.0) | False,
     "False": lambda x: (x > 0.0) & False,
+    "NumPy's functions": lambda x: np.logical_or(
+        np.logical_and(x > 0.0, x < 2.0), np.logical_not(np.logical_or(x <= 0.0, np.True_))
+    ),
     "NumPy's bools": lambda x: np.bool_(True) & (x > 0.0) & np.True_,
     "logical_and": lambda x: logical_and(x > 0.0, x < 1.0),
     "logical_or": lambda x: logical_or(x <= 0.0, x >= 1.0),
@@ -104,6 +115,16 @@ COMBINATIONS = {
 def test_combinations_are_those_of_the_plain_call(condition):
     compiled, eager = outcomes(condition)
     assert compiled == eager
+
+
+def test_other_functions_of_numpy_are_refused():
+    for use in (lambda c: np.multiply(c, 2.0), np.isfinite, lambda c: np.float64(2.0) * c):
+        with pytest.raises(TraceError, match=r"NumPy's (multiply|isfinite) of a condition"):
+            compile(lambda x, use=use: use(x > 0.0))([1.0])
+    with pytest.raises(TypeError, match="logical_and: expected bools and conditions, got ndarray"):
+        compile(lambda x: np.logical_and(np.array([True, False]), x > 0.0))([1.0])
+    with pytest.raises(TraceError, match="NumPy's logical_and of"):
+        compile(lambda x: np.logical_and(x > 0.0, True, where=False))([1.0])
 
 
 def test_not_of_a_condition():
