@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from common import EXECUTORS
 
 import micrograd_c as mc
 from micrograd_c import (
@@ -331,3 +332,14 @@ def test_a_condition_has_an_identity_and_shows_no_number():
         return x
 
     compile(fn)([1.0])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_index_out_of_range_is_refused_where_something_is_made_of_it(executor):
+    """Also where another side is chosen; but what no result is made of is not computed."""
+    outside = lambda x: mc.take([x, 2.0], x)  # noqa: E731
+    for fn in (outside, lambda x: where(x < 2.0, outside(x), x), lambda x: 0.0 * outside(x)):
+        with pytest.raises(IndexError, match="index 7 is out of range for 2 values, for sample 1"):
+            compile(fn, executor=executor)([0.0, 7.0])
+    for fn in (lambda x: (outside(x), x)[1], lambda x: where(False, outside(x), x)):
+        assert list(compile(fn, executor=executor)([0.0, 7.0])) == [0.0, 7.0]
