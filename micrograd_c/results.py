@@ -28,7 +28,17 @@ def read_result(result: Any) -> tuple[Any, list[Shape], list[Value]]:
     layout = _read(result, "", shapes, values)
     if not any(isinstance(value, Value) for value in values):
         raise TypeError(f"{_EXPECTED}; there is no Value in {result!r:.40}")
-    return layout, shapes, [v if isinstance(v, Value) else same(Value(v)) for v in values]
+    return layout, shapes, [v if isinstance(v, Value) else constant(v) for v in values]
+
+
+def is_number(thing: object) -> bool:
+    """Whether it is a real number, which stands for a constant in what a function returns."""
+    return isinstance(thing, Real) and not isinstance(thing, bool)
+
+
+def constant(number: Any) -> Value:
+    """A Value that depends on nothing, and is no parameter of a function that is recorded."""
+    return same(Value(number))
 
 
 def put_together(layout: Any, parts: Iterator[Any]) -> Any:
@@ -101,7 +111,7 @@ def _check_alike(items: list[Any], place: str) -> None:
             )
 
 
-def _leaf(item: Any, place: str) -> Value | Real:
+def _leaf(item: Any, place: str) -> Any:
     if isinstance(item, Value):
         return item
     if isinstance(item, Condition):
@@ -109,7 +119,7 @@ def _leaf(item: Any, place: str) -> Value | Real:
             f"compile: the function returned a condition{_as(place)}; where(condition, 1.0, 0.0) "
             "makes a Value of it"
         )
-    if isinstance(item, Real) and not isinstance(item, bool):
+    if is_number(item):
         return item
     hint = ""
     if isinstance(item, list):

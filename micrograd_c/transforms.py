@@ -7,7 +7,8 @@ nodes are recorded on the caller's Values: the results depend on these, which is
 
 `fn` is plain code on Values: positional arguments, each a Value, a number, or a (nested) list,
 tuple or dict of them. Of arguments that are not differentiated, floats reach it as Values, all else
-(an int, a bool, a string) as it is.
+(an int, a bool, a string) as it is. A number that it returns is a constant, whose derivatives are
+0.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from . import _core
 from ._core import Value, gradients
+from .results import constant, is_number
 
 __all__ = ["grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -37,26 +39,15 @@ def grad(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., Struct
     TypeError if fn returns anything but a Value; ValueError if there is no such argument, or no
     number in it.
     """
-    _check_function("grad", fn)
-
-    @functools.wraps(fn, updated=())
-    def gradient(*args: Structure) -> Structure:
-        return _despite_no_grad(lambda: _value_and_gradient("grad", fn, argnums, args)[1])
-
-    return gradient
+    return _derivative("grad", fn, lambda args: _value_and_gradient("grad", fn, argnums, args)[1])
 
 
 def value_and_grad(
     fn: Callable[..., Value], argnums: Argnums = 0
 ) -> Callable[..., tuple[Value, Structure]]:
     """Like grad, of one call of fn: a function that gives (value, gradient)."""
-    _check_function("value_and_grad", fn)
-
-    @functools.wraps(fn, updated=())
-    def both(*args: Structure) -> tuple[Value, Structure]:
-        return _despite_no_grad(lambda: _value_and_gradient("value_and_grad", fn, argnums, args))
-
-    return both
+    name = "value_and_grad"
+    return _derivative(name, fn, lambda args: _value_and_gradient(name, fn, argnums, args))
 
 
 def jvp(
@@ -111,26 +102,22 @@ def jacobian(
     for each number of the argument (of all the arguments, in order, where argnums is a tuple).
     mode: 'forward', a pass for each number; 'reverse', a pass for each row; None: the fewer.
     """
-    _check_function("jacobian", fn)
+
+    def rows(args: Sequence[Structure]) -> list[list[Value]]:
+        call = _Call("jacobian", fn, args, _positions("jacobian", argnums, args))
+        if not isinstance(call.result, list | tuple):
+            got = _kind(call.result)
+            raise TypeError(f"jacobian: expected fn to return a list of Values, got {got}")
+        ys, xs = call.values(), call.flat
+        if mode == "reverse" or (mode is None and len(ys) <= len(xs)):
+            return [_core.pull_back([y], [1.0], xs) for y in ys]
+        columns = [_core.push_forward(ys, [x], [1.0]) for x in xs]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    derivative = _derivative("jacobian", fn, rows)
     if mode not in (None, "forward", "reverse"):
         raise ValueError(f"jacobian: expected mode 'forward', 'reverse' or None, got {mode!r}")
-
-    @functools.wraps(fn, updated=())
-    def rows(*args: Structure) -> list[list[Value]]:
-        def compute() -> list[list[Value]]:
-            call = _Call("jacobian", fn, args, _positions("jacobian", argnums, args))
-            if not isinstance(call.result, list | tuple):
-                got = _kind(call.result)
-                raise TypeError(f"jacobian: expected fn to return a list of Values, got {got}")
-            ys, xs = call.values(), call.flat
-            if mode == "reverse" or (mode is None and len(ys) <= len(xs)):
-                return [_core.pull_back([y], [1.0], xs) for y in ys]
-            columns = [_core.push_forward(ys, [x], [1.0]) for x in xs]
-            return [list(row) for row in zip(*columns, strict=True)]
-
-        return _despite_no_grad(compute)
-
-    return rows
+    return derivative
 
 
 def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., list[list[Value]]]:
@@ -140,16 +127,12 @@ def hessian(fn: Callable[..., Value], argnums: Argnums = 0) -> Callable[..., lis
     is a tuple), each a list of as many. Forward mode over reverse mode, for one triangle; the other
     is the same Values. What is 0 for every argument is not computed, and one Value for all.
     """
-    _check_function("hessian", fn)
 
-    @functools.wraps(fn, updated=())
-    def rows(*args: Structure) -> list[list[Value]]:
-        def compute() -> list[list[Value]]:
-            call = _Call("hessian", fn, args, _positions("hessian", argnums, args))
-            return _core.hessian_of(call.value(), call.flat)
+    def compute(args: Sequence[Structure]) -> list[list[Value]]:
+        call = _Call("hessian", fn, args, _positions("hessian", argnums, args))
+        return _core.hessian_of(call.value(), call.flat)
 
-        return _despite_no_grad(compute)
-
+    rows = _derivative("hessian", fn, compute)
     vars(rows)[_HESSIAN_OF] = rows, fn, argnums
     return rows
 
@@ -225,6 +208,10 @@ class _Call:
             self.arguments.append(_rebuild(args[k], nodes))  # whatever becomes of the caller's
             self.flat += nodes
         self.result: Structure = fn(*fresh)
+        leaves = list(_leaves(self.result))
+        if any(map(is_number, leaves)):
+            values = [constant(leaf) if is_number(leaf) else leaf for leaf in leaves]
+            self.result = _rebuild(self.result, values)
 
     def value(self) -> Value:
         """The result, which has to be a Value."""
@@ -253,6 +240,24 @@ class _Call:
 def _check_function(name: str, fn: object) -> None:
     if not callable(fn):
         raise TypeError(f"{name}: expected a function, got {_kind(fn)}")
+
+
+def _derivative(
+    name: str, fn: Callable[..., Structure], compute: Callable[[Sequence[Structure]], _T]
+) -> Callable[..., _T]:
+    """The function of fn's arguments that `name` gives, with fn's name and signature."""
+    _check_function(name, fn)
+
+    @functools.wraps(fn, updated=())
+    def derivative(*args: Structure, **named: Structure) -> _T:
+        if named:
+            raise TypeError(
+                f"{name}: arguments of {getattr(fn, '__name__', 'fn')}() are given by position, "
+                f"got {', '.join(map(repr, named))} by name"
+            )
+        return _despite_no_grad(lambda: compute(args))
+
+    return derivative
 
 
 def _value_and_gradient(

@@ -2,9 +2,11 @@
 """What a compiled function takes as arguments, and what it gives back."""
 
 import array
+import copy
 import ctypes
 import itertools
 import multiprocessing
+import pickle
 
 import numpy as np
 import pytest
@@ -253,6 +255,19 @@ def test_outputs_show_their_numbers_and_of_many_those_at_the_ends():
     wide = repr(mc.compile(lambda x: [x + k for k in range(50)])([0.0] * 10_000))
     assert wide.startswith("Outputs([[0.0, 1.0, 2.0, ..., 47.0, 48.0, 49.0], [")
     assert wide.endswith("]], shape=(10000, 50))") and len(wide) < 400
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))]
+)
+def test_results_can_be_copied_and_pickled(copied):
+    pair = mc.compile(lambda x: ([[x, x * x], [-x, x / 3]], x, [x]))([1.0, 2.5])
+    for result in [*pair, mc.compile(lambda x: [x, x])([])]:
+        again = copied(result)
+        assert (type(again), again.shape) == (type(result), result.shape)
+        assert again.tolist() == result.tolist()
+        np.asarray(again)[...] = 7.0
+        assert again.tolist() != result.tolist() or not len(result)
 
 
 def test_results_are_numpy_arrays_where_an_argument_is_one():

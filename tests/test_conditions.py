@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from common import EXECUTORS
 
 import micrograd_c as mc
 from micrograd_c import (
@@ -55,6 +56,14 @@ def test_a_comparison_with_a_number_on_either_side(compare, bound):
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
+@pytest.mark.parametrize("bound", [0.1, 1, True, np.float32(0.1)], ids=repr)
+def test_a_comparison_with_an_array_of_one_number(compare, bound):
+    """On its right: NumPy's own operators ask for truth values."""
+    expected = [float(compare(x, float(bound))) for x in POINTS]
+    assert outcomes(lambda x: compare(x, np.array(bound))) == (expected, expected)
+
+
+@pytest.mark.parametrize("compare", COMPARISONS)
 def test_a_comparison_of_values(compare, w):
     pairs = [(a, b) for a in POINTS for b in POINTS]
     f = compile(lambda a, b: where(compare(a, b), 1.0, 0.0) + where(compare(a, w), 2.0, 0.0))
@@ -88,6 +97,9 @@ COMBINATIONS = {
     "with a bool": lambda x: (x > 0.0) & True | False,
     "a bool first": lambda x: True & (x > 0.0) | False,
     "False": lambda x: (x > 0.0) & False,
+    "NumPy's functions": lambda x: np.logical_or(
+        np.logical_and(x > 0.0, x < 2.0), np.logical_not(np.logical_or(x <= 0.0, np.True_))
+    ),
     "NumPy's bools": lambda x: np.bool_(True) & (x > 0.0) & np.True_,
     "logical_and": lambda x: logical_and(x > 0.0, x < 1.0),
     "logical_or": lambda x: logical_or(x <= 0.0, x >= 1.0),
@@ -104,6 +116,16 @@ COMBINATIONS = {
 def test_combinations_are_those_of_the_plain_call(condition):
     compiled, eager = outcomes(condition)
     assert compiled == eager
+
+
+def test_other_functions_of_numpy_are_refused():
+    for use in (lambda c: np.multiply(c, 2.0), np.isfinite, lambda c: np.float64(2.0) * c):
+        with pytest.raises(TraceError, match=r"NumPy's (multiply|isfinite) of a condition"):
+            compile(lambda x, use=use: use(x > 0.0))([1.0])
+    with pytest.raises(TypeError, match="logical_and: expected bools and conditions, got ndarray"):
+        compile(lambda x: np.logical_and(np.array([True, False]), x > 0.0))([1.0])
+    with pytest.raises(TraceError, match="NumPy's logical_and of"):
+        compile(lambda x: np.logical_and(x > 0.0, True, where=False))([1.0])
 
 
 def test_not_of_a_condition():
@@ -310,3 +332,14 @@ def test_a_condition_has_an_identity_and_shows_no_number():
         return x
 
     compile(fn)([1.0])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_index_out_of_range_is_refused_where_something_is_made_of_it(executor):
+    """Also where another side is chosen; but what no result is made of is not computed."""
+    outside = lambda x: mc.take([x, 2.0], x)  # noqa: E731
+    for fn in (outside, lambda x: where(x < 2.0, outside(x), x), lambda x: 0.0 * outside(x)):
+        with pytest.raises(IndexError, match="index 7 is out of range for 2 values, for sample 1"):
+            compile(fn, executor=executor)([0.0, 7.0])
+    for fn in (lambda x: (outside(x), x)[1], lambda x: where(False, outside(x), x)):
+        assert list(compile(fn, executor=executor)([0.0, 7.0])) == [0.0, 7.0]

@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -286,6 +287,41 @@ def test_no_grad_in_the_function_makes_constants():
     assert grad(f)(3.0).data == 9.0
 
 
+def constants(x):
+    """Its second and third result depend on nothing."""
+    return [x * x, 3.0, np.float64(2.0)]
+
+
+def test_a_number_that_a_function_returns_is_a_constant():
+    one = lambda x: 5  # noqa: E731
+    value, slope = value_and_grad(one)(2.0)
+    assert (value.data, slope.data, grad(one)(2.0).data) == (5.0, 0.0, 0.0)
+    assert [[v.data for v in row] for row in hessian(one)([1.0, 2.0])] == [[0.0, 0.0]] * 2
+    assert [v.data for v in hvp(one, [[1.0, 2.0]], [[1.0, 1.0]])[0]] == [0.0, 0.0]
+    for mode in ("forward", "reverse", None):
+        assert [row[0].data for row in jacobian(constants, mode=mode)(2.0)] == [4.0, 0.0, 0.0]
+    result, tangent = jvp(constants, [2.0], [1.0])
+    assert [v.data for v in [*result, *tangent]] == [4.0, 3.0, 2.0, 4.0, 0.0, 0.0]
+    result, pullback = vjp(constants, 2.0)
+    assert ([v.data for v in result], pullback([1, 1, 1])[0].data) == ([4.0, 3.0, 2.0], 4.0)
+    with no_grad():
+        assert [v.data for v in vjp(constants, 2.0)[0]] == [4.0, 3.0, 2.0]
+
+
+def test_a_constant_is_one_in_compiled_functions_too():
+    one = lambda p: 5.0  # noqa: E731
+    for fn, rows in [
+        (grad(one), [[0.0, 0.0]] * 3),
+        (hessian(one), [[[0.0, 0.0]] * 2] * 3),
+        (lambda p: value_and_grad(one)(p)[0], [5.0] * 3),
+    ]:
+        f = mc.compile(fn)
+        assert np.asarray(f(BATCH)).tolist() == rows
+        assert f.stats().parameters == 0
+    with pytest.raises(TypeError, match="there is no Value in 5"):
+        mc.compile(one)(BATCH)
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 X = Value(1.0)
@@ -293,15 +329,24 @@ NESTED = {"a": [1.0, 2.0]}
 
 # the call, the exception, what its message says
 MISUSE = [
-    (lambda: grad(lambda x: 3.0)(1.0), TypeError, "grad: expected fn to return a Value, got float"),
+    (lambda: grad(lambda x: "3")(1.0), TypeError, "grad: expected fn to return a Value, got str"),
+    (lambda: grad(lambda x: True)(1.0), TypeError, "grad: expected fn to return a Value, got bool"),
     (lambda: grad(lambda x: [x])(1.0), TypeError, "got list"),
     (lambda: value_and_grad(lambda x: None)(1.0), TypeError, "value_and_grad: .* got NoneType"),
     (lambda: hessian(lambda x: (x, x))(1.0), TypeError, "hessian: .* got tuple"),
-    (lambda: hvp(lambda x: 1, [1.0], [1.0]), TypeError, "hvp: .* got int"),
+    (lambda: hvp(lambda x: 1j, [1.0], [1.0]), TypeError, "hvp: .* got complex"),
     (lambda: jacobian(lambda x: x)(1.0), TypeError, "jacobian: .* list of Values, got Value"),
-    (lambda: jacobian(lambda x: [x, 1.0])(1.0), TypeError, "jacobian: .* got float"),
+    (lambda: jacobian(lambda x: [x, False])(1.0), TypeError, "jacobian: .* got bool"),
     (lambda: jvp(lambda x: [x, "a"], [1.0], [1.0]), TypeError, "jvp: .* got str"),
-    (lambda: vjp(lambda x: 5.0, 1.0), TypeError, "vjp: .* got float"),
+    (lambda: vjp(lambda x: {5.0}, 1.0), TypeError, "vjp: .* got set"),
+    (lambda: grad(abs)(1.0, c=2), TypeError, r"grad: arguments of abs\(\) .*, got 'c' by name"),
+    (
+        lambda: jacobian(constants)(x=1.0),
+        TypeError,
+        r"jacobian: arguments of constants\(\) .*, got 'x' by name",
+    ),
+    (lambda: hessian(partial(pow))(b=1, c=2), TypeError, r"of fn\(\) .*, got 'b', 'c' by name"),
+    (lambda: vjp(lambda x: x, x=1.0), TypeError, "vjp.* 'x'"),
     (lambda: grad(3), TypeError, "grad: expected a function, got int"),
     (lambda: value_and_grad(None), TypeError, "value_and_grad: expected a function, got NoneType"),
     (lambda: jacobian(X), TypeError, "jacobian: expected a function, got Value"),

@@ -21,11 +21,16 @@ cdef class Condition(Unread):
     truth value, ==, and its use as a number raise TraceError. It is good as long as its function is being
     recorded. In plain calls, and where nothing depends on an input, comparisons give bools.
     """
-    __array_ufunc__ = None      # NumPy's bools leave the operators to it
-
     def __cinit__(self):
         if making_condition == 0:
             raise TypeError('Condition: compare Values instead, in a function that is being compiled')
+
+    def __array_ufunc__(self, ufunc, method, *operands, **options):
+        """NumPy's logical_and and its like, and its bools' operators, as the functions here."""
+        function = of_numpy.get(ufunc.__name__)
+        if function is None or method != '__call__' or options:
+            refuse_condition(f"NumPy's {ufunc.__name__} of")
+        return function(*operands)
 
     def __and__(left, right):
         """__and__($self, value, /)\n--\n\nWhether both are true; value: a condition or a bool."""
@@ -194,3 +199,8 @@ def logical_not(a):
     """
     a = as_truth(a, 'logical_not')
     return negated(a) if type(a) is Condition else not a
+
+# What takes NumPy's place, where a condition is among its operands.
+cdef dict of_numpy = {'logical_and': logical_and, 'logical_or': logical_or, 'logical_not': logical_not,
+                      'bitwise_and': lambda a, b: combined(OP_mul, a, b),
+                      'bitwise_or': lambda a, b: combined(OP_maximum, a, b)}

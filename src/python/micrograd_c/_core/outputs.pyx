@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 # What a compiled function gives back: batches of numbers.
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 from .arguments cimport room_for
 
@@ -91,6 +93,15 @@ cdef class Outputs:
     def tolist(self):
         """As a list of floats, or nested lists of floats."""
         return self.part(0, 0)
+
+    def __reduce__(self):
+        return Outputs, (self.shape[0], self.shape[1:]), PyBytes_FromStringAndSize(
+            <const char *>self.numbers, self.sizes[0] * self.strides[0])
+
+    def __setstate__(self, bytes numbers):
+        if <Py_ssize_t>len(numbers) != self.sizes[0] * self.strides[0]:
+            raise ValueError(f'Outputs: expected {self.sizes[0] * self.strides[0]} bytes, got {len(numbers)}')
+        memcpy(self.numbers, <const char *>numbers, <size_t>len(numbers))
 
     def __repr__(self):
         rows = [shown(self[k]) if k is not None else '...' for k in shown_places(self.sizes[0])]

@@ -196,8 +196,11 @@ cdef class Handle:
             if is_recording and not is_handle(other) and is_number(other):
                 refuse_traced(self, 'a comparison')
             return NotImplemented
-        if not is_handle(other) and not is_number(other):
-            return NotImplemented
+        if not is_handle(other) and not PyFloat_CheckExact(other):
+            if is_numpy_number(other):
+                other = other.item()    # NumPy would compare in its own precision
+            elif not is_number(other):
+                return NotImplemented
         if is_recording:
             condition = compared(self, other, comparison)
             if condition is not None:
@@ -207,8 +210,6 @@ cdef class Handle:
                 check_read(other, 'a comparison')
         if is_handle(other):
             other = tape.value[anchor_of(<PyObject *>other).index]
-        elif not PyFloat_CheckExact(other) and is_numpy_number(other):
-            other = other.item()    # NumPy would compare in its own precision
         return PyObject_RichCompare(tape.value[self.anchor.index], other, comparison)
 
     def __bool__(self):
