@@ -107,12 +107,20 @@ static int is_gated_part(const Work *work, uint32_t i) {
 
 /* -- conditions ------------------------------------------------------------------------------------- */
 
-static uint32_t append_element(Work *work, const Side *side, uint32_t one) {
+/* Whether the index is one of `count` whole numbers from `first` on. */
+static uint32_t append_among(Work *work, uint32_t index, double first, uint32_t count) {
+    uint32_t from = append_number(work, first);
+    if (count == 1) return append_map(work, OP_equal, index, from, 0);
+    uint32_t is_below_end = append_map(work, OP_less, index, append_number(work, first + count), 0);
+    uint32_t is_from = append_map(work, OP_less_equal, from, index, 0);
+    return append_map(work, OP_mul, is_from, is_below_end, 0);
+}
+
+static uint32_t append_elements(Work *work, const Side *side, uint32_t one) {
     const Node *take = &work->from->nodes[side->a];
     uint32_t index = work->place[work->from->args.items[take->a]];
-    uint32_t from_end = append_number(work, (double)side->c - (take->b - 1));
-    from_end = append_map(work, OP_equal, index, from_end, 0);
-    uint32_t from_start = append_map(work, OP_equal, index, append_number(work, side->c), 0);
+    uint32_t from_end = append_among(work, index, (double)side->c - (take->b - 1), side->count);
+    uint32_t from_start = append_among(work, index, side->c, side->count);
     return append_map(work, OP_where, from_start, one, from_end);
 }
 
@@ -124,7 +132,7 @@ static uint32_t append_condition(Work *work, const Side *side, const uint32_t *c
     case SIDE_EITHER: return append_map(work, OP_where, conditions[side->a], one, conditions[side->b]);
     case SIDE_CHOSEN: inner = work->place[side->a]; break;
     case SIDE_OTHER: inner = append_map(work, OP_where, work->place[side->a], zero, one); break;
-    case SIDE_ELEMENT: inner = append_element(work, side, one); break;
+    case SIDE_ELEMENTS: inner = append_elements(work, side, one); break;
     }
     return side->b ? append_map(work, OP_where, conditions[side->b], inner, zero) : inner;
 }
