@@ -41,9 +41,7 @@ FORCE_INLINE Operand operand_at(const Frame *frame, Ref ref) {
 FORCE_INLINE double *row_at(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
 
 /* One lane for a row: members are then lanes, and one row for all members is one number. */
-FORCE_INLINE void as_lanes(Operand *operand) {
-    if (operand->step == 0) operand->is_number = 1;
-}
+FORCE_INLINE void as_lanes(Operand *operand) { operand->is_number = operand->step == 0; }
 
 FORCE_INLINE int variant_of(Operand x, Operand y) {
     return x.is_number ? FIRST_IS_NUMBER : y.is_number ? SECOND_IS_NUMBER : VECTORS;
@@ -117,11 +115,11 @@ static void run_gain(const Step *step, Frame *frame) {
     Operand z = operand_at(frame, step->z), g = operand_at(frame, step->g);
     size_t n = frame->lanes, valid = frame->valid;
     uint32_t members = step->count;
-    int once = n == 1, reduce = step->out.space == IN_ONCE, add = step->add;
-    double *out = reduce ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
-    size_t out_step = reduce ? step->out.stride : step->out.stride * n;
+    int to_once = step->out.space == IN_ONCE, reduce = to_once && n > 1, add = step->add;
+    double *out = to_once ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+    size_t out_step = to_once ? step->out.stride : step->out.stride * n;
     if (op_info[step->op].shape == SCALED) y.at = &step->number;
-    if (once && members > 1) {
+    if (n == 1 && members > 1) {
         as_lanes(&x);
         as_lanes(&y);
         reduce = step->out.stride == 0;
