@@ -205,6 +205,11 @@ static void plan_take_gain(Planner *p, uint32_t take, Stage stage) {
     step->n_refs = node->b;
 }
 
+static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
+    for (uint32_t k = 0, take = group->first; k < group->count; k++, take = p->next[take])
+        plan_take_gain(p, take, stage);
+}
+
 /* product: whose parts have the adjoints; what the record is of may have other inputs. */
 static void plan_outer(Planner *p, const Node *record, uint32_t product, Ref g, Ref weights, const Step *forward) {
     uint32_t by = p->graph->args.items[record->a];
@@ -260,8 +265,8 @@ void plan_backward(Planner *p, uint32_t from, uint32_t end, Stage stage, const S
     for (uint32_t g = end; g-- > from;) {
         const Group *group = &p->groups.items[g];
         uint8_t op = p->graph->nodes[group->first].op;
-        if (op == NODE_PART) plan_product_gains(p, group, &forward->items[g - from]);
-        else if (op == OP_take) plan_take_gain(p, group->first, stage);
+        if (op == NODE_PART) plan_product_gains(p, group, &forward->items[group->step]);
+        else if (op == OP_take) plan_take_gains(p, group, stage);
         else plan_gains(p, group, stage);
     }
 }

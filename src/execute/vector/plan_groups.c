@@ -44,6 +44,20 @@ static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
     }
 }
 
+/* Whether take i can stand behind the last one of group g: what is computed of many such takes, a row of a table,
+ * then stands side by side, too. */
+static int follows_take(const Planner *p, uint32_t i, uint32_t g) {
+    const Node *node = &p->graph->nodes[i];
+    if (g == NONE) return 0;
+    uint32_t other = p->groups.items[g].last;
+    const Node *last = &p->graph->nodes[other];
+    const uint32_t *args = p->graph->args.items + node->a;
+    if (args[0] != p->graph->args.items[last->a] || node->b != last->b || p->needs[i] != p->needs[other]) return 0;
+    for (uint32_t k = 1; k < node->b; k++)
+        if (p->group_of[args[k]] != NONE && p->group_of[args[k]] >= g) return 0;
+    return 1;
+}
+
 /* Puts the nodes of a stage into groups; leaves and once rows are in `before` already. A node joins
  * the group whose last member's operands stand one row before its own, or are its own. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before) {
@@ -52,6 +66,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     while (size < 2 * (size_t)p->size) size *= 2;
     uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
     uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
+    uint32_t takes = NONE; /* the group of the last one */
     for (uint32_t i = 0; i < p->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
@@ -64,8 +79,11 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         case FORM_PART:
             if (node->b == 0) join_rows(p, i, before); /* the first row brings them all */
             continue;
-        case FORM_LINEAR:
         case FORM_TAKE:
+            if (follows_take(p, i, takes)) join(p, takes, i, before);
+            else takes = new_group(p, i);
+            continue;
+        case FORM_LINEAR:
         case FORM_CUSTOM:
             new_group(p, i);
             continue;

@@ -8,11 +8,12 @@
 #include "ops/cells.h"
 #include "plan.h"
 
-/* Nodes of one operation whose operands stand side by side. */
+/* Nodes of one operation whose operands stand side by side; or takes by one index, with a step for each. */
 typedef struct {
     uint32_t first, last;  /* members: nodes, linked by Planner.next */
     uint32_t count;
     uint32_t row;          /* of the first member's value */
+    uint32_t step;         /* its first forward step */
     uint8_t strides_known; /* by the second member on */
     uint8_t stride_a, stride_b;
 } Group;
