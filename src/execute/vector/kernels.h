@@ -60,23 +60,34 @@ static void run_map3(const Step *step, Frame *frame) {
                            lanes_of(frame, step->w, 2), frame->lanes);
 }
 
-/* What an operand of three gains: the scratch row, then as for any gain. */
-static void run_gain3(const Step *step, Frame *frame) {
-    const double *x = lanes_of(frame, step->x, 0), *y = lanes_of(frame, step->y, 1);
-    const double *w = lanes_of(frame, step->w, 2), *g = row_at(frame, step->g);
-    const double *z = step->z.space == IN_ROWS ? row_at(frame, step->z) : g;
+/* Member m of a row or of rows. */
+FORCE_INLINE Ref member(Ref ref, uint32_t m) {
+    ref.at += m * ref.stride;
+    return ref;
+}
+
+/* What an operand of three gains, of n lanes or members: the scratch row, then as for any gain. */
+FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_t n, int reduce) {
+    const double *x = lanes_of(frame, member(step->x, m), 0), *y = lanes_of(frame, member(step->y, m), 1);
+    const double *w = lanes_of(frame, member(step->w, m), 2), *g = row_at(frame, member(step->g, m));
+    const double *z = step->z.space == IN_ROWS ? row_at(frame, member(step->z, m)) : g;
     double *restrict gain = frame->scratch + 3 * frame->lanes;
-    size_t n = frame->lanes;
     gain3_kernels[step->op][step->which](gain, g, x, y, w, z, n);
-    if (step->out.space == IN_ONCE) {
-        frame->once_adjoint[step->out.at] += row_sum(gain, frame->valid);
-        return;
-    }
-    double *restrict out = row_at(frame, step->out);
-    if (step->add)
+    Ref to = member(step->out, m);
+    double *restrict out = to.space == IN_ONCE ? frame->once_adjoint + to.at : row_at(frame, to);
+    if (reduce)
+        *out += row_sum(gain, frame->lanes == 1 ? n : frame->valid);
+    else if (step->add)
         for (size_t k = 0; k < n; k++) out[k] += gain[k];
     else
         for (size_t k = 0; k < n; k++) out[k] = gain[k];
+}
+
+static void run_gain3(const Step *step, Frame *frame) {
+    if (frame->lanes == 1) run_gain3_of(step, frame, 0, step->count, step->count > 1 && step->out.stride == 0);
+    else
+        for (uint32_t m = 0; m < step->count; m++)
+            run_gain3_of(step, frame, m, frame->lanes, step->out.space == IN_ONCE);
 }
 
 static void run_map(const Step *step, Frame *frame) {
@@ -89,6 +100,11 @@ static void run_map(const Step *step, Frame *frame) {
     size_t n = frame->lanes;
     uint32_t members = step->count;
     if (op_info[step->op].shape == SCALED) y.at = &step->number;
+    int is_copy = step->op == OP_same && x.step == 0; /* to all members */
+    if (n == 1 && is_copy) {
+        fill(out, *x.at, members);
+        return;
+    }
     if (n == 1 || step->flat) {
         if (n == 1) {
             as_lanes(&x);

@@ -120,6 +120,11 @@ static int compare_keys(const void *left, const void *right) {
 /* On once rows, members are lanes, of which kernels take one operand of two as a number for all. */
 static int members_move(const Member *first, const uint8_t strides[REFS]) {
     const Ref *refs = first->refs;
+    if (op_info[first->gain->of].shape == TERNARY) { /* all of a TERNARY row's are lanes */
+        for (int k = G; k < REFS; k++)
+            if (refs[k].space != NOWHERE && (refs[k].space != IN_ROWS || !strides[k])) return 0;
+        return 1;
+    }
     if (refs[Z].space != NOWHERE && !strides[Z]) return 0;
     if (refs[X].space == NOWHERE || strides[X]) return 1;
     return op_arity(first->gain->of) == 2 && (refs[Y].space == NOWHERE || strides[Y]);
@@ -128,8 +133,7 @@ static int members_move(const Member *first, const uint8_t strides[REFS]) {
 /* Whether the member can be the count-th of a step that begins with `first`. strides: found by the second. */
 static int continues(const Member *next, const Member *first, uint32_t count, uint8_t strides[REFS]) {
     if (next->gain->of != first->gain->of || next->gain->which != first->gain->which ||
-        memcmp(&next->gain->number, &first->gain->number, sizeof(double)) != 0 ||
-        op_info[first->gain->of].shape == TERNARY)
+        memcmp(&next->gain->number, &first->gain->number, sizeof(double)) != 0)
         return 0;
     for (int k = 0; k < REFS; k++) {
         Ref ref = next->refs[k], from = first->refs[k];

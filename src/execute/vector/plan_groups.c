@@ -94,14 +94,14 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         CASES_OF_GRADIENTS
             abort(); /* of gradient graphs */
         }
-        int binary = op_info[node->op].shape == BINARY;
+        int binary = op_info[node->op].shape == BINARY, repeats = stage == SAMPLE && node->op == OP_same;
         uint32_t a = node->a, b = binary ? node->b : NONE;
         uint32_t a1 = before[a], b1 = binary ? before[b] : NONE;
         uint32_t found = NONE;
         size_t slot = 0;
         for (int way = 0; way < 3 && found == NONE; way++) {
             uint32_t pa = way == 1 ? a : a1, pb = !binary ? NONE : way == 2 ? b : b1;
-            if (pa == NONE || (binary && pb == NONE) || (!binary && way)) continue;
+            if (pa == NONE || (binary && pb == NONE) || (!binary && (way == 2 || (way && !repeats)))) continue;
             uint64_t key = group_key(p, i, pa, pb);
             for (slot = key & (size - 1); table[slot]; slot = (slot + 1) & (size - 1)) {
                 Group *group = &p->groups.items[table[slot] - 1];
