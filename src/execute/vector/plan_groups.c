@@ -44,16 +44,17 @@ static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
     }
 }
 
-/* Whether take i can stand behind the last one of group g: what is computed of many such takes, a row of a table,
- * then stands side by side, too. */
-static int follows_take(const Planner *p, uint32_t i, uint32_t g) {
-    const Node *node = &p->graph->nodes[i];
-    if (g == NONE) return 0;
-    uint32_t other = p->groups.items[g].last;
-    const Node *last = &p->graph->nodes[other];
+enum { MOST_SUMS = 32 }; /* of a group: the rows of all live as long as one of them is read */
+
+/* Whether sum or take i can stand behind the last one of group g: what is computed of the row of a table, or of sums
+ * that look alike, then stands side by side, too. */
+static int follows(const Planner *p, uint32_t i, uint32_t g) {
+    if (g == NONE || p->groups.items[g].count == MOST_SUMS) return 0;
+    const Node *node = &p->graph->nodes[i], *last = &p->graph->nodes[p->groups.items[g].last];
     const uint32_t *args = p->graph->args.items + node->a;
-    if (args[0] != p->graph->args.items[last->a] || node->b != last->b || p->needs[i] != p->needs[other]) return 0;
-    for (uint32_t k = 1; k < node->b; k++)
+    if (node->op != last->op || node->b != last->b || p->needs[i] != p->needs[p->groups.items[g].last]) return 0;
+    if (node->op == OP_take ? args[0] != p->graph->args.items[last->a] : node->c != last->c) return 0;
+    for (uint32_t k = 0; k < node->b; k++)
         if (p->group_of[args[k]] != NONE && p->group_of[args[k]] >= g) return 0;
     return 1;
 }
@@ -66,7 +67,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     while (size < 2 * (size_t)p->size) size *= 2;
     uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
     uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
-    uint32_t takes = NONE; /* the group of the last one */
+    uint32_t listed = NONE; /* the group of the last sum or take */
     for (uint32_t i = 0; i < p->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
@@ -79,11 +80,11 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         case FORM_PART:
             if (node->b == 0) join_rows(p, i, before); /* the first row brings them all */
             continue;
-        case FORM_TAKE:
-            if (follows_take(p, i, takes)) join(p, takes, i, before);
-            else takes = new_group(p, i);
-            continue;
         case FORM_LINEAR:
+        case FORM_TAKE:
+            if (follows(p, i, listed)) join(p, listed, i, before);
+            else listed = new_group(p, i);
+            continue;
         case FORM_CUSTOM:
             new_group(p, i);
             continue;

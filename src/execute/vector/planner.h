@@ -8,7 +8,7 @@
 #include "ops/cells.h"
 #include "plan.h"
 
-/* Nodes of one operation whose operands stand side by side; or takes by one index, with a step for each. */
+/* Nodes of one operation whose operands stand side by side; or sums or takes that look alike, with a step for each. */
 typedef struct {
     uint32_t first, last;  /* members: nodes, linked by Planner.next */
     uint32_t count;
