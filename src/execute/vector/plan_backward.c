@@ -103,18 +103,28 @@ static Member new_member(const Planner *p, const Contribution *contribution, Sta
 
 static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
 
-/* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
 static MemberKey new_key(const Planner *p, const Contribution *contribution, Stage stage) {
     const Node *gain = &p->graph->nodes[contribution->node];
-    return (MemberKey){(uint64_t)gain->of << 40 | (uint64_t)gain->which << 32 | p->position[gain->c],
-                       place_of(adjoint_ref(p, contribution->to, stage, 0)), contribution};
+    return (MemberKey){(uint64_t)gain->of << 8 | gain->which, place_of(adjoint_ref(p, contribution->to, stage, 0)),
+                       p->position[gain->c], contribution};
 }
 
+static int compare_numbers(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }
+
+/* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
 static int compare_keys(const void *left, const void *right) {
     const MemberKey *a = left, *b = right;
-    if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
-    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    if (a->rule != b->rule) return compare_numbers(a->rule, b->rule);
+    if (a->position != b->position) return compare_numbers(a->position, b->position);
+    if (a->place != b->place) return compare_numbers(a->place, b->place);
     return a->contribution < b->contribution ? -1 : a->contribution > b->contribution;
+}
+
+/* The other way round: of one place, members side by side. */
+static int compare_places(const void *left, const void *right) {
+    const MemberKey *a = left, *b = right;
+    if (a->rule != b->rule || a->place == b->place) return compare_keys(left, right);
+    return compare_numbers(a->place, b->place);
 }
 
 /* On once rows, members are lanes, of which kernels take one operand of two as a number for all. */
@@ -162,6 +172,24 @@ static void plan_gain(Planner *p, const Member *first, uint32_t count, const uin
     step->flat = (uint8_t)(is_flat(count, refs, REFS) && !(refs[OUT].space == IN_ONCE && refs[OUT].stride));
 }
 
+/* The members at hand in their order, as steps that are planned or only counted; returns how many. */
+static uint32_t make_gains(Planner *p, Stage stage, int planned) {
+    uint32_t count = p->members.size, steps = 0;
+    const MemberKey *keys = p->members.items;
+    Member first, next;
+    if (count) next = new_member(p, keys[0].contribution, stage);
+    for (uint32_t k = 0, n; k < count; k += n, steps++) {
+        uint8_t strides[REFS] = {0};
+        first = next;
+        for (n = 1; k + n < count; n++) {
+            next = new_member(p, keys[k + n].contribution, stage);
+            if (!continues(&next, &first, n, strides)) break;
+        }
+        if (planned) plan_gain(p, &first, n, strides, stage);
+    }
+    return steps;
+}
+
 /* The gains of a group's nodes, as few steps as they make. */
 static void plan_gains(Planner *p, const Group *group, Stage stage) {
     int sorted = 1;
@@ -173,20 +201,15 @@ static void plan_gains(Planner *p, const Group *group, Stage stage) {
             *key = new_key(p, &p->contributions[c - 1], stage);
             if (key > p->members.items && compare_keys(key - 1, key) > 0) sorted = 0;
         }
+    MemberKey *keys = p->members.items;
     uint32_t count = p->members.size;
-    const MemberKey *keys = p->members.items;
-    if (!sorted) qsort(p->members.items, count, sizeof *keys, compare_keys);
-    Member first, next;
-    if (count) next = new_member(p, keys[0].contribution, stage);
-    for (uint32_t k = 0, n; k < count; k += n) {
-        uint8_t strides[REFS] = {0};
-        first = next;
-        for (n = 1; k + n < count; n++) {
-            next = new_member(p, keys[k + n].contribution, stage);
-            if (!continues(&next, &first, n, strides)) break;
-        }
-        plan_gain(p, &first, n, strides, stage);
+    if (!sorted) qsort(keys, count, sizeof *keys, compare_keys);
+    if (group->count > 1 && p->graph->nodes[group->first].op == NODE_LINEAR) {
+        uint32_t by_members = make_gains(p, stage, 0);
+        qsort(keys, count, sizeof *keys, compare_places);
+        if (make_gains(p, stage, 0) > by_members) qsort(keys, count, sizeof *keys, compare_keys);
     }
+    make_gains(p, stage, 1);
 }
 
 /* -- records ---------------------------------------------------------------------------------------- */

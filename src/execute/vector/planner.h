@@ -27,7 +27,7 @@ typedef struct {
 
 /* Where a contribution comes among those of its group. */
 typedef struct {
-    uint64_t rule, place;
+    uint64_t rule, place, position;
     const Contribution *contribution;
 } MemberKey;
 
