@@ -290,7 +290,7 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_MATVEC_W: run_matvec_w(step, frame); break;
         case STEP_TAKE: run_take(step, frame); break;
         case STEP_TAKE_GAIN: run_take_gain(step, frame); break;
-        case STEP_ZERO: fill(row_at(frame, step->out), 0.0, frame->lanes); break;
+        case STEP_ZERO: fill(row_at(frame, step->out), 0.0, step->count * frame->lanes); break;
         case STEP_NUMBER: fill(row_at(frame, step->out), step->number, frame->lanes); break;
         case STEP_GATHER:
             for (uint32_t k = 0; k < step->count; k++)

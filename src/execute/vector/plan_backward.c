@@ -6,20 +6,25 @@
 
 /* -- backward steps ---------------------------------------------------------------------------------- */
 
-static void zero_row(Planner *p, uint32_t adjoint) {
-    Step *step = new_step(p, STEP_ZERO, 1);
-    step->out = (Ref){adjoint, IN_ROWS, 1};
+/* joins: the row is of the same group as the one that was cleared last, if one was. */
+static void zero_row(Planner *p, uint32_t adjoint, int joins) {
+    Step *last = p->steps.size ? &p->steps.items[p->steps.size - 1] : NULL;
     p->reached[adjoint - p->n_values] = 1;
+    if (joins && last && last->kind == STEP_ZERO && last->out.at + last->count == adjoint) {
+        last->count++;
+        return;
+    }
+    new_step(p, STEP_ZERO, 1)->out = (Ref){adjoint, IN_ROWS, 1};
 }
 
 /* Whether a contribution to these adjoint rows of a block is added; if so, all of them have a value. */
 static int prepare_rows(Planner *p, Ref out, uint32_t count) {
-    uint32_t first = out.at - p->n_values, n = out.stride ? count : 1, reached = 0;
+    uint32_t first = out.at - p->n_values, n = out.stride ? count : 1, reached = 0, cleared = 0;
     for (uint32_t k = 0; k < n; k++) reached += p->reached[first + k];
     int assigned = reached == 0 && (out.stride || count == 1);
     for (uint32_t k = 0; k < n; k++) {
         if (assigned) p->reached[first + k] = 1;
-        else if (!p->reached[first + k]) zero_row(p, out.at + k);
+        else if (!p->reached[first + k]) zero_row(p, out.at + k, cleared++ > 0);
     }
     return !assigned;
 }
@@ -220,10 +225,11 @@ static void plan_take_gain(Planner *p, uint32_t take, Stage stage) {
     const uint32_t *args = p->graph->args.items + node->a;
     if (!p->contribution[take]) return;
     Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
-    for (uint32_t k = 1; k < node->b; k++) {
+    for (uint32_t k = 1, last = NONE; k < node->b; k++) {
         refs[k] = adjoint_ref(p, args[k], stage, 0);
-        if (stage == SAMPLE && refs[k].space == IN_ROWS && !p->reached[refs[k].at - p->n_values])
-            zero_row(p, refs[k].at);
+        if (stage != SAMPLE || refs[k].space != IN_ROWS || p->reached[refs[k].at - p->n_values]) continue;
+        zero_row(p, refs[k].at, last != NONE && last == p->group_of[args[k]]);
+        last = p->group_of[args[k]];
     }
     Step *step = new_step(p, STEP_TAKE_GAIN, 1);
     step->x = value_ref(p, args[0], stage, 0);
@@ -262,7 +268,7 @@ static void plan_transposed(Planner *p, uint32_t record, Ref g, Ref weights) {
         columns[n++] = column;
     }
     for (uint32_t k = 0; k < n; k++) {
-        if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at);
+        if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at, 0);
         p->reached[refs[k].at - p->n_values] = 1;
     }
     Step *step = new_step(p, STEP_MATVEC_X, node->b - 1);
