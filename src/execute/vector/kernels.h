@@ -122,9 +122,21 @@ static void run_map(const Step *step, Frame *frame) {
     }
 }
 
+/* Of one member, whose rows are numbers: most steps of a batch of one sample are such. */
+FORCE_INLINE void run_gain_of_one(const Step *step, Frame *frame) {
+    double *out = step->out.space == IN_ONCE ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+    const double *y = op_info[step->op].shape == SCALED ? &step->number : operand_at(frame, step->y).at;
+    gain_kernels[step->op][step->which][step->add][VECTORS](out, row_at(frame, step->g), operand_at(frame, step->x).at,
+                                                            y, operand_at(frame, step->z).at, 1);
+}
+
 static void run_gain(const Step *step, Frame *frame) {
     if (op_info[step->op].shape == TERNARY) {
         run_gain3(step, frame);
+        return;
+    }
+    if (frame->lanes == 1 && step->count == 1) {
+        run_gain_of_one(step, frame);
         return;
     }
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
