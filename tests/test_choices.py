@@ -7,6 +7,7 @@ that is handed on to it comes back as NaN, for 0 * inf is none.
 
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -41,6 +42,13 @@ def listed(x):
     return take([x * 2.0, x.log(), 1.0 / x], where(x > 0.0, 1.0, 0.0)) * x
 
 
+def neighbours(x):
+    """One node for two elements of three, and one for all of them."""
+    double, root = x * 2.0, x.sqrt()
+    elements = [double * 3.0, root + double, double + root * 2.0]
+    return take(elements, where(x > 1.0, -1.0, where(x > 0.0, 1.0, 0.0)))
+
+
 # A function, numbers, the derivatives there: at the edge and to either side.
 CASES = [
     (root_or_double, [0.0, -1.0, 4.0], [2.0, 2.0, 0.25]),
@@ -48,6 +56,7 @@ CASES = [
     (nested, [0.0, -1.0, 1.0, 4.0], [3.0, 3.0, 1.0, 8.0 * math.log(4.0) + 4.0]),
     (of_what_is_chosen, [0.0, 1.0, 4.0], [1.0, 1.0, -0.25]),
     (listed, [0.0, -1.0, 1.0], [0.0, -4.0, 1.0]),
+    (neighbours, [0.0, -1.0, 0.25, 4.0], [6.0, 6.0, 3.0, 2.5]),
 ]
 NAMES = [case[0].__name__ for case in CASES]
 cases = pytest.mark.parametrize(("fn", "xs", "slopes"), CASES, ids=NAMES)
@@ -203,3 +212,26 @@ def test_powers_of_0_by_an_input_to_any_order(y, executor):
         derivative = grad(derivative)
     assert list(mc.compile(derivative, executor=executor)([0.0], [y])) == [expected]
     assert derivative(0.0, y).data == expected
+
+
+def has_gated_parameters(fn):
+    """A parameter's gate stands in the program as a choice between the parameter and itself."""
+    loss = mc.compile(fn, executor="vector")
+    loss.value_and_grad([1.0])
+    return re.search(r"where\(r\d+, (p\d+), \1\)", str(loss)) is not None
+
+
+def test_what_all_elements_use_has_no_gate():
+    """The total of a softmax gains by every element, and so does what stands before it."""
+    weights = [Value(0.1 * k) for k in range(20)]
+
+    def chance(x):
+        powers = [(w * x).exp() for w in weights]
+        total = mc.sum(powers)
+        return take([power / total for power in powers], x)
+
+    def power(x):
+        return take([(w * x).exp() for w in weights], x)
+
+    assert not has_gated_parameters(chance)
+    assert has_gated_parameters(power)

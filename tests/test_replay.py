@@ -167,6 +167,31 @@ def test_every_batch_size(level, size):
     assert_same(mc.compile(graph), graph, rows, indices, "mean")
 
 
+@pytest.mark.parametrize("n_in, n_out", [(2, 3), (3, 5), (8, 4), (17, 9), (33, 70)])
+def test_one_sample_has_the_derivatives_that_it_has_among_others(level, n_in, n_out):
+    """Of one sample alone, vectors are a matrix's columns, or nodes that stand side by side."""
+    net = mc.nn.MLP(n_in, [n_out, n_in, 2])
+    offsets = [Value(0.1 * k) for k in range(n_in)]
+
+    def fn(x):
+        middle = [(a * b + b).exp() for a, b in zip(x, offsets, strict=True)]
+        total = mc.sum(middle)
+        return mc.sum(net([m / total - 0.3 * total for m in middle])) ** 2 + total / n_in
+
+    f = mc.compile(fn, reduction="sum")
+    samples = [[math.sin(5.0 * i + k) for k in range(n_in)] for i in range(9)]
+    parameters = [*net.parameters(), *offsets]
+
+    def derivatives(batch):
+        for p in parameters:
+            p.grad = 0.0
+        loss = f.value_and_grad(batch)
+        return np.array([loss, *(p.grad for p in parameters)])
+
+    alone = np.sum([derivatives([sample]) for sample in samples], axis=0)
+    np.testing.assert_allclose(alone, derivatives(samples), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("row", UNARY, ids=lambda row: row["name"])
 def test_every_operation_of_one_operand(level, row):
     w = Value(0.95)

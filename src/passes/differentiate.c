@@ -45,20 +45,26 @@ static int is_zero(const Builder *b, uint32_t i) {
 
 static uint32_t whole_index(Work *work, uint32_t take, uint32_t n_elements);
 
+/* Whether the take of a side chooses one of its elements. */
+static uint32_t is_among(Work *work, const Side *side) {
+    Builder *b = work->b;
+    uint32_t index = whole_index(work, side->a, b->graph->nodes[side->a].b - 1), first = build_number(b, side->c);
+    if (side->count == 1) return build_map(b, OP_equal, index, first, NONE, 0);
+    uint32_t is_below_end = build_map(b, OP_less, index, build_number(b, side->c + side->count), NONE, 0);
+    return build_map(b, OP_mul, build_map(b, OP_less_equal, first, index, NONE, 0), is_below_end, NONE, 0);
+}
+
 /* Of a side whose parts have their conditions. */
 static uint32_t build_condition(Work *work, const Side *side) {
     Builder *b = work->b;
     const uint32_t *conditions = work->conditions;
-    uint32_t one = build_number(b, 1.0), zero = build_number(b, 0.0), inner = NONE, n_elements;
+    uint32_t one = build_number(b, 1.0), zero = build_number(b, 0.0), inner = NONE;
     switch ((SideKind)side->kind) {
     case SIDE_EVERYWHERE: return one;
     case SIDE_EITHER: return build_map(b, OP_where, conditions[side->a] - 1, one, conditions[side->b] - 1, 0);
     case SIDE_CHOSEN: inner = side->a; break;
     case SIDE_OTHER: inner = build_map(b, OP_where, side->a, zero, one, 0); break;
-    case SIDE_ELEMENT:
-        n_elements = b->graph->nodes[side->a].b - 1;
-        inner = build_map(b, OP_equal, whole_index(work, side->a, n_elements), build_number(b, side->c), NONE, 0);
-        break;
+    case SIDE_ELEMENTS: inner = is_among(work, side); break;
     }
     return side->b ? build_map(b, OP_where, conditions[side->b] - 1, inner, zero, 0) : inner;
 }

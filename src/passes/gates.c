@@ -22,6 +22,8 @@ typedef struct {
     uint32_t *entry;     /* of each old node: one more than its first entry */
     uint32_t *place;     /* of each old node: the new one */
     uint32_t input;      /* a new node that changes with the sample */
+    uint32_t one, zero;  /* new nodes, for conditions */
+    uint32_t *index;     /* of each old take: a new node, its index from the first element on; 0: none so far */
 } Work;
 
 static uint32_t append(Work *work, Node node) {
@@ -107,24 +109,38 @@ static int is_gated_part(const Work *work, uint32_t i) {
 
 /* -- conditions ------------------------------------------------------------------------------------- */
 
-static uint32_t append_element(Work *work, const Side *side, uint32_t one) {
-    const Node *take = &work->from->nodes[side->a];
+/* Whether the index is one of `count` whole numbers from `first` on. */
+static uint32_t append_among(Work *work, uint32_t index, double first, uint32_t count) {
+    uint32_t from = append_number(work, first);
+    if (count == 1) return append_map(work, OP_equal, index, from, 0);
+    uint32_t is_below_end = append_map(work, OP_less, index, append_number(work, first + count), 0);
+    uint32_t is_from = append_map(work, OP_less_equal, from, index, 0);
+    return append_map(work, OP_mul, is_from, is_below_end, 0);
+}
+
+/* The index of a take of the old graph, counted from the first element even where it is negative. */
+static uint32_t whole_index(Work *work, uint32_t i) {
+    const Node *take = &work->from->nodes[i];
     uint32_t index = work->place[work->from->args.items[take->a]];
-    uint32_t from_end = append_number(work, (double)side->c - (take->b - 1));
-    from_end = append_map(work, OP_equal, index, from_end, 0);
-    uint32_t from_start = append_map(work, OP_equal, index, append_number(work, side->c), 0);
-    return append_map(work, OP_where, from_start, one, from_end);
+    if (!work->index[i]) {
+        uint32_t is_from_end = append_map(work, OP_less, index, append_number(work, 0.0), 0);
+        uint32_t from_end = append_map(work, OP_add, index, append_number(work, take->b - 1), 0);
+        work->index[i] = append_map(work, OP_where, is_from_end, from_end, index);
+    }
+    return work->index[i];
 }
 
 /* conditions: of the sides that it is made of. */
 static uint32_t append_condition(Work *work, const Side *side, const uint32_t *conditions) {
-    uint32_t one = append_number(work, 1.0), zero = append_number(work, 0.0), inner = NONE;
+    uint32_t one = work->one, zero = work->zero, inner = NONE;
     switch ((SideKind)side->kind) {
     case SIDE_EVERYWHERE: return one;
     case SIDE_EITHER: return append_map(work, OP_where, conditions[side->a], one, conditions[side->b]);
     case SIDE_CHOSEN: inner = work->place[side->a]; break;
     case SIDE_OTHER: inner = append_map(work, OP_where, work->place[side->a], zero, one); break;
-    case SIDE_ELEMENT: inner = append_element(work, side, one); break;
+    case SIDE_ELEMENTS:
+        inner = append_among(work, whole_index(work, side->a), side->c, side->count);
+        break;
     }
     return side->b ? append_map(work, OP_where, conditions[side->b], inner, zero) : inner;
 }
@@ -142,6 +158,9 @@ static uint32_t *append_conditions(Work *work) {
         needed[all[s].b] = 1;
         if (all[s].kind == SIDE_EITHER) needed[all[s].a] = 1;
     }
+    work->index = ARENA_ARRAY(scratch, uint32_t, work->from->size);
+    work->one = append_number(work, 1.0);
+    work->zero = append_number(work, 0.0);
     for (uint32_t s = 1; s < work->sides.all.size; s++)
         if (needed[s]) conditions[s] = append_condition(work, &all[s], conditions);
     return conditions;

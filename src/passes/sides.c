@@ -12,10 +12,12 @@ int has_choices(const Graph *graph, uint32_t size) {
 /* -- sides, each once -------------------------------------------------------------------------------- */
 
 static size_t slot_of(const Sides *sides, const Side *side) {
-    size_t slot = mix(mix(mix(side->kind, side->a), side->b), side->c) & (sides->table_size - 1);
+    size_t slot = mix(mix(mix(mix(side->kind, side->a), side->b), side->c), side->count) & (sides->table_size - 1);
     for (; sides->table[slot]; slot = (slot + 1) & (sides->table_size - 1)) {
         const Side *known = &sides->all.items[sides->table[slot] - 1];
-        if (known->kind == side->kind && known->a == side->a && known->b == side->b && known->c == side->c) break;
+        if (known->kind == side->kind && known->a == side->a && known->b == side->b && known->c == side->c &&
+            known->count == side->count)
+            break;
     }
     return slot;
 }
@@ -48,6 +50,21 @@ static int is_within(const Sides *sides, uint32_t s, uint32_t t) {
     return s == t;
 }
 
+/* Whether both are elements of one take that lie side by side, or have some in common. */
+static int is_stretch(const Side *s, const Side *t) {
+    return s->kind == SIDE_ELEMENTS && t->kind == SIDE_ELEMENTS && s->a == t->a && s->b == t->b &&
+           s->c <= t->c + t->count && t->c <= s->c + s->count;
+}
+
+/* The elements of either side: all that a take has are every sample of the side around. */
+static uint32_t stretch_of(Sides *sides, const Side *s, const Side *t) {
+    Side both = *s;
+    uint32_t end = s->c + s->count > t->c + t->count ? s->c + s->count : t->c + t->count;
+    if (t->c < both.c) both.c = t->c;
+    both.count = end - both.c;
+    return both.count == sides->graph->nodes[both.a].b - 1 ? both.b : get_side(sides, both);
+}
+
 static uint32_t either(Sides *sides, uint32_t s, uint32_t t) {
     if (s == 0 || t == 0) return 0;
     if (is_within(sides, s, t)) return t;
@@ -56,6 +73,7 @@ static uint32_t either(Sides *sides, uint32_t s, uint32_t t) {
     if (first.kind + second.kind == SIDE_CHOSEN + SIDE_OTHER && first.kind != second.kind && first.a == second.a &&
         first.b == second.b)
         return first.b; /* both sides of a choice */
+    if (is_stretch(&first, &second)) return stretch_of(sides, &first, &second);
     return get_side(sides, (Side){.kind = SIDE_EITHER, .a = s < t ? s : t, .b = s < t ? t : s,
                                   .stage = later(first.stage, second.stage)});
 }
@@ -71,7 +89,7 @@ uint32_t side_by(Sides *sides, uint32_t i, uint32_t k) {
     if (!is_choice(node, k)) return around;
     uint32_t condition = node_operands(sides->graph, i, &count)[0];
     Side side = {.kind = k == 1 ? SIDE_CHOSEN : SIDE_OTHER, .a = condition, .b = around};
-    if (node->op == OP_take) side = (Side){.kind = SIDE_ELEMENT, .a = i, .b = around, .c = k - 1};
+    if (node->op == OP_take) side = (Side){.kind = SIDE_ELEMENTS, .a = i, .b = around, .c = k - 1, .count = 1};
     side.stage = later(sides->graph->nodes[condition].stage, sides->all.items[around].stage);
     return get_side(sides, side);
 }

@@ -16,13 +16,13 @@ typedef enum {
     SIDE_EVERYWHERE, /* every sample                                     */
     SIDE_CHOSEN,     /* those of side b in which node a is above 0 ...   */
     SIDE_OTHER,      /* ... and in which it is not                       */
-    SIDE_ELEMENT,    /* those of side b in which take a chooses element c */
+    SIDE_ELEMENTS,   /* those of side b in which take a chooses one of `count` elements from c on */
     SIDE_EITHER      /* those of side a and those of side b              */
 } SideKind;
 
 /* The sides that it is made of stand before it. */
 typedef struct {
-    uint32_t a, b, c;
+    uint32_t a, b, c, count;
     uint8_t kind, stage; /* stage: of its condition */
 } Side;
 

@@ -4,6 +4,8 @@
  */
 #include "passes.h"
 
+#include "rewrite.h"
+
 /* What is needed to decide which nodes of a chain are its own. */
 typedef struct {
     Graph *graph;
@@ -91,6 +93,14 @@ static void collect_terms(Sums *sums, uint32_t root) {
     }
 }
 
+/* Products begin at 0 where there is no addend: a 0 that sum() began with need not be one. */
+static void drop_zeros(Sums *sums) {
+    if (!sums->factors.size) return;
+    for (uint32_t k = 0; k < sums->addends.size; k++)
+        if (!is_number(sums->graph, sums->addends.items[k], 0.0)) return;
+    sums->addends.size = 0;
+}
+
 static void become_linear(Sums *sums, uint32_t root) {
     Graph *graph = sums->graph;
     Node *node = &graph->nodes[root];
@@ -124,6 +134,8 @@ void apply_sums(Graph *graph) {
     for (uint32_t i = graph->size; i-- > 0;) {
         if (!sums.uses[i] || sums.inner[i] || !is_sum(&graph->nodes[i])) continue;
         collect_terms(&sums, i);
-        if (is_worth_it(&sums, i)) become_linear(&sums, i);
+        if (!is_worth_it(&sums, i)) continue;
+        drop_zeros(&sums);
+        become_linear(&sums, i);
     }
 }

@@ -41,9 +41,7 @@ FORCE_INLINE Operand operand_at(const Frame *frame, Ref ref) {
 FORCE_INLINE double *row_at(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
 
 /* One lane for a row: members are then lanes, and one row for all members is one number. */
-FORCE_INLINE void as_lanes(Operand *operand) {
-    if (operand->step == 0) operand->is_number = 1;
-}
+FORCE_INLINE void as_lanes(Operand *operand) { operand->is_number = operand->step == 0; }
 
 FORCE_INLINE int variant_of(Operand x, Operand y) {
     return x.is_number ? FIRST_IS_NUMBER : y.is_number ? SECOND_IS_NUMBER : VECTORS;
@@ -62,23 +60,34 @@ static void run_map3(const Step *step, Frame *frame) {
                            lanes_of(frame, step->w, 2), frame->lanes);
 }
 
-/* What an operand of three gains: the scratch row, then as for any gain. */
-static void run_gain3(const Step *step, Frame *frame) {
-    const double *x = lanes_of(frame, step->x, 0), *y = lanes_of(frame, step->y, 1);
-    const double *w = lanes_of(frame, step->w, 2), *g = row_at(frame, step->g);
-    const double *z = step->z.space == IN_ROWS ? row_at(frame, step->z) : g;
+/* Member m of a row or of rows. */
+FORCE_INLINE Ref member(Ref ref, uint32_t m) {
+    ref.at += m * ref.stride;
+    return ref;
+}
+
+/* What an operand of three gains, of n lanes or members: the scratch row, then as for any gain. */
+FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_t n, int reduce) {
+    const double *x = lanes_of(frame, member(step->x, m), 0), *y = lanes_of(frame, member(step->y, m), 1);
+    const double *w = lanes_of(frame, member(step->w, m), 2), *g = row_at(frame, member(step->g, m));
+    const double *z = step->z.space == IN_ROWS ? row_at(frame, member(step->z, m)) : g;
     double *restrict gain = frame->scratch + 3 * frame->lanes;
-    size_t n = frame->lanes;
     gain3_kernels[step->op][step->which](gain, g, x, y, w, z, n);
-    if (step->out.space == IN_ONCE) {
-        frame->once_adjoint[step->out.at] += row_sum(gain, frame->valid);
-        return;
-    }
-    double *restrict out = row_at(frame, step->out);
-    if (step->add)
+    Ref to = member(step->out, m);
+    double *restrict out = to.space == IN_ONCE ? frame->once_adjoint + to.at : row_at(frame, to);
+    if (reduce)
+        *out += row_sum(gain, frame->lanes == 1 ? n : frame->valid);
+    else if (step->add)
         for (size_t k = 0; k < n; k++) out[k] += gain[k];
     else
         for (size_t k = 0; k < n; k++) out[k] = gain[k];
+}
+
+static void run_gain3(const Step *step, Frame *frame) {
+    if (frame->lanes == 1) run_gain3_of(step, frame, 0, step->count, step->count > 1 && step->out.stride == 0);
+    else
+        for (uint32_t m = 0; m < step->count; m++)
+            run_gain3_of(step, frame, m, frame->lanes, step->out.space == IN_ONCE);
 }
 
 static void run_map(const Step *step, Frame *frame) {
@@ -91,6 +100,11 @@ static void run_map(const Step *step, Frame *frame) {
     size_t n = frame->lanes;
     uint32_t members = step->count;
     if (op_info[step->op].shape == SCALED) y.at = &step->number;
+    int is_copy = step->op == OP_same && x.step == 0; /* to all members */
+    if (n == 1 && is_copy) {
+        fill(out, *x.at, members);
+        return;
+    }
     if (n == 1 || step->flat) {
         if (n == 1) {
             as_lanes(&x);
@@ -108,20 +122,32 @@ static void run_map(const Step *step, Frame *frame) {
     }
 }
 
+/* Of one member, whose rows are numbers: most steps of a batch of one sample are such. */
+FORCE_INLINE void run_gain_of_one(const Step *step, Frame *frame) {
+    double *out = step->out.space == IN_ONCE ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+    const double *y = op_info[step->op].shape == SCALED ? &step->number : operand_at(frame, step->y).at;
+    gain_kernels[step->op][step->which][step->add][VECTORS](out, row_at(frame, step->g), operand_at(frame, step->x).at,
+                                                            y, operand_at(frame, step->z).at, 1);
+}
+
 static void run_gain(const Step *step, Frame *frame) {
     if (op_info[step->op].shape == TERNARY) {
         run_gain3(step, frame);
+        return;
+    }
+    if (frame->lanes == 1 && step->count == 1) {
+        run_gain_of_one(step, frame);
         return;
     }
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
     Operand z = operand_at(frame, step->z), g = operand_at(frame, step->g);
     size_t n = frame->lanes, valid = frame->valid;
     uint32_t members = step->count;
-    int once = n == 1, reduce = step->out.space == IN_ONCE, add = step->add;
-    double *out = reduce ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
-    size_t out_step = reduce ? step->out.stride : step->out.stride * n;
+    int to_once = step->out.space == IN_ONCE, reduce = to_once && n > 1, add = step->add;
+    double *out = to_once ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+    size_t out_step = to_once ? step->out.stride : step->out.stride * n;
     if (op_info[step->op].shape == SCALED) y.at = &step->number;
-    if (once && members > 1) {
+    if (n == 1 && members > 1) {
         as_lanes(&x);
         as_lanes(&y);
         reduce = step->out.stride == 0;
@@ -276,7 +302,7 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_MATVEC_W: run_matvec_w(step, frame); break;
         case STEP_TAKE: run_take(step, frame); break;
         case STEP_TAKE_GAIN: run_take_gain(step, frame); break;
-        case STEP_ZERO: fill(row_at(frame, step->out), 0.0, frame->lanes); break;
+        case STEP_ZERO: fill(row_at(frame, step->out), 0.0, step->count * frame->lanes); break;
         case STEP_NUMBER: fill(row_at(frame, step->out), step->number, frame->lanes); break;
         case STEP_GATHER:
             for (uint32_t k = 0; k < step->count; k++)

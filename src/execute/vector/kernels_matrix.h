@@ -92,6 +92,71 @@ static void sum_rows(const Sums *s, size_t n_sums, size_t lanes) {
     }
 }
 
+/* -- of one sample -------------------------------------------------------------------------------------- */
+
+/* Rows of one lane are numbers: lanes of vectors are inputs here. */
+
+/* The numbers in these rows, in scratch memory. */
+static const double *side_by_side(const Frame *frame, const Ref *refs, size_t n) {
+    for (size_t k = 0; k < n; k++) frame->scratch[k] = frame->rows[refs[k].at];
+    return frame->scratch;
+}
+
+/* ROWS outputs, each the sum of a row of the matrix times the inputs. */
+FORCE_INLINE void multiply_rows(const size_t ROWS, double *out, const double *matrix, const double *inputs,
+                                const double *biases, size_t n_in) {
+    Vector total[4];
+    size_t k = 0;
+    for (size_t j = 0; j < ROWS; j++) total[j] = splat(0.0);
+    for (; k + WIDTH <= n_in; k += WIDTH) {
+        Vector in = load(inputs + k);
+        for (size_t j = 0; j < ROWS; j++) total[j] += load(matrix + j * n_in + k) * in;
+    }
+    for (size_t j = 0; j < ROWS; j++) {
+        double sum = sum_lanes(total[j]) + (biases ? biases[j] : 0.0);
+        for (size_t i = k; i < n_in; i++) sum += matrix[j * n_in + i] * inputs[i];
+        out[j] = sum;
+    }
+}
+
+static void multiply(double *out, const double *matrix, const double *inputs, const double *biases, size_t n_out,
+                     size_t n_in) {
+    size_t j = 0;
+    for (; j + 4 <= n_out; j += 4)
+        multiply_rows(4, out + j, matrix + j * n_in, inputs, biases ? biases + j : NULL, n_in);
+    for (; j < n_out; j++) multiply_rows(1, out + j, matrix + j * n_in, inputs, biases ? biases + j : NULL, n_in);
+}
+
+/* VECS vectors of columns, each the sum of g times the column. */
+FORCE_INLINE void multiply_columns(const size_t VECS, double *out, const double *matrix, const double *g,
+                                   size_t n_out, size_t n_in) {
+    Vector total[4];
+    for (size_t v = 0; v < VECS; v++) total[v] = splat(0.0);
+    for (size_t j = 0; j < n_out; j++, matrix += n_in) {
+        Vector factor = splat(g[j]);
+        for (size_t v = 0; v < VECS; v++) total[v] += factor * load(matrix + v * WIDTH);
+    }
+    for (size_t v = 0; v < VECS; v++) store(out + v * WIDTH, total[v]);
+}
+
+static void multiply_turned(double *out, const double *matrix, const double *g, size_t n_out, size_t n_in) {
+    size_t k = 0;
+    for (; k + 4 * WIDTH <= n_in; k += 4 * WIDTH) multiply_columns(4, out + k, matrix + k, g, n_out, n_in);
+    for (; k + 2 * WIDTH <= n_in; k += 2 * WIDTH) multiply_columns(2, out + k, matrix + k, g, n_out, n_in);
+    for (; k + WIDTH <= n_in; k += WIDTH) multiply_columns(1, out + k, matrix + k, g, n_out, n_in);
+    for (; k < n_in; k++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < n_out; j++) sum += matrix[j * n_in + k] * g[j];
+        out[k] = sum;
+    }
+}
+
+static void add_outer(double *restrict to, const double *g, const double *restrict inputs, size_t n_out,
+                      size_t n_in) {
+    for (size_t j = 0; j < n_out; j++, to += n_in)
+        for (size_t k = 0; k < n_in; k++) to[k] += g[j] * inputs[k];
+}
+
 /* -- matrix-vector products ------------------------------------------------------------------------------ */
 
 /* What a step needs lists for, in the frame's room for pointers. */
@@ -109,6 +174,12 @@ static Lists lists_for(const Frame *frame, size_t n_rows, size_t n_sums) {
 static const double *row_of(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
 
 static void run_matvec(const Step *step, Frame *frame) {
+    if (frame->lanes == 1) {
+        const double *inputs = side_by_side(frame, step->refs, step->n_refs);
+        const double *biases = step->y.space == IN_ONCE ? frame->once + step->y.at : NULL;
+        multiply(row_at(frame, step->out), frame->once + step->x.at, inputs, biases, step->count, step->n_refs);
+        return;
+    }
     Lists lists = lists_for(frame, step->n_refs, step->count);
     for (uint32_t k = 0; k < step->n_refs; k++) lists.rows[k] = row_of(frame, step->refs[k]);
     for (uint32_t j = 0; j < step->count; j++) {
@@ -121,6 +192,15 @@ static void run_matvec(const Step *step, Frame *frame) {
 }
 
 static void run_matvec_x(const Step *step, Frame *frame) {
+    if (frame->lanes == 1) {
+        double *sums = frame->scratch;
+        multiply_turned(sums, frame->once + step->x.at, row_at(frame, step->g), step->count, (size_t)step->number);
+        for (uint32_t k = 0; k < step->n_refs; k++) {
+            double *to = row_at(frame, step->refs[k]);
+            *to = (step->add ? *to : 0.0) + sums[step->columns[k]];
+        }
+        return;
+    }
     Lists lists = lists_for(frame, step->count, step->n_refs);
     for (uint32_t j = 0; j < step->count; j++) lists.rows[j] = row_at(frame, step->g) + j * frame->lanes;
     for (uint32_t k = 0; k < step->n_refs; k++) {
@@ -142,6 +222,14 @@ static void turn_rows(double *to, size_t apart, const double *const *rows, size_
 }
 
 static void run_matvec_w(const Step *step, Frame *frame) {
+    if (frame->lanes == 1) {
+        const double *g = row_at(frame, step->g);
+        add_outer(frame->once_adjoint + step->x.at, g, side_by_side(frame, step->refs, step->n_refs), step->count,
+                  step->n_refs);
+        for (uint32_t j = 0; j < step->count && step->y.space == IN_ONCE; j++)
+            frame->once_adjoint[step->y.at + j] += g[j];
+        return;
+    }
     size_t n_in = step->n_refs, n_out = step->count, lanes = frame->lanes, valid = frame->valid, k = 0;
     Lists lists = lists_for(frame, valid, n_out);
     const double **inputs = (const double **)(lists.along + n_out), *g = row_at(frame, step->g);

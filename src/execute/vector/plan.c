@@ -117,11 +117,11 @@ MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph) {
     const Plan *copy = verify_copy(graph, plan, seed.at);
     plan_rows(p, n_once_groups, &seed);
     plan->root_adjoint = seed.at;
-    plan->most_members = most_members(&plan->once_backward);
-    const StepList *all[] = {&plan->forward, &plan->backward};
-    for (int k = 0; k < 2; k++) {
-        uint32_t most = most_pointers(all[k]);
-        if (most > plan->most_pointers) plan->most_pointers = most;
+    const StepList *all[] = {&plan->forward, &plan->backward, &plan->once_backward};
+    for (int k = 0; k < 3; k++) {
+        uint32_t members = most_members(all[k]), pointers = most_pointers(all[k]);
+        if (members > plan->most_members) plan->most_members = members;
+        if (pointers > plan->most_pointers) plan->most_pointers = pointers;
     }
     return verify_plan(graph, copy, plan, gradients) ? MADE_BROKEN : MADE;
 }

@@ -66,7 +66,7 @@ typedef struct {
     StepList once, forward, backward, once_backward;
     uint32_t n_once;            /* once rows: values; their adjoints stand behind          */
     uint32_t n_rows;            /* rows of a block                                         */
-    uint32_t most_members;      /* of a step on once rows */
+    uint32_t most_members;      /* of a step */
     uint32_t most_pointers;     /* that a step on samples needs room for */
     uint32_t *parameter_row;    /* once row of each parameter; NONE: not needed            */
     uint32_t n_constants;

@@ -6,20 +6,25 @@
 
 /* -- backward steps ---------------------------------------------------------------------------------- */
 
-static void zero_row(Planner *p, uint32_t adjoint) {
-    Step *step = new_step(p, STEP_ZERO, 1);
-    step->out = (Ref){adjoint, IN_ROWS, 1};
+/* joins: the row is of the same group as the one that was cleared last, if one was. */
+static void zero_row(Planner *p, uint32_t adjoint, int joins) {
+    Step *last = p->steps.size ? &p->steps.items[p->steps.size - 1] : NULL;
     p->reached[adjoint - p->n_values] = 1;
+    if (joins && last && last->kind == STEP_ZERO && last->out.at + last->count == adjoint) {
+        last->count++;
+        return;
+    }
+    new_step(p, STEP_ZERO, 1)->out = (Ref){adjoint, IN_ROWS, 1};
 }
 
 /* Whether a contribution to these adjoint rows of a block is added; if so, all of them have a value. */
 static int prepare_rows(Planner *p, Ref out, uint32_t count) {
-    uint32_t first = out.at - p->n_values, n = out.stride ? count : 1, reached = 0;
+    uint32_t first = out.at - p->n_values, n = out.stride ? count : 1, reached = 0, cleared = 0;
     for (uint32_t k = 0; k < n; k++) reached += p->reached[first + k];
     int assigned = reached == 0 && (out.stride || count == 1);
     for (uint32_t k = 0; k < n; k++) {
         if (assigned) p->reached[first + k] = 1;
-        else if (!p->reached[first + k]) zero_row(p, out.at + k);
+        else if (!p->reached[first + k]) zero_row(p, out.at + k, cleared++ > 0);
     }
     return !assigned;
 }
@@ -103,23 +108,38 @@ static Member new_member(const Planner *p, const Contribution *contribution, Sta
 
 static uint64_t place_of(Ref ref) { return ((uint64_t)ref.space << 32) + ref.at; }
 
-/* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
 static MemberKey new_key(const Planner *p, const Contribution *contribution, Stage stage) {
     const Node *gain = &p->graph->nodes[contribution->node];
-    return (MemberKey){(uint64_t)gain->of << 40 | (uint64_t)gain->which << 32 | p->position[gain->c],
-                       place_of(adjoint_ref(p, contribution->to, stage, 0)), contribution};
+    return (MemberKey){(uint64_t)gain->of << 8 | gain->which, place_of(adjoint_ref(p, contribution->to, stage, 0)),
+                       p->position[gain->c], contribution};
 }
 
+static int compare_numbers(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }
+
+/* Members of a group side by side; of one node's rule, such as a sum's, by place, for longer steps. */
 static int compare_keys(const void *left, const void *right) {
     const MemberKey *a = left, *b = right;
-    if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
-    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    if (a->rule != b->rule) return compare_numbers(a->rule, b->rule);
+    if (a->position != b->position) return compare_numbers(a->position, b->position);
+    if (a->place != b->place) return compare_numbers(a->place, b->place);
     return a->contribution < b->contribution ? -1 : a->contribution > b->contribution;
+}
+
+/* The other way round: of one place, members side by side. */
+static int compare_places(const void *left, const void *right) {
+    const MemberKey *a = left, *b = right;
+    if (a->rule != b->rule || a->place == b->place) return compare_keys(left, right);
+    return compare_numbers(a->place, b->place);
 }
 
 /* On once rows, members are lanes, of which kernels take one operand of two as a number for all. */
 static int members_move(const Member *first, const uint8_t strides[REFS]) {
     const Ref *refs = first->refs;
+    if (op_info[first->gain->of].shape == TERNARY) { /* all of a TERNARY row's are lanes */
+        for (int k = G; k < REFS; k++)
+            if (refs[k].space != NOWHERE && (refs[k].space != IN_ROWS || !strides[k])) return 0;
+        return 1;
+    }
     if (refs[Z].space != NOWHERE && !strides[Z]) return 0;
     if (refs[X].space == NOWHERE || strides[X]) return 1;
     return op_arity(first->gain->of) == 2 && (refs[Y].space == NOWHERE || strides[Y]);
@@ -128,8 +148,7 @@ static int members_move(const Member *first, const uint8_t strides[REFS]) {
 /* Whether the member can be the count-th of a step that begins with `first`. strides: found by the second. */
 static int continues(const Member *next, const Member *first, uint32_t count, uint8_t strides[REFS]) {
     if (next->gain->of != first->gain->of || next->gain->which != first->gain->which ||
-        memcmp(&next->gain->number, &first->gain->number, sizeof(double)) != 0 ||
-        op_info[first->gain->of].shape == TERNARY)
+        memcmp(&next->gain->number, &first->gain->number, sizeof(double)) != 0)
         return 0;
     for (int k = 0; k < REFS; k++) {
         Ref ref = next->refs[k], from = first->refs[k];
@@ -158,6 +177,24 @@ static void plan_gain(Planner *p, const Member *first, uint32_t count, const uin
     step->flat = (uint8_t)(is_flat(count, refs, REFS) && !(refs[OUT].space == IN_ONCE && refs[OUT].stride));
 }
 
+/* The members at hand in their order, as steps that are planned or only counted; returns how many. */
+static uint32_t make_gains(Planner *p, Stage stage, int planned) {
+    uint32_t count = p->members.size, steps = 0;
+    const MemberKey *keys = p->members.items;
+    Member first, next;
+    if (count) next = new_member(p, keys[0].contribution, stage);
+    for (uint32_t k = 0, n; k < count; k += n, steps++) {
+        uint8_t strides[REFS] = {0};
+        first = next;
+        for (n = 1; k + n < count; n++) {
+            next = new_member(p, keys[k + n].contribution, stage);
+            if (!continues(&next, &first, n, strides)) break;
+        }
+        if (planned) plan_gain(p, &first, n, strides, stage);
+    }
+    return steps;
+}
+
 /* The gains of a group's nodes, as few steps as they make. */
 static void plan_gains(Planner *p, const Group *group, Stage stage) {
     int sorted = 1;
@@ -169,20 +206,15 @@ static void plan_gains(Planner *p, const Group *group, Stage stage) {
             *key = new_key(p, &p->contributions[c - 1], stage);
             if (key > p->members.items && compare_keys(key - 1, key) > 0) sorted = 0;
         }
+    MemberKey *keys = p->members.items;
     uint32_t count = p->members.size;
-    const MemberKey *keys = p->members.items;
-    if (!sorted) qsort(p->members.items, count, sizeof *keys, compare_keys);
-    Member first, next;
-    if (count) next = new_member(p, keys[0].contribution, stage);
-    for (uint32_t k = 0, n; k < count; k += n) {
-        uint8_t strides[REFS] = {0};
-        first = next;
-        for (n = 1; k + n < count; n++) {
-            next = new_member(p, keys[k + n].contribution, stage);
-            if (!continues(&next, &first, n, strides)) break;
-        }
-        plan_gain(p, &first, n, strides, stage);
+    if (!sorted) qsort(keys, count, sizeof *keys, compare_keys);
+    if (group->count > 1 && p->graph->nodes[group->first].op == NODE_LINEAR) {
+        uint32_t by_members = make_gains(p, stage, 0);
+        qsort(keys, count, sizeof *keys, compare_places);
+        if (make_gains(p, stage, 0) > by_members) qsort(keys, count, sizeof *keys, compare_keys);
     }
+    make_gains(p, stage, 1);
 }
 
 /* -- records ---------------------------------------------------------------------------------------- */
@@ -193,16 +225,22 @@ static void plan_take_gain(Planner *p, uint32_t take, Stage stage) {
     const uint32_t *args = p->graph->args.items + node->a;
     if (!p->contribution[take]) return;
     Ref *refs = ARENA_ARRAY(p->arena, Ref, node->b);
-    for (uint32_t k = 1; k < node->b; k++) {
+    for (uint32_t k = 1, last = NONE; k < node->b; k++) {
         refs[k] = adjoint_ref(p, args[k], stage, 0);
-        if (stage == SAMPLE && refs[k].space == IN_ROWS && !p->reached[refs[k].at - p->n_values])
-            zero_row(p, refs[k].at);
+        if (stage != SAMPLE || refs[k].space != IN_ROWS || p->reached[refs[k].at - p->n_values]) continue;
+        zero_row(p, refs[k].at, last != NONE && last == p->group_of[args[k]]);
+        last = p->group_of[args[k]];
     }
     Step *step = new_step(p, STEP_TAKE_GAIN, 1);
     step->x = value_ref(p, args[0], stage, 0);
     step->g = adjoint_ref(p, take, stage, 0);
     step->refs = refs;
     step->n_refs = node->b;
+}
+
+static void plan_take_gains(Planner *p, const Group *group, Stage stage) {
+    for (uint32_t k = 0, take = group->first; k < group->count; k++, take = p->next[take])
+        plan_take_gain(p, take, stage);
 }
 
 /* product: whose parts have the adjoints; what the record is of may have other inputs. */
@@ -230,7 +268,7 @@ static void plan_transposed(Planner *p, uint32_t record, Ref g, Ref weights) {
         columns[n++] = column;
     }
     for (uint32_t k = 0; k < n; k++) {
-        if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at);
+        if (reached && !p->reached[refs[k].at - p->n_values]) zero_row(p, refs[k].at, 0);
         p->reached[refs[k].at - p->n_values] = 1;
     }
     Step *step = new_step(p, STEP_MATVEC_X, node->b - 1);
@@ -260,8 +298,8 @@ void plan_backward(Planner *p, uint32_t from, uint32_t end, Stage stage, const S
     for (uint32_t g = end; g-- > from;) {
         const Group *group = &p->groups.items[g];
         uint8_t op = p->graph->nodes[group->first].op;
-        if (op == NODE_PART) plan_product_gains(p, group, &forward->items[g - from]);
-        else if (op == OP_take) plan_take_gain(p, group->first, stage);
+        if (op == NODE_PART) plan_product_gains(p, group, &forward->items[group->step]);
+        else if (op == OP_take) plan_take_gains(p, group, stage);
         else plan_gains(p, group, stage);
     }
 }

@@ -116,22 +116,31 @@ static Step *plan_one(Planner *p, StepKind kind, const Group *group, Stage stage
     return step;
 }
 
-static void plan_take(Planner *p, const Group *group, Stage stage) {
-    const Node *node = &p->graph->nodes[group->first];
-    Step *step = plan_one(p, STEP_TAKE, group, stage);
-    step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
-    step->n_refs = node->b;
+/* A step for each member of a group of takes, or of sums. */
+static void plan_each(Planner *p, StepKind kind, const Group *group, Stage stage) {
+    for (uint32_t k = 0, i = group->first; k < group->count; k++, i = p->next[i]) {
+        const Node *node = &p->graph->nodes[i];
+        Step *step = plan_one(p, kind, group, stage);
+        step->out.at += k;
+        if (kind == STEP_LINEAR) {
+            make_runs(p, step, node, stage);
+            continue;
+        }
+        step->refs = refs_of(p, p->graph->args.items + node->a, node->b, stage);
+        step->n_refs = node->b;
+    }
 }
 
 void plan_forward(Planner *p, uint32_t from, Stage stage) {
     for (uint32_t g = from; g < p->groups.size; g++) {
-        const Group *group = &p->groups.items[g];
+        Group *group = &p->groups.items[g];
         const Node *node = &p->graph->nodes[group->first];
+        group->step = p->steps.size;
         switch (form_of(node)) {
         case FORM_MAP: plan_map(p, group, stage); break;
-        case FORM_LINEAR: make_runs(p, plan_one(p, STEP_LINEAR, group, stage), node, stage); break;
+        case FORM_LINEAR: plan_each(p, STEP_LINEAR, group, stage); break;
         case FORM_PART: plan_matvec(p, group); break;
-        case FORM_TAKE: plan_take(p, group, stage); break;
+        case FORM_TAKE: plan_each(p, STEP_TAKE, group, stage); break;
         case FORM_CUSTOM: plan_one(p, STEP_NUMBER, group, stage)->number = node->number; break;
         case FORM_CONSTANT:
         case FORM_PARAMETER:

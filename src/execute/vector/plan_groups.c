@@ -44,6 +44,21 @@ static void join_rows(Planner *p, uint32_t i, uint32_t *before) {
     }
 }
 
+enum { MOST_SUMS = 32 }; /* of a group: the rows of all live as long as one of them is read */
+
+/* Whether sum or take i can stand behind the last one of group g: what is computed of the row of a table, or of sums
+ * that look alike, then stands side by side, too. */
+static int follows(const Planner *p, uint32_t i, uint32_t g) {
+    if (g == NONE || p->groups.items[g].count == MOST_SUMS) return 0;
+    const Node *node = &p->graph->nodes[i], *last = &p->graph->nodes[p->groups.items[g].last];
+    const uint32_t *args = p->graph->args.items + node->a;
+    if (node->op != last->op || node->b != last->b || p->needs[i] != p->needs[p->groups.items[g].last]) return 0;
+    if (node->op == OP_take ? args[0] != p->graph->args.items[last->a] : node->c != last->c) return 0;
+    for (uint32_t k = 0; k < node->b; k++)
+        if (p->group_of[args[k]] != NONE && p->group_of[args[k]] >= g) return 0;
+    return 1;
+}
+
 /* Puts the nodes of a stage into groups; leaves and once rows are in `before` already. A node joins
  * the group whose last member's operands stand one row before its own, or are its own. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before) {
@@ -52,6 +67,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     while (size < 2 * (size_t)p->size) size *= 2;
     uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
     uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
+    uint32_t listed = NONE; /* the group of the last sum or take */
     for (uint32_t i = 0; i < p->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
@@ -66,6 +82,9 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
             continue;
         case FORM_LINEAR:
         case FORM_TAKE:
+            if (follows(p, i, listed)) join(p, listed, i, before);
+            else listed = new_group(p, i);
+            continue;
         case FORM_CUSTOM:
             new_group(p, i);
             continue;
@@ -76,14 +95,14 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         CASES_OF_GRADIENTS
             abort(); /* of gradient graphs */
         }
-        int binary = op_info[node->op].shape == BINARY;
+        int binary = op_info[node->op].shape == BINARY, repeats = stage == SAMPLE && node->op == OP_same;
         uint32_t a = node->a, b = binary ? node->b : NONE;
         uint32_t a1 = before[a], b1 = binary ? before[b] : NONE;
         uint32_t found = NONE;
         size_t slot = 0;
         for (int way = 0; way < 3 && found == NONE; way++) {
             uint32_t pa = way == 1 ? a : a1, pb = !binary ? NONE : way == 2 ? b : b1;
-            if (pa == NONE || (binary && pb == NONE) || (!binary && way)) continue;
+            if (pa == NONE || (binary && pb == NONE) || (!binary && (way == 2 || (way && !repeats)))) continue;
             uint64_t key = group_key(p, i, pa, pb);
             for (slot = key & (size - 1); table[slot]; slot = (slot + 1) & (size - 1)) {
                 Group *group = &p->groups.items[table[slot] - 1];

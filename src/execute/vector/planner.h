@@ -8,11 +8,12 @@
 #include "ops/cells.h"
 #include "plan.h"
 
-/* Nodes of one operation whose operands stand side by side. */
+/* Nodes of one operation whose operands stand side by side; or sums or takes that look alike, with a step for each. */
 typedef struct {
     uint32_t first, last;  /* members: nodes, linked by Planner.next */
     uint32_t count;
     uint32_t row;          /* of the first member's value */
+    uint32_t step;         /* its first forward step */
     uint8_t strides_known; /* by the second member on */
     uint8_t stride_a, stride_b;
 } Group;
@@ -26,7 +27,7 @@ typedef struct {
 
 /* Where a contribution comes among those of its group. */
 typedef struct {
-    uint64_t rule, place;
+    uint64_t rule, place, position;
     const Contribution *contribution;
 } MemberKey;
 

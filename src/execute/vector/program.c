@@ -110,6 +110,7 @@ static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
     double least = INFINITY;
     if (most > MOST_LANES) most = MOST_LANES;
     if (most < LEAST_LANES) most = LEAST_LANES;
+    if (size == 1) return 1; /* kernels then have vectors of a step's members, or of a matrix's columns */
     if (size <= most) return round_up(size, width);
     for (size_t lanes = round_up(most / 2, width); lanes <= most; lanes += width) {
         double cost = (double)((size + lanes - 1) / lanes) * (double)(lanes + 4);
@@ -125,11 +126,11 @@ static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
 /* A level is the beginning of its kernels. */
 static const Kernels *kernels_of(const Level *level) { return (const Kernels *)(const void *)level; }
 
-/* One of few samples does not fill wide vectors. */
+/* One of few samples does not fill wide vectors; of one alone, there are no vectors of samples. */
 static const Level *level_for(const Level *level, size_t size) {
     int count;
     const Level *const *levels = levels_available(&count);
-    for (int k = count - 1; k > 0; k--)
+    for (int k = count - 1; k > 0 && size > 1; k--)
         if (levels[k] == level && levels[k - 1]->width >= 4 && levels[k - 1]->width >= size) return levels[k - 1];
     return level;
 }
@@ -144,7 +145,7 @@ typedef struct {
     double *adjoints;      /* of chunk 0; further chunks' stand behind, each with its loss at the end */
     size_t adjoint_stride;
     double *memory;
-    size_t worker_memory;
+    size_t worker_memory, scratch_size;
     Counter next_chunk;
     Flag stopped;
     struct Outcome {
@@ -178,7 +179,7 @@ static void read_columns(const Job *job, Frame *frame, size_t first) {
         const Column *column = &job->batch->columns[plan->columns[c]];
         double *row = frame->rows + plan->column_rows[c] * lanes;
         n = columns_together(plan, job->batch->columns, c);
-        if (n >= 4) {
+        if (n >= 4 && lanes > 1) {
             n -= n % 4;
             for (size_t k = 0; k < lanes; k++) {
                 size_t at = first + (k < valid ? k : valid - 1);
@@ -258,7 +259,7 @@ static void work(void *job_, int worker) {
     Frame frame = {.lanes = job->lanes, .once = job->program->base.numbers};
     frame.rows = job->memory + (size_t)worker * job->worker_memory;
     frame.scratch = frame.rows + plan->n_rows * job->lanes;
-    frame.pointers = (const double **)(frame.scratch + SCRATCH_ROWS * job->lanes);
+    frame.pointers = (const double **)(frame.scratch + job->scratch_size);
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
@@ -272,6 +273,11 @@ static int grow(double **memory, size_t *size, size_t needed) {
     *memory = malloc((needed + CACHE_LINE) * sizeof(double));
     *size = *memory ? needed : 0;
     return *memory ? 0 : -1;
+}
+
+/* Doubles for steps on rows of one lane: for two numbers of each member, or for a matrix's inputs. */
+static size_t scratch_of_numbers(const Plan *plan) {
+    return SCRATCH_ROWS + 2 * (size_t)plan->most_members + plan->most_pointers;
 }
 
 /* All blocks of the batch, after what is computed once. */
@@ -293,7 +299,8 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     int threads = threads_for(total, batch->threads, job.n_chunks);
 
     size_t pointers = (plan->most_pointers + job.lanes) * sizeof(double *) / sizeof(double) + 1;
-    job.worker_memory = round_up((plan->n_rows + SCRATCH_ROWS) * job.lanes + pointers, CACHE_LINE);
+    job.scratch_size = job.lanes == 1 ? scratch_of_numbers(plan) : SCRATCH_ROWS * job.lanes;
+    job.worker_memory = round_up(plan->n_rows * job.lanes + job.scratch_size + pointers, CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
     if (gradients && job.n_chunks > 1 &&
@@ -330,7 +337,7 @@ static RunStatus run_once(VectorProgram *program, Batch *batch, const StepList *
     double *once = program->base.numbers;
     Frame frame = {.rows = once, .lanes = 1, .valid = 1, .once = once, .bad_lane = NONE};
     if (!steps->size) return RUN_DONE;
-    if (grow(&program->memory, &program->memory_size, 2 * (size_t)plan->most_members + 4)) return RUN_NO_MEMORY;
+    if (grow(&program->memory, &program->memory_size, scratch_of_numbers(plan))) return RUN_NO_MEMORY;
     frame.scratch = program->memory;
     kernels_of(batch->level)->run(steps->items, steps->size, &frame);
     if (frame.bad_lane == NONE || !forward) return RUN_DONE;

@@ -15,11 +15,11 @@ enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product t
 /* What steps work on. */
 typedef struct {
     double *rows;         /* a row's lanes stand at rows + row * lanes */
-    size_t lanes;         /* a multiple of the vectors' width, or 1 for the once rows */
+    size_t lanes;         /* a multiple of the vectors' width; 1 for the once rows, and for one sample */
     size_t valid;         /* lanes that hold samples; those after them repeat the last one */
     const double *once;   /* values of once rows, for steps that work on samples */
     double *once_adjoint; /* where their adjoints are summed */
-    double *scratch;      /* SCRATCH_ROWS; for what has no products, 4 */
+    double *scratch;      /* SCRATCH_ROWS; of one lane: see scratch_of_numbers */
     const double **pointers;
     uint32_t bad_lane;    /* where take's index was not one; NONE: nowhere */
     uint32_t bad_count;   /* ... and among how many it chose */

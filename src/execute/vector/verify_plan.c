@@ -190,7 +190,7 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
         return;
     case STEP_NUMBER:
     case STEP_ZERO:
-        TOUCH(out, 1, WRITE);
+        TOUCH(out, step->count, WRITE);
         return;
     }
     expect(r, 0, "a step is of a kind that there is");
