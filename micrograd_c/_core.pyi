@@ -184,6 +184,7 @@ class CompiledStats(NamedTuple):
     parameters: int
     level: str
     executor: str
+    dtype: str
 
 @final
 class Outputs:
@@ -311,6 +312,7 @@ def record(
     arguments: Arguments,
     skip: Iterable[str] = (),
     executor: str | None = None,
+    is_float32: bool = False,
     directions: int = 0,
 ) -> Recorded: ...
 def executor_names() -> list[str]: ...

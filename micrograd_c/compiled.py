@@ -34,6 +34,9 @@ __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 
 
 _Reduction: TypeAlias = Literal["mean", "sum"]
+_DType: TypeAlias = Literal["float64", "float32"]
+
+_NOT_NATIVE = "  samples in float32: not as machine code, which computes in float64 alone"
 
 
 @overload
@@ -44,6 +47,7 @@ def compile(
     threads: int | None = None,
     skip: str | Iterable[str] = (),
     executor: str | None = None,
+    dtype: _DType = "float64",
 ) -> "CompiledFunction": ...
 @overload
 def compile(
@@ -53,6 +57,7 @@ def compile(
     threads: int | None = None,
     skip: str | Iterable[str] = (),
     executor: str | None = None,
+    dtype: _DType = "float64",
 ) -> Callable[[Callable[..., Any]], "CompiledFunction"]: ...
 def compile(
     fn: Callable[..., Any] | None = None,
@@ -61,6 +66,7 @@ def compile(
     threads: int | None = None,
     skip: str | Iterable[str] = (),
     executor: str | None = None,
+    dtype: _DType = "float64",
 ) -> Any:
     """Wraps fn, a function of one sample, for whole batches: a CompiledFunction.
 
@@ -80,14 +86,24 @@ def compile(
     executor: 'native', 'vector' or 'scalar', what runs the program, for tests and debugging; None:
     the best that there is for it. ValueError for another name, and, when the program is made, where
     the named one cannot run it.
+    dtype: 'float64' or 'float32', what samples are computed in: 'float32' has twice the lanes, and
+    no machine code. Parameters, what no sample changes, sums over the batch, gradients, moments and
+    outputs stay float64. ValueError for another dtype.
 
     A decorator as it is, and with options: `@compile(reduction="sum")`.
     """
     if fn is None:
         return functools.partial(
-            compile, reduction=reduction, threads=threads, skip=skip, executor=executor
+            compile,
+            reduction=reduction,
+            threads=threads,
+            skip=skip,
+            executor=executor,
+            dtype=dtype,
         )
-    return CompiledFunction(fn, reduction=reduction, threads=threads, skip=skip, executor=executor)
+    return CompiledFunction(
+        fn, reduction=reduction, threads=threads, skip=skip, executor=executor, dtype=dtype
+    )
 
 
 class CompiledFunction:
@@ -106,6 +122,7 @@ class CompiledFunction:
         threads: int | None = None,
         skip: str | Iterable[str] = (),
         executor: str | None = None,
+        dtype: _DType = "float64",
     ) -> None:
         if not callable(fn):
             raise TypeError(f"compile: expected a function, got {type(fn).__name__}")
@@ -114,12 +131,15 @@ class CompiledFunction:
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 64):
             raise ValueError(f"compile: expected threads from 1 to 64 or None, got {threads!r}")
         check_executor(executor)
+        if type(dtype) is not str or dtype not in ("float64", "float32"):
+            raise ValueError(f"compile: expected dtype 'float64' or 'float32', got {dtype!r}")
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._reduction = reduction
         self._threads = threads or 0
         self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
         self._executor = executor
+        self._is_float32 = dtype == "float32"
         self._programs: dict[tuple[int, ...], Recorded] = {}
         self._hessians: dict[tuple[int, ...], SampleHessians] = {}
         self._last: Recorded | SampleHessians | None = None  # the program used last
@@ -249,6 +269,7 @@ class CompiledFunction:
             threads=self._threads or None,
             skip=self._skip,
             executor=self._executor,
+            dtype="float32" if self._is_float32 else "float64",
         )
 
     def stats(self) -> CompiledStats:
@@ -275,6 +296,7 @@ class CompiledFunction:
                 f"program for {shapes}",
                 f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
                 f" optimisation, {stats.parameters} parameters",
+                *([_NOT_NATIVE] if self._is_float32 else []),
                 program.listing(_is_value(program)).rstrip(),
             ]
         return "\n".join(lines)
@@ -299,7 +321,9 @@ class CompiledFunction:
         """
         program = self._programs.get(arguments.structure)
         if program is None or not program.still_holds():
-            program = record(self._fn, read_result, arguments, self._skip, self._executor)
+            program = record(
+                self._fn, read_result, arguments, self._skip, self._executor, self._is_float32
+            )
             self._programs[arguments.structure] = program
         self._last = program
         if loss_for and not _is_value(program):
@@ -319,7 +343,8 @@ class CompiledFunction:
         program = self._hessians.get(structure)
         if program is None or not program.still_holds():
             products, n = of_hessian
-            found = record(products, read_result, arguments, self._skip, self._executor, n)
+            options = self._skip, self._executor, self._is_float32
+            found = record(products, read_result, arguments, *options, directions=n)
             program = SampleHessians(Products(found))
             self._hessians[structure] = program
         if not program.suits(arguments.size):

@@ -241,7 +241,7 @@ class Objective(_OfParameters):
             return [loss, *push_forward(slopes, self._params, args[-1])]
 
         compiled, count = self._compiled, len(self._params)
-        options = compiled._skip, compiled._executor
+        options = compiled._skip, compiled._executor, compiled._is_float32
         return record(products, read_result, self._arguments, *options, directions=count)
 
     def _entries_of_products(self, hessian: LossHessian, theta: Any) -> Any:

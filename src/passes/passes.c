@@ -36,5 +36,6 @@ MakeStatus graph_differentiate(const Graph *graph, Graph *gradient) {
     gradient->arena->out_of_memory = gradient->scratch->out_of_memory = &out_of_memory;
     arena_rewind(gradient->scratch);
     append_adjoints(graph, gradient);
+    gradient->is_float32 = graph->is_float32;
     return verify_graph(gradient, "differentiating") ? MADE_BROKEN : MADE;
 }

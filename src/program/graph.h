@@ -153,6 +153,7 @@ typedef struct {
     GROWING(uint32_t) args;
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
+    int is_float32;  /* samples are computed in float32 */
     uint32_t primal; /* of a gradient graph: nodes of the function; else 0 */
     Fault fault;
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */

@@ -148,6 +148,7 @@ NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *s
 static const char *native_refuses(const Graph *graph) {
     int count;
     const Level *const *levels = levels_available(&count);
+    if (graph->is_float32) return "machine code computes in float64 alone";
     if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
     if (graph->size + (size_t)graph->args.size > MOST_NODES) return "it is too long for machine code";
     return pages_refused();

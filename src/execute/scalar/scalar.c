@@ -12,6 +12,7 @@ typedef struct {
     Program base;
     const Graph *graph;
     double *values;      /* of the nodes; of sums over the batch, so far */
+    double *sampled;     /* of the nodes, as samples see them: values, or, in float32, what is rounded to it */
     double *parameters;  /* numbers, then adjoints */
     uint32_t *places;    /* of parameters in them */
     uint32_t *nodes[4];  /* those with a number, of each stage, but for the sums over the batch */
@@ -22,6 +23,14 @@ typedef struct {
 } ScalarProgram;
 
 /* -- one node ---------------------------------------------------------------------------------------- */
+
+/* As a number of samples: in float32, rounded. */
+static double narrowed(const Graph *graph, double number) { return graph->is_float32 ? (double)(float)number : number; }
+
+/* The number that a node has beside its operands. */
+static double own_number(const Graph *graph, const Node *node) {
+    return node->stage == SAMPLE ? narrowed(graph, node->number) : node->number;
+}
 
 static double linear(const Node *node, const uint32_t *args, const double *v) {
     uint32_t k = 2 * node->c;
@@ -75,7 +84,7 @@ static double gain_value(const Graph *graph, const Node *gain, const double *v) 
     uint32_t nodes[NAME_COUNT];
     double names[NAME_COUNT];
     gain_names(graph, gain, nodes);
-    for (int k = 0; k < NAME_COUNT; k++) names[k] = nodes[k] == NONE ? gain->number : v[nodes[k]];
+    for (int k = 0; k < NAME_COUNT; k++) names[k] = nodes[k] == NONE ? own_number(graph, gain) : v[nodes[k]];
     return cell_value(cell_of((Op)gain->of, gain->which), names);
 }
 
@@ -90,16 +99,17 @@ static double node_value(const ScalarProgram *program, uint32_t i, const Batch *
     const Graph *graph = program->graph;
     const Node *node = &graph->nodes[i];
     const uint32_t *args = graph->args.items + node->a;
-    const double *v = program->values;
+    const double *v = node->stage == SAMPLE ? program->sampled : program->values;
     switch (form_of(node)) {
     case FORM_CONSTANT:
     case FORM_CUSTOM: return node->number;
     case FORM_PARAMETER: return program->parameters[node->a];
     case FORM_INPUT: return column_number(&batch->columns[node->a], sample);
-    case FORM_SEED: return node->stage == SAMPLE ? sample_seed(batch) : once_seed(batch);
+    case FORM_SEED: return node->stage != SAMPLE ? once_seed(batch) : graph->is_float32 ? 1.0 : sample_seed(batch);
     case FORM_MAP: {
         uint32_t arity = op_arity(node->op);
-        return op_value(node->op, v[node->a], arity > 1 ? v[node->b] : node->number, arity > 2 ? v[node->c] : 0.0);
+        double y = arity > 1 ? v[node->b] : own_number(graph, node);
+        return op_value(node->op, v[node->a], y, arity > 2 ? v[node->c] : 0.0);
     }
     case FORM_LINEAR: return linear(node, args, v);
     case FORM_TAKE: {
@@ -122,37 +132,47 @@ static double node_value(const ScalarProgram *program, uint32_t i, const Batch *
 /* -- runs --------------------------------------------------------------------------------------------- */
 
 static RunStatus run_stage(ScalarProgram *program, Stage stage, Batch *batch, size_t sample) {
+    const Graph *graph = program->graph;
+    double *v = stage == SAMPLE ? program->sampled : program->values;
     uint32_t bad = NONE;
     for (uint32_t k = 0; k < program->sizes[stage] && bad == NONE; k++) {
         uint32_t i = program->nodes[stage][k];
-        program->values[i] = node_value(program, i, batch, sample, &bad);
+        double value = node_value(program, i, batch, sample, &bad);
+        v[i] = stage == SAMPLE ? narrowed(graph, value) : value;
     }
     if (bad == NONE) return RUN_DONE;
-    const Node *take = &program->graph->nodes[bad];
+    const Node *take = &graph->nodes[bad];
     batch->bad_sample = sample;
-    batch->bad_index = program->values[program->graph->args.items[take->a]];
+    batch->bad_index = v[graph->args.items[take->a]];
     batch->bad_count = take->b - 1;
     return RUN_BAD_INDEX;
 }
 
 static RunStatus run_once(ScalarProgram *program, Batch *batch) {
     RunStatus status = run_stage(program, CONSTANT, batch, EVERY_SAMPLE);
-    return status == RUN_DONE ? run_stage(program, ONCE, batch, EVERY_SAMPLE) : status;
+    if (status == RUN_DONE) status = run_stage(program, ONCE, batch, EVERY_SAMPLE);
+    for (uint32_t i = 0; i < program->graph->size && program->sampled != program->values; i++)
+        program->sampled[i] = narrowed(program->graph, program->values[i]);
+    return status;
 }
 
 /* What the sample adds to the sums over the batch. */
 static void add_up(ScalarProgram *program) {
     const Graph *graph = program->graph;
-    double *v = program->values;
+    const double *v = program->sampled;
     for (uint32_t k = 0; k < program->n_sums; k++) {
         uint32_t i = program->sums[k], of = graph->nodes[i].a;
-        v[i] += graph->nodes[i].op == NODE_TOTAL ? v[of] : weight_gain(graph, &graph->nodes[of], graph->nodes[i].b, v);
+        int is_total = graph->nodes[i].op == NODE_TOTAL;
+        program->values[i] += is_total ? v[of] : weight_gain(graph, &graph->nodes[of], graph->nodes[i].b, v);
     }
 }
 
 static void write_outputs(const ScalarProgram *program, const Batch *batch, size_t k) {
-    for (uint32_t r = 0; r < program->graph->n_roots; r++)
-        batch->targets[r].data[k * batch->targets[r].stride] = program->values[program->graph->roots[r]];
+    const Graph *graph = program->graph;
+    for (uint32_t r = 0; r < graph->n_roots; r++) {
+        const double *v = graph->nodes[graph->roots[r]].stage == SAMPLE ? program->sampled : program->values;
+        batch->targets[r].data[k * batch->targets[r].stride] = v[graph->roots[r]];
+    }
 }
 
 /* Every sample. *loss: their losses' sum; NULL: results are asked for, not gradients. */
@@ -162,7 +182,7 @@ static RunStatus run_samples(ScalarProgram *program, Batch *batch, double *loss)
         RunStatus status = run_stage(program, SAMPLE, batch, batch->samples ? batch->samples[k] : k);
         if (status != RUN_DONE) return status;
         if (loss) {
-            *loss += program->values[program->graph->roots[0]];
+            *loss += program->sampled[program->graph->roots[0]];
             add_up(program);
         } else {
             write_outputs(program, batch, k);
@@ -192,6 +212,8 @@ static RunStatus scalar_gradients(Program *base, Batch *batch) {
     } else {
         batch->loss = once_loss(batch, program->values[graph->roots[0]]);
     }
+    if (graph->is_float32 && batch->size) /* samples were seeded with 1 */
+        for (uint32_t k = 0; k < program->n_sums; k++) program->values[program->sums[k]] *= sample_seed(batch);
     run_stage(program, BATCH, batch, EVERY_SAMPLE);
     for (uint32_t k = 0; k < graph->n_parameters; k++)
         base->numbers[base->to_adjoint + k] = program->values[graph->roots[1 + k]];
@@ -209,6 +231,7 @@ static void scalar_free(Program *base) {
     ScalarProgram *program = (ScalarProgram *)base;
     for (int stage = 0; stage < 4; stage++) free(program->nodes[stage]);
     free(program->sums);
+    if (program->sampled != program->values) free(program->sampled);
     free(program->values);
     free(program->parameters);
     free(program->places);
@@ -248,6 +271,10 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
     }
     ROOM(program->sums, size);
     ROOM(program->values, size);
+    program->sampled = program->values;
+    if (graph->is_float32) {
+        ROOM(program->sampled, size);
+    }
     ROOM(program->parameters, 2 * n_parameters + 1);
     ROOM(program->places, n_parameters + 1);
 #undef ROOM

@@ -3,15 +3,21 @@
  * The kernels that steps run on, for one level of vector units. A kernels_*.c sets the level:
  *
  *   LEVEL, LEVEL_NAME  suffix and name
- *   WIDTH              doubles of a vector; 1: the compiler has no vector types
+ *   VECTOR_BYTES       of a vector; not set: the compiler has no vector types
  *   TILE               vectors of lanes in a matrix tile; with 4 outputs, TILE * 4 sums stay in registers
  *
  * Elementwise kernels are the cells of the operation table in a loop: vmath.h replaces the library's
  * functions by ones that the compiler can turn into vector code.
+ *
+ * With FLOAT32, numbers of samples are floats: twice as many fit a vector. Sums over them are sums of doubles.
  */
 #include "ops/vmath.h"
 
 #include "program.h"
+
+#ifdef FLOAT32
+#include "ops/vmath_float32.h"
+#endif
 
 #include <string.h>
 
@@ -26,19 +32,33 @@
 /* -- where a step's operands stand ------------------------------------------------------------------ */
 
 typedef struct {
-    const double *at;
-    size_t step;   /* from one member's to the next's, in doubles */
+    const Real *at;
+    size_t step;   /* from one member's to the next's, in numbers */
     int is_number; /* one for all lanes */
 } Operand;
 
+FORCE_INLINE Real *row_at(const Frame *frame, Ref ref) { return (Real *)frame->rows + ref.at * frame->lanes; }
+FORCE_INLINE const Real *once_at(const Frame *frame) {
+#ifdef FLOAT32
+    return frame->narrow;
+#else
+    return frame->once;
+#endif
+}
+
 FORCE_INLINE Operand operand_at(const Frame *frame, Ref ref) {
     if (ref.space == IN_ROWS)
-        return (Operand){frame->rows + ref.at * frame->lanes, ref.stride * frame->lanes, 0};
-    if (ref.space == IN_ONCE) return (Operand){frame->once + ref.at, ref.stride, 1};
+        return (Operand){row_at(frame, ref), ref.stride * frame->lanes, 0};
+    if (ref.space == IN_ONCE) return (Operand){once_at(frame) + ref.at, ref.stride, 1};
     return (Operand){frame->scratch, 0, 0}; /* nobody reads it */
 }
 
-FORCE_INLINE double *row_at(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
+/* Once rows have one lane, and so have blocks of a single sample, but in float32. */
+#ifdef FLOAT32
+#define ONE_LANE(frame) 0
+#else
+#define ONE_LANE(frame) ((frame)->lanes == 1)
+#endif
 
 /* One lane for a row: members are then lanes, and one row for all members is one number. */
 FORCE_INLINE void as_lanes(Operand *operand) { operand->is_number = operand->step == 0; }
@@ -48,10 +68,10 @@ FORCE_INLINE int variant_of(Operand x, Operand y) {
 }
 
 /* An operand as lanes: its row, or its number in all lanes of the k-th scratch row. */
-static const double *lanes_of(const Frame *frame, Ref ref, size_t k) {
+static const Real *lanes_of(const Frame *frame, Ref ref, size_t k) {
     if (ref.space == IN_ROWS) return row_at(frame, ref);
-    double *row = frame->scratch + k * frame->lanes;
-    if (ref.space == IN_ONCE) fill(row, frame->once[ref.at], frame->lanes);
+    Real *row = (Real *)frame->scratch + k * frame->lanes;
+    if (ref.space == IN_ONCE) fill(row, once_at(frame)[ref.at], frame->lanes);
     return row; /* what is nowhere is not read */
 }
 
@@ -68,15 +88,25 @@ FORCE_INLINE Ref member(Ref ref, uint32_t m) {
 
 /* What an operand of three gains, of n lanes or members: the scratch row, then as for any gain. */
 FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_t n, int reduce) {
-    const double *x = lanes_of(frame, member(step->x, m), 0), *y = lanes_of(frame, member(step->y, m), 1);
-    const double *w = lanes_of(frame, member(step->w, m), 2), *g = row_at(frame, member(step->g, m));
-    const double *z = step->z.space == IN_ROWS ? row_at(frame, member(step->z, m)) : g;
-    double *restrict gain = frame->scratch + 3 * frame->lanes;
+    const Real *x = lanes_of(frame, member(step->x, m), 0), *y = lanes_of(frame, member(step->y, m), 1);
+    const Real *w = lanes_of(frame, member(step->w, m), 2), *g = row_at(frame, member(step->g, m));
+    const Real *z = step->z.space == IN_ROWS ? row_at(frame, member(step->z, m)) : g;
+    Real *restrict gain = (Real *)frame->scratch + 3 * frame->lanes;
     gain3_kernels[step->op][step->which](gain, g, x, y, w, z, n);
     Ref to = member(step->out, m);
-    double *restrict out = to.space == IN_ONCE ? frame->once_adjoint + to.at : row_at(frame, to);
+    if (to.space == IN_ONCE) {
+        double *total = frame->once_adjoint + to.at;
+        if (reduce)
+            *total += row_sum(gain, ONE_LANE(frame) ? n : frame->valid);
+        else if (step->add)
+            for (size_t k = 0; k < n; k++) total[k] += gain[k];
+        else
+            for (size_t k = 0; k < n; k++) total[k] = gain[k];
+        return;
+    }
+    Real *restrict out = row_at(frame, to);
     if (reduce)
-        *out += row_sum(gain, frame->lanes == 1 ? n : frame->valid);
+        *out = (Real)(*out + row_sum(gain, ONE_LANE(frame) ? n : frame->valid));
     else if (step->add)
         for (size_t k = 0; k < n; k++) out[k] += gain[k];
     else
@@ -84,7 +114,7 @@ FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_
 }
 
 static void run_gain3(const Step *step, Frame *frame) {
-    if (frame->lanes == 1) run_gain3_of(step, frame, 0, step->count, step->count > 1 && step->out.stride == 0);
+    if (ONE_LANE(frame)) run_gain3_of(step, frame, 0, step->count, step->count > 1 && step->out.stride == 0);
     else
         for (uint32_t m = 0; m < step->count; m++)
             run_gain3_of(step, frame, m, frame->lanes, step->out.space == IN_ONCE);
@@ -96,10 +126,10 @@ static void run_map(const Step *step, Frame *frame) {
         return;
     }
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
-    double *out = row_at(frame, step->out);
+    Real *out = row_at(frame, step->out), number = (Real)step->number;
     size_t n = frame->lanes;
     uint32_t members = step->count;
-    if (op_info[step->op].shape == SCALED) y.at = &step->number;
+    if (op_info[step->op].shape == SCALED) y.at = &number;
     int is_copy = step->op == OP_same && x.step == 0; /* to all members */
     if (n == 1 && is_copy) {
         fill(out, *x.at, members);
@@ -122,6 +152,7 @@ static void run_map(const Step *step, Frame *frame) {
     }
 }
 
+#ifndef FLOAT32
 /* Of one member, whose rows are numbers: most steps of a batch of one sample are such. */
 FORCE_INLINE void run_gain_of_one(const Step *step, Frame *frame) {
     double *out = step->out.space == IN_ONCE ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
@@ -129,31 +160,40 @@ FORCE_INLINE void run_gain_of_one(const Step *step, Frame *frame) {
     gain_kernels[step->op][step->which][step->add][VECTORS](out, row_at(frame, step->g), operand_at(frame, step->x).at,
                                                             y, operand_at(frame, step->z).at, 1);
 }
+#endif
 
 static void run_gain(const Step *step, Frame *frame) {
     if (op_info[step->op].shape == TERNARY) {
         run_gain3(step, frame);
         return;
     }
+#ifndef FLOAT32
     if (frame->lanes == 1 && step->count == 1) {
         run_gain_of_one(step, frame);
         return;
     }
+#endif
     Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
     Operand z = operand_at(frame, step->z), g = operand_at(frame, step->g);
     size_t n = frame->lanes, valid = frame->valid;
     uint32_t members = step->count;
-    int to_once = step->out.space == IN_ONCE, reduce = to_once && n > 1, add = step->add;
-    double *out = to_once ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+    int to_once = step->out.space == IN_ONCE, reduce = to_once && !ONE_LANE(frame), add = step->add;
+    Real *scratch = frame->scratch, number = (Real)step->number;
+#ifdef FLOAT32
+    double *total = reduce ? frame->once_adjoint + step->out.at : NULL;
+    Real *out = reduce ? NULL : row_at(frame, step->out);
+#else
+    double *total = NULL, *out = to_once ? frame->once_adjoint + step->out.at : row_at(frame, step->out);
+#endif
     size_t out_step = to_once ? step->out.stride : step->out.stride * n;
-    if (op_info[step->op].shape == SCALED) y.at = &step->number;
-    if (n == 1 && members > 1) {
+    if (op_info[step->op].shape == SCALED) y.at = &number;
+    if (ONE_LANE(frame) && members > 1) {
         as_lanes(&x);
         as_lanes(&y);
         reduce = step->out.stride == 0;
         if (step->g.stride == 0) {
-            fill(frame->scratch + members, *g.at, members);
-            g.at = frame->scratch + members;
+            fill(scratch + members, *g.at, members);
+            g.at = scratch + members;
         }
         n = valid = members;
         members = 1;
@@ -167,12 +207,14 @@ static void run_gain(const Step *step, Frame *frame) {
     GainKernel kernel = kernels[variant_of(x, y)];
     for (uint32_t m = 0; m < members; m++) {
         if (reduce) {
-            kernel(frame->scratch, g.at, x.at, y.at, z.at, n);
-            *out += row_sum(frame->scratch, valid);
+            kernel(scratch, g.at, x.at, y.at, z.at, n);
+            if (total) *total += row_sum(scratch, valid);
+            else *out = (Real)(*out + row_sum(scratch, valid));
         } else {
             kernel(out, g.at, x.at, y.at, z.at, n);
         }
-        out += out_step;
+        if (total) total += out_step;
+        else out += out_step;
         g.at += g.step;
         x.at += x.step;
         y.at += y.step;
@@ -185,10 +227,10 @@ static void run_gain(const Step *step, Frame *frame) {
 enum { SUM_TILE = 4 };
 
 /* out = start + the run's terms, for lanes of a tile; start: a row, or NULL for `number`. */
-FORCE_INLINE void sum_tile(double *out, const double *start, double number, Operand a, Operand b,
+FORCE_INLINE void sum_tile(Real *out, const Real *start, double number, Operand a, Operand b,
                            int b_kind, uint32_t count, int vectors) {
     Vector total[SUM_TILE];
-    for (int v = 0; v < vectors; v++) total[v] = start ? load(start + v * WIDTH) : splat(number);
+    for (int v = 0; v < vectors; v++) total[v] = start ? load(start + v * WIDTH) : splat((Real)number);
     for (uint32_t k = 0; k < count; k++) {
         if (b_kind == IN_ONCE) {
             Vector weight = splat(*b.at);
@@ -204,7 +246,7 @@ FORCE_INLINE void sum_tile(double *out, const double *start, double number, Oper
     for (int v = 0; v < vectors; v++) store(out + v * WIDTH, total[v]);
 }
 
-FORCE_INLINE void sum_run(double *out, const double *start, double number, Operand a, Operand b,
+FORCE_INLINE void sum_run(Real *out, const Real *start, double number, Operand a, Operand b,
                           int b_kind, uint32_t count, size_t lanes) {
     size_t k = 0;
     for (; k + SUM_TILE * WIDTH <= lanes; k += SUM_TILE * WIDTH) {
@@ -224,13 +266,14 @@ static double sum_once(Operand a, Operand b, int has_b, uint32_t count) {
     double total = 0.0;
     if (a.step == 1 && (!has_b || b.step == 1))
         return has_b ? row_dot(a.at, b.at, count) : row_sum(a.at, count);
-    for (uint32_t k = 0; k < count; k++) total += a.at[k * a.step] * (has_b ? b.at[k * b.step] : 1.0);
+    for (uint32_t k = 0; k < count; k++) total += (double)a.at[k * a.step] * (has_b ? b.at[k * b.step] : 1.0);
     return total;
 }
 
 static void run_linear(const Step *step, Frame *frame) {
-    double *out = row_at(frame, step->out), number = 0.0;
-    const double *start = NULL;
+    Real *out = row_at(frame, step->out);
+    double number = 0.0;
+    const Real *start = NULL;
     size_t lanes = frame->lanes;
     for (uint32_t r = 0; r < step->n_runs; r++) { /* what is one number for all lanes */
         const Run *run = &step->runs[r];
@@ -239,7 +282,7 @@ static void run_linear(const Step *step, Frame *frame) {
                            run->b.space != NOWHERE, run->count);
     }
     if (lanes == 1) {
-        *out = number;
+        *out = (Real)number;
         return;
     }
     for (uint32_t r = 0; r < step->n_runs; r++) {
@@ -262,7 +305,7 @@ static void run_linear(const Step *step, Frame *frame) {
 
 static void run_take(const Step *step, Frame *frame) {
     Operand index = operand_at(frame, step->refs[0]);
-    double *out = row_at(frame, step->out);
+    Real *out = row_at(frame, step->out);
     for (size_t k = 0; k < frame->lanes; k++) {
         double wanted = index.at[index.is_number ? 0 : k];
         uint32_t element = element_of(wanted, step->n_refs - 1);
@@ -281,7 +324,7 @@ static void run_take(const Step *step, Frame *frame) {
 
 static void run_take_gain(const Step *step, Frame *frame) {
     Operand index = operand_at(frame, step->x);
-    const double *g = row_at(frame, step->g);
+    const Real *g = row_at(frame, step->g);
     for (size_t k = 0; k < frame->valid; k++) {
         uint32_t element = element_of(index.at[index.is_number ? 0 : k], step->n_refs - 1);
         if (element == NONE) continue;
@@ -292,6 +335,7 @@ static void run_take_gain(const Step *step, Frame *frame) {
 }
 
 static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
+    Real *rows = frame->rows; /* those of one lane */
     for (const Step *step = steps; step < steps + n_steps; step++) {
         switch ((StepKind)step->kind) {
         case STEP_MAP: run_map(step, frame); break;
@@ -306,39 +350,25 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_NUMBER: fill(row_at(frame, step->out), step->number, frame->lanes); break;
         case STEP_GATHER:
             for (uint32_t k = 0; k < step->count; k++)
-                frame->rows[step->out.at + k] = frame->rows[step->refs[k].at];
+                rows[step->out.at + k] = rows[step->refs[k].at];
             break;
         case STEP_SCATTER:
             for (uint32_t k = 0; k < step->count; k++)
-                frame->rows[step->refs[k].at] += frame->rows[step->g.at + k];
+                rows[step->refs[k].at] += rows[step->g.at + k];
             break;
         }
     }
 }
 
-FORCE_INLINE void fold_lanes(const double *vectors, size_t n, size_t valid, int add, double *to) {
-    const Mask mask = first_lanes(valid);
-    size_t k = 0;
-#if WIDTH >= 4
-    for (; k + 4 <= n; k += 4) {
-        Four v[4];
-        for (size_t j = 0; j < 4; j++) {
-            Vector lanes = load(vectors + (k + j) * WIDTH);
-            v[j] = halved(valid == WIDTH ? lanes : MASKED(lanes, mask));
-        }
-        Four sums = sums_of_four(v);
-        if (add) sums += *(const Four *)(to + k);
-        *(Four *)(to + k) = sums;
-    }
-#endif
-    for (; k < n; k++) to[k] = (add ? to[k] : 0.0) + sum_lanes(MASKED(load(vectors + k * WIDTH), mask));
-}
+#include "kernels_block.h"
 
-static void fold(const double *vectors, size_t n, size_t valid, int add, double *to) {
-    if (valid == WIDTH) add ? fold_lanes(vectors, n, WIDTH, 1, to) : fold_lanes(vectors, n, WIDTH, 0, to);
-    else fold_lanes(vectors, n, valid, add, to);
-}
+#ifdef FLOAT32
+const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {.level = {LEVEL_NAME, WIDTH, NULL}, .number_bytes = REAL_BYTES,
+                                                         .run = run_steps, .run_block = run_block};
+#else
+#include "kernels_fold.h"
 
 #include "train/rules.h"
 
-const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, run_steps, row_sum, turn_rows, fold};
+const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, REAL_BYTES, run_steps, run_block, fold};
+#endif

@@ -5,7 +5,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define LEVEL avx2
 #define LEVEL_NAME "avx2"
-#define WIDTH 4
+#define VECTOR_BYTES 32
 #define TILE 3
 #define VMATH_FMA 1
 #if defined(__clang__)

@@ -5,7 +5,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define LEVEL avx512
 #define LEVEL_NAME "avx512"
-#define WIDTH 8
+#define VECTOR_BYTES 64
 #define TILE 4
 #define VMATH_FMA 1
 #if defined(__clang__)

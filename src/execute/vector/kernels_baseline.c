@@ -4,10 +4,8 @@
  */
 #define LEVEL baseline
 #define LEVEL_NAME "baseline"
-#if defined(_MSC_VER) && !defined(__clang__)
-#define WIDTH 1
-#else
-#define WIDTH 2
+#if !defined(_MSC_VER) || defined(__clang__)
+#define VECTOR_BYTES 16
 #endif
 #if defined(__aarch64__)
 #define TILE 4

@@ -9,23 +9,25 @@
 /* -- sums of rows --------------------------------------------------------------------------------------- */
 
 enum {
-    LINE = 8,                /* doubles of a cache's line */
+    LINE = 64 / REAL_BYTES,  /* numbers of a cache's line */
     STRIP_BYTES = 20 * 1024, /* of the rows that one strip of lanes reads: they stay in the first cache */
-    STRIP = TILE * WIDTH     /* lanes of the narrowest strip, and the most inputs that are turned at once */
+    STRIP = TILE * WIDTH     /* lanes of the narrowest strip */
 };
 
-_Static_assert((int)STRIP <= (int)SCRATCH_ROWS, "inputs are turned into scratch rows");
-
-typedef struct {
-    double *const *sums;
-    const double *starts;     /* where sums begin; NULL: at 0, or, to add, at what they are */
-    int add;
-    const double *const *rows;
-    size_t n_rows;
-    const double *matrix;     /* weight j, k stands at along_j[j] + k * along_k */
-    const size_t *along_j;
-    size_t along_k;
-} Sums;
+/* starts: where sums begin; NULL: at 0, or, to add, at what they are.
+ * matrix: weight j, k stands at along_j[j] + k * along_k. */
+#define SUMS_OF(Number, name)          \
+    typedef struct {                   \
+        Number *const *sums;           \
+        const Number *starts;          \
+        int add;                       \
+        const Number *const *rows;     \
+        size_t n_rows;                 \
+        const Number *matrix;          \
+        const size_t *along_j;         \
+        size_t along_k;                \
+    } name;
+SUMS_OF(Real, Sums)
 
 /* OUTS sums from the first on, for VECS vectors of lanes. They stay in registers. */
 FORCE_INLINE void sum_rows_tile(const size_t OUTS, const size_t VECS, const Sums s, size_t first, size_t lane) {
@@ -33,8 +35,8 @@ FORCE_INLINE void sum_rows_tile(const size_t OUTS, const size_t VECS, const Sums
     for (size_t j = 0; j < OUTS; j++)
         for (size_t v = 0; v < VECS; v++)
             total[j][v] = s.add ? load(s.sums[first + j] + lane + v * WIDTH)
-                                : splat(s.starts ? s.starts[first + j] : 0.0);
-    const double *weights[4];
+                                : splat(s.starts ? s.starts[first + j] : 0);
+    const Real *weights[4];
     for (size_t j = 0; j < OUTS; j++) weights[j] = s.matrix + s.along_j[first + j];
     size_t along_k = s.along_k, at = 0;
     for (size_t k = 0; k < s.n_rows; k++, at += along_k) {
@@ -76,7 +78,7 @@ SUM_ROWS(4)
 
 /* So many sums, for so many lanes, strip by strip. */
 static void sum_rows(const Sums *s, size_t n_sums, size_t lanes) {
-    size_t strip = STRIP_BYTES / sizeof(double) / (s->n_rows + 1) / STRIP * STRIP;
+    size_t strip = STRIP_BYTES / sizeof(Real) / (s->n_rows + 1) / STRIP * STRIP;
     if (strip < STRIP) strip = STRIP;
     for (size_t lane = 0, end; lane < lanes; lane = end) {
         end = lane + strip < lanes ? lane + strip : lanes;
@@ -94,12 +96,14 @@ static void sum_rows(const Sums *s, size_t n_sums, size_t lanes) {
 
 /* -- of one sample -------------------------------------------------------------------------------------- */
 
+#ifndef FLOAT32
 /* Rows of one lane are numbers: lanes of vectors are inputs here. */
 
 /* The numbers in these rows, in scratch memory. */
 static const double *side_by_side(const Frame *frame, const Ref *refs, size_t n) {
-    for (size_t k = 0; k < n; k++) frame->scratch[k] = frame->rows[refs[k].at];
-    return frame->scratch;
+    double *numbers = frame->scratch;
+    for (size_t k = 0; k < n; k++) numbers[k] = *row_at(frame, refs[k]);
+    return numbers;
 }
 
 /* ROWS outputs, each the sum of a row of the matrix times the inputs. */
@@ -156,42 +160,45 @@ static void add_outer(double *restrict to, const double *g, const double *restri
     for (size_t j = 0; j < n_out; j++, to += n_in)
         for (size_t k = 0; k < n_in; k++) to[k] += g[j] * inputs[k];
 }
+#endif
 
 /* -- matrix-vector products ------------------------------------------------------------------------------ */
 
 /* What a step needs lists for, in the frame's room for pointers. */
 typedef struct {
-    const double **rows, **sums;
+    const Real **rows, **sums;
     size_t *along;
 } Lists;
 
 static Lists lists_for(const Frame *frame, size_t n_rows, size_t n_sums) {
-    Lists lists = {frame->pointers, frame->pointers + n_rows, NULL};
+    const Real **pointers = frame->pointers;
+    Lists lists = {pointers, pointers + n_rows, NULL};
     lists.along = (size_t *)(lists.sums + n_sums);
     return lists;
 }
 
-static const double *row_of(const Frame *frame, Ref ref) { return frame->rows + ref.at * frame->lanes; }
-
 static void run_matvec(const Step *step, Frame *frame) {
+#ifndef FLOAT32
     if (frame->lanes == 1) {
         const double *inputs = side_by_side(frame, step->refs, step->n_refs);
         const double *biases = step->y.space == IN_ONCE ? frame->once + step->y.at : NULL;
         multiply(row_at(frame, step->out), frame->once + step->x.at, inputs, biases, step->count, step->n_refs);
         return;
     }
+#endif
     Lists lists = lists_for(frame, step->n_refs, step->count);
-    for (uint32_t k = 0; k < step->n_refs; k++) lists.rows[k] = row_of(frame, step->refs[k]);
+    for (uint32_t k = 0; k < step->n_refs; k++) lists.rows[k] = row_at(frame, step->refs[k]);
     for (uint32_t j = 0; j < step->count; j++) {
         lists.sums[j] = row_at(frame, step->out) + j * frame->lanes;
         lists.along[j] = (size_t)j * step->n_refs;
     }
-    Sums sums = {(double *const *)lists.sums, step->y.space == IN_ONCE ? frame->once + step->y.at : NULL, 0,
-                 lists.rows, step->n_refs, frame->once + step->x.at, lists.along, 1};
+    Sums sums = {(Real *const *)lists.sums, step->y.space == IN_ONCE ? once_at(frame) + step->y.at : NULL, 0,
+                 lists.rows, step->n_refs, once_at(frame) + step->x.at, lists.along, 1};
     sum_rows(&sums, step->count, frame->lanes);
 }
 
 static void run_matvec_x(const Step *step, Frame *frame) {
+#ifndef FLOAT32
     if (frame->lanes == 1) {
         double *sums = frame->scratch;
         multiply_turned(sums, frame->once + step->x.at, row_at(frame, step->g), step->count, (size_t)step->number);
@@ -201,27 +208,82 @@ static void run_matvec_x(const Step *step, Frame *frame) {
         }
         return;
     }
+#endif
     Lists lists = lists_for(frame, step->count, step->n_refs);
     for (uint32_t j = 0; j < step->count; j++) lists.rows[j] = row_at(frame, step->g) + j * frame->lanes;
     for (uint32_t k = 0; k < step->n_refs; k++) {
-        lists.sums[k] = row_of(frame, step->refs[k]);
+        lists.sums[k] = row_at(frame, step->refs[k]);
         lists.along[k] = step->columns[k];
     }
-    Sums sums = {(double *const *)lists.sums, NULL, step->add, lists.rows, step->count,
-                 frame->once + step->x.at, lists.along, (size_t)step->number};
+    Sums sums = {(Real *const *)lists.sums, NULL, step->add, lists.rows, step->count,
+                 once_at(frame) + step->x.at, lists.along, (size_t)step->number};
     sum_rows(&sums, step->n_refs, frame->lanes);
 }
 
-static void turn_rows(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes) {
-    for (size_t first = 0, end; first < lanes; first = end) { /* a line of each row, as long as it is at hand */
-        end = first + LINE < lanes ? first + LINE : lanes;
-        for (size_t row = 0; row < n_rows; row += TURNED)
-            for (size_t lane = first; lane < end; lane += TURNED)
-                turn(to + lane * apart + row, apart, rows + row, lane);
+/* -- the gradient by the weights ------------------------------------------------------------------------- */
+
+/* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as turns
+ * take together. */
+#define TURN_ROWS(name, From, To, turned, turn)                                                                  \
+    static void name(To *to, size_t apart, const From *const *rows, size_t n_rows, size_t lanes) {               \
+        for (size_t first = 0, end; first < lanes; first = end) { /* a line of each row, while it is at hand */  \
+            end = first + LINE < lanes ? first + LINE : lanes;                                                   \
+            for (size_t row = 0; row < n_rows; row += (turned))                                                  \
+                for (size_t lane = first; lane < end; lane += (turned))                                          \
+                    turn(to + lane * apart + row, apart, rows + row, lane);                                      \
+        }                                                                                                        \
     }
+
+#if WIDTH >= 4
+TURN_4(turn, Real, Real, AS_IT_IS)
+TURN_ROWS(turn_rows, Real, Real, 4, turn)
+#elif WIDTH == 2
+TURN_2(turn, Real, Real)
+TURN_ROWS(turn_rows, Real, Real, 2, turn)
+#else
+TURN_1(turn, Real, Real)
+TURN_ROWS(turn_rows, Real, Real, 1, turn)
+#endif
+
+/* This gradient is a sum over the batch, and so a sum of doubles: panels and the outputs' adjoints are such. Of
+ * floats, products are exact then. */
+#ifdef FLOAT32
+SUMS_OF(double, DoubleSums)
+void LEVEL_FUNCTION(sum_double_rows)(const DoubleSums *s, size_t n_sums, size_t lanes);
+#define SUM_DOUBLE_ROWS LEVEL_FUNCTION(sum_double_rows)
+
+#if DOUBLES >= 4
+TURN_4(turn_wide, Real, double, __builtin_convertvector)
+TURN_ROWS(turn_to_panel, Real, double, 4, turn_wide)
+#elif DOUBLES == 2
+TURN_2(turn_wide, Real, double)
+TURN_ROWS(turn_to_panel, Real, double, 2, turn_wide)
+#else
+TURN_1(turn_wide, Real, double)
+TURN_ROWS(turn_to_panel, Real, double, 1, turn_wide)
+#endif
+
+static const double *as_doubles(const Frame *frame, const Real *rows, size_t n_rows) {
+    for (size_t k = 0; k < n_rows * frame->lanes; k++) frame->outputs[k] = (double)rows[k];
+    return frame->outputs;
 }
+#else
+typedef Sums DoubleSums;
+#define SUM_DOUBLE_ROWS sum_rows
+#define turn_to_panel turn_rows
+#define as_doubles(frame, rows, n_rows) (rows)
+
+/* For the kernels of floats. */
+void LEVEL_FUNCTION(sum_double_rows)(const Sums *s, size_t n_sums, size_t lanes);
+void LEVEL_FUNCTION(sum_double_rows)(const Sums *s, size_t n_sums, size_t lanes) { sum_rows(s, n_sums, lanes); }
+#endif
+
+enum { PANEL = TILE * DOUBLES }; /* the most inputs that are turned at once */
+
+_Static_assert((int)PANEL <= (int)SCRATCH_ROWS, "inputs are turned into scratch rows");
 
 static void run_matvec_w(const Step *step, Frame *frame) {
+#ifndef FLOAT32
     if (frame->lanes == 1) {
         const double *g = row_at(frame, step->g);
         add_outer(frame->once_adjoint + step->x.at, g, side_by_side(frame, step->refs, step->n_refs), step->count,
@@ -230,20 +292,23 @@ static void run_matvec_w(const Step *step, Frame *frame) {
             frame->once_adjoint[step->y.at + j] += g[j];
         return;
     }
+#endif
     size_t n_in = step->n_refs, n_out = step->count, lanes = frame->lanes, valid = frame->valid, k = 0;
-    Lists lists = lists_for(frame, valid, n_out);
-    const double **inputs = (const double **)(lists.along + n_out), *g = row_at(frame, step->g);
+    const double **rows = frame->pointers;
+    double **to_rows = (double **)(rows + valid);
+    size_t *along = (size_t *)(to_rows + n_out);
+    const Real **inputs = (const Real **)(along + n_out), *g = row_at(frame, step->g);
     double *to = frame->once_adjoint + step->x.at, *panel = frame->scratch;
-    Sums sums = {(double *const *)lists.sums, NULL, 1, lists.rows, valid, g, lists.along, 1};
-    for (size_t i = 0; i < n_in; i++) inputs[i] = row_of(frame, step->refs[i]);
+    for (size_t i = 0; i < n_in; i++) inputs[i] = row_at(frame, step->refs[i]);
     if (n_out > 1) { /* else, turning costs more than it brings */
-        for (size_t i = 0; i < valid; i++) lists.rows[i] = panel + i * STRIP;
-        for (size_t j = 0; j < n_out; j++) lists.along[j] = j * lanes;
-        for (size_t width; k + WIDTH <= n_in; k += width) {
-            width = share((n_in - k) / WIDTH, TILE) * WIDTH;
-            turn_rows(panel, STRIP, inputs + k, width, lanes);
-            for (size_t j = 0; j < n_out; j++) lists.sums[j] = to + j * n_in + k;
-            sum_rows(&sums, n_out, width);
+        DoubleSums sums = {to_rows, NULL, 1, rows, valid, as_doubles(frame, g, n_out), along, 1};
+        for (size_t i = 0; i < valid; i++) rows[i] = panel + i * PANEL;
+        for (size_t j = 0; j < n_out; j++) along[j] = j * lanes;
+        for (size_t width; k + DOUBLES <= n_in; k += width) {
+            width = share((n_in - k) / DOUBLES, TILE) * DOUBLES;
+            turn_to_panel(panel, PANEL, inputs + k, width, lanes);
+            for (size_t j = 0; j < n_out; j++) to_rows[j] = to + j * n_in + k;
+            SUM_DOUBLE_ROWS(&sums, n_out, width);
         }
     }
     for (size_t j = 0; j < n_out; j++)

@@ -1,119 +1,101 @@
 /* SPDX-License-Identifier: MIT
  *
- * Part of kernels.h: vectors of WIDTH doubles, and sums along a row.
+ * Part of kernels.h: vectors of WIDTH numbers, and sums along a row.
  */
 /* -- vectors ------------------------------------------------------------------------------------- */
 
 #if WIDTH > 1
-typedef double Vector __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
-typedef int64_t Mask __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
-FORCE_INLINE Vector load(const double *p) { return *(const Vector *)p; }
-FORCE_INLINE void store(double *p, Vector v) { *(Vector *)p = v; }
-FORCE_INLINE Vector splat(double x) { return x - (Vector){0}; } /* exact, for -0.0, too */
-#define MASKED(v, mask) ((Vector)((Mask)(v) & (mask)))
-/* All ones in the lanes below n. */
-static inline Mask first_lanes(size_t n) {
-    Mask mask = {0};
-    for (size_t k = 0; k < WIDTH; k++) mask[k] = -(int64_t)(k < n);
-    return mask;
-}
+typedef Real Vector __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+FORCE_INLINE Vector load(const Real *p) { return *(const Vector *)p; }
+FORCE_INLINE void store(Real *p, Vector v) { *(Vector *)p = v; }
+FORCE_INLINE Vector splat(Real x) { return x - (Vector){0}; } /* exact, for -0.0, too */
 #else
-typedef double Vector;
-typedef int Mask;
-FORCE_INLINE Vector load(const double *p) { return *p; }
-FORCE_INLINE void store(double *p, Vector v) { *p = v; }
-FORCE_INLINE Vector splat(double x) { return x; }
-#define MASKED(v, mask) ((mask) ? (v) : 0.0)
-static inline Mask first_lanes(size_t n) { return n > 0; }
+typedef Real Vector;
+FORCE_INLINE Vector load(const Real *p) { return *p; }
+FORCE_INLINE void store(Real *p, Vector v) { *p = v; }
+FORCE_INLINE Vector splat(Real x) { return x; }
 #endif
 
-/* TURNED lanes of as many rows, from `lane` on, so that lanes stand as rows do: lane k at to + k * apart. */
-#if WIDTH >= 4
-enum { TURNED = 4 };
-typedef double Quarter __attribute__((vector_size(32), aligned(8), may_alias));
-FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
-    Quarter r[4], even[2], odd[2];
-    for (int k = 0; k < 4; k++) r[k] = *(const Quarter *)(rows[k] + lane);
-    for (int k = 0; k < 2; k++) {
-        even[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 0, 4, 2, 6);
-        odd[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 1, 5, 3, 7);
+/* A turn: so many lanes of as many rows, from `lane` on, so that lanes stand as rows do: lane k at to + k * apart. */
+#define AS_IT_IS(vector, Type) (vector) /* GCC takes a vector apart to convert it to its own type */
+#define TURN_4(name, From, To, convert)                                                                       \
+    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) {                      \
+        typedef From Given __attribute__((vector_size(4 * sizeof(From)), aligned(sizeof(From)), may_alias));  \
+        typedef To Quarter __attribute__((vector_size(4 * sizeof(To)), aligned(sizeof(To)), may_alias));      \
+        Quarter r[4], even[2], odd[2];                                                                        \
+        for (int k = 0; k < 4; k++) r[k] = convert(*(const Given *)(rows[k] + lane), Quarter);                \
+        for (int k = 0; k < 2; k++) {                                                                         \
+            even[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 0, 4, 2, 6);                            \
+            odd[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 1, 5, 3, 7);                             \
+        }                                                                                                     \
+        *(Quarter *)to = __builtin_shufflevector(even[0], even[1], 0, 1, 4, 5);                               \
+        *(Quarter *)(to + apart) = __builtin_shufflevector(odd[0], odd[1], 0, 1, 4, 5);                       \
+        *(Quarter *)(to + 2 * apart) = __builtin_shufflevector(even[0], even[1], 2, 3, 6, 7);                 \
+        *(Quarter *)(to + 3 * apart) = __builtin_shufflevector(odd[0], odd[1], 2, 3, 6, 7);                   \
     }
-    *(Quarter *)to = __builtin_shufflevector(even[0], even[1], 0, 1, 4, 5);
-    *(Quarter *)(to + apart) = __builtin_shufflevector(odd[0], odd[1], 0, 1, 4, 5);
-    *(Quarter *)(to + 2 * apart) = __builtin_shufflevector(even[0], even[1], 2, 3, 6, 7);
-    *(Quarter *)(to + 3 * apart) = __builtin_shufflevector(odd[0], odd[1], 2, 3, 6, 7);
-}
-#elif WIDTH == 2
-enum { TURNED = 2 };
-FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
-    Vector a = load(rows[0] + lane), b = load(rows[1] + lane);
-    store(to, __builtin_shufflevector(a, b, 0, 2));
-    store(to + apart, __builtin_shufflevector(a, b, 1, 3));
-}
+#define TURN_2(name, From, To)                                                           \
+    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) { \
+        for (size_t k = 0; k < 2; k++)                                                   \
+            for (size_t row = 0; row < 2; row++) to[k * apart + row] = rows[row][lane + k]; \
+    }
+#define TURN_1(name, From, To)                                                           \
+    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) { \
+        (void)apart;                                                                     \
+        *to = rows[0][lane];                                                             \
+    }
+/* -- sums over lanes, in doubles --------------------------------------------------------------------- */
+
+#ifdef VECTOR_BYTES
+typedef double SumVector __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+#ifdef FLOAT32
+typedef float Narrow __attribute__((vector_size(VECTOR_BYTES / 2), aligned(4), may_alias));
+FORCE_INLINE SumVector load_doubles(const Real *p) { return __builtin_convertvector(*(const Narrow *)p, SumVector); }
 #else
-enum { TURNED = 1 };
-FORCE_INLINE void turn(double *to, size_t apart, const double *const *rows, size_t lane) {
-    (void)apart;
-    *to = rows[0][lane];
-}
+FORCE_INLINE SumVector load_doubles(const Real *p) { return load(p); }
+#endif
+#else
+typedef double SumVector;
+FORCE_INLINE SumVector load_doubles(const Real *p) { return *p; }
 #endif
 
-FORCE_INLINE double sum_lanes(Vector v) {
-#if WIDTH == 8
+FORCE_INLINE double sum_lanes(SumVector v) {
+#if !defined(VECTOR_BYTES)
+    return v;
+#elif VECTOR_BYTES == 64
     typedef double Half __attribute__((vector_size(32)));
     Half h = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
     return (h[0] + h[2]) + (h[1] + h[3]);
-#elif WIDTH == 4
+#elif VECTOR_BYTES == 32
     return (v[0] + v[2]) + (v[1] + v[3]);
-#elif WIDTH == 2
+#else
     return v[0] + v[1];
-#else
-    return v;
 #endif
 }
 
-#if WIDTH >= 4
-typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
-
-FORCE_INLINE Four halved(Vector v) {
-#if WIDTH == 8
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
-#else
-    return v;
-#endif
-}
-
-FORCE_INLINE Four sums_of_four(const Four *v) {
-    Four p = __builtin_shufflevector(v[0], v[1], 0, 4, 2, 6) + __builtin_shufflevector(v[0], v[1], 1, 5, 3, 7);
-    Four q = __builtin_shufflevector(v[2], v[3], 0, 4, 2, 6) + __builtin_shufflevector(v[2], v[3], 1, 5, 3, 7);
-    return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
-}
-#endif
-
-static double row_sum(const double *row, size_t n) {
-    Vector a = splat(0.0), b = splat(0.0);
+static double row_sum(const Real *row, size_t n) {
+    SumVector a = {0}, b = {0};
     size_t k = 0;
-    for (; k + 2 * WIDTH <= n; k += 2 * WIDTH) {
-        a += load(row + k);
-        b += load(row + k + WIDTH);
+    for (; k + 2 * DOUBLES <= n; k += 2 * DOUBLES) {
+        a += load_doubles(row + k);
+        b += load_doubles(row + k + DOUBLES);
     }
     double total = sum_lanes(a + b);
     for (; k < n; k++) total += row[k];
     return total;
 }
 
-static double row_dot(const double *x, const double *y, size_t n) {
-    Vector a = splat(0.0), b = splat(0.0);
+static double row_dot(const Real *x, const Real *y, size_t n) {
+    SumVector a = {0}, b = {0};
     size_t k = 0;
-    for (; k + 2 * WIDTH <= n; k += 2 * WIDTH) {
-        a += load(x + k) * load(y + k);
-        b += load(x + k + WIDTH) * load(y + k + WIDTH);
+    for (; k + 2 * DOUBLES <= n; k += 2 * DOUBLES) {
+        a += load_doubles(x + k) * load_doubles(y + k);
+        b += load_doubles(x + k + DOUBLES) * load_doubles(y + k + DOUBLES);
     }
     double total = sum_lanes(a + b);
-    for (; k < n; k++) total += x[k] * y[k];
+    for (; k < n; k++) total += (double)x[k] * (double)y[k];
     return total;
 }
 
-static void fill(double *row, double number, size_t n) {
-    for (size_t k = 0; k < n; k++) row[k] = number;
+static void fill(Real *row, double number, size_t n) {
+    for (size_t k = 0; k < n; k++) row[k] = (Real)number;
 }

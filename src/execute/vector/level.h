@@ -11,6 +11,21 @@
 #pragma GCC optimize("fp-contract=fast", "no-trapping-math", "no-math-errno")
 #endif
 
+#ifdef FLOAT32 /* the same kernels on rows of floats: kernels_*_float32.c */
+typedef float Real;
+#define REAL_BYTES 4
+#else
+typedef double Real;
+#define REAL_BYTES 8
+#endif
+#ifdef VECTOR_BYTES
+#define WIDTH (VECTOR_BYTES / REAL_BYTES)
+#define DOUBLES (VECTOR_BYTES / 8) /* of a vector */
+#else
+#define WIDTH 1
+#define DOUBLES 1
+#endif
+
 #include <math.h>
 
 #define VMATH_REPLACE_LIBM

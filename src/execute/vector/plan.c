@@ -50,6 +50,13 @@ static uint32_t most_pointers(const StepList *list) {
     return most;
 }
 
+static uint32_t most_outputs(const StepList *list) {
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < list->size; k++)
+        if (list->items[k].kind == STEP_MATVEC_W && list->items[k].count > most) most = list->items[k].count;
+    return most;
+}
+
 static void place_groups(Planner *p, uint32_t from, uint32_t *rows) {
     for (uint32_t g = from; g < p->groups.size; g++) {
         Group *group = &p->groups.items[g];
@@ -117,6 +124,7 @@ MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph) {
     const Plan *copy = verify_copy(graph, plan, seed.at);
     plan_rows(p, n_once_groups, &seed);
     plan->root_adjoint = seed.at;
+    plan->most_outputs = most_outputs(&plan->backward);
     const StepList *all[] = {&plan->forward, &plan->backward, &plan->once_backward};
     for (int k = 0; k < 3; k++) {
         uint32_t members = most_members(all[k]), pointers = most_pointers(all[k]);

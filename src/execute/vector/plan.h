@@ -68,6 +68,7 @@ typedef struct {
     uint32_t n_rows;            /* rows of a block                                         */
     uint32_t most_members;      /* of a step */
     uint32_t most_pointers;     /* that a step on samples needs room for */
+    uint32_t most_outputs;      /* of a matrix product whose weights have adjoints */
     uint32_t *parameter_row;    /* once row of each parameter; NONE: not needed            */
     uint32_t n_constants;
     uint32_t *constant_rows;    /* once rows of numbers, and the numbers                   */

@@ -16,9 +16,9 @@ extern const Executor vector_executor;
 
 /* -- levels ------------------------------------------------------------------------------------------ */
 
-extern const Kernels kernels_baseline;
+extern const Kernels kernels_baseline, kernels_baseline_float32;
 #if defined(__x86_64__) && defined(__GNUC__)
-extern const Kernels kernels_avx2, kernels_avx512;
+extern const Kernels kernels_avx2, kernels_avx2_float32, kernels_avx512, kernels_avx512_float32;
 #endif
 
 const Level *const *levels_available(int *count) {
@@ -63,6 +63,7 @@ static MakeStatus make_plan(VectorProgram *program, Graph *graph) {
     if (plan_make(&program->plan, &program->arena, graph) != MADE) return MADE_BROKEN;
     const Plan *plan = &program->plan;
     Program *base = &program->base;
+    if (graph->is_float32) program->narrow = ARENA_ARRAY(&program->arena, float, (size_t)plan->n_once + 1);
     base->numbers = aligned(ARENA_ARRAY(&program->arena, double, 2 * (size_t)plan->n_once + 1 + CACHE_LINE));
     for (uint32_t k = 0; k < plan->n_constants; k++) base->numbers[plan->constant_rows[k]] = plan->constants[k];
     base->to_adjoint = plan->n_once;
@@ -105,12 +106,12 @@ static size_t vector_bytes(const Program *base) {
 
 /* Lanes of a block: few empty ones in the last, and rows that do not fall on each other in the cache,
  * which takes addresses apart by their distance in lines modulo a power of two. */
-static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
-    size_t most = BLOCK_BYTES / sizeof(double) / (plan->n_rows + 1), best = 0;
+static size_t choose_lanes(const Plan *plan, size_t size, const Kernels *kernels) {
+    size_t width = kernels->level.width, most = BLOCK_BYTES / kernels->number_bytes / (plan->n_rows + 1), best = 0;
     double least = INFINITY;
     if (most > MOST_LANES) most = MOST_LANES;
     if (most < LEAST_LANES) most = LEAST_LANES;
-    if (size == 1) return 1; /* kernels then have vectors of a step's members, or of a matrix's columns */
+    if (size == 1 && kernels->number_bytes == sizeof(double)) return 1; /* kernels then have vectors of a step's members, or of a matrix's columns */
     if (size <= most) return round_up(size, width);
     for (size_t lanes = round_up(most / 2, width); lanes <= most; lanes += width) {
         double cost = (double)((size + lanes - 1) / lanes) * (double)(lanes + 4);
@@ -123,8 +124,17 @@ static size_t choose_lanes(const Plan *plan, size_t size, size_t width) {
     return best;
 }
 
-/* A level is the beginning of its kernels. */
+/* A level is the beginning of its kernels for doubles. */
 static const Kernels *kernels_of(const Level *level) { return (const Kernels *)(const void *)level; }
+
+static const Kernels *float32_kernels_of(const Level *level) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (level == &kernels_avx2.level) return &kernels_avx2_float32;
+    if (level == &kernels_avx512.level) return &kernels_avx512_float32;
+#endif
+    (void)level;
+    return &kernels_baseline_float32;
+}
 
 /* One of few samples does not fill wide vectors; of one alone, there are no vectors of samples. */
 static const Level *level_for(const Level *level, size_t size) {
@@ -141,7 +151,6 @@ typedef struct {
     const Kernels *kernels;
     int gradients;
     size_t lanes, n_blocks, n_chunks;
-    double seed;
     double *adjoints;      /* of chunk 0; further chunks' stand behind, each with its loss at the end */
     size_t adjoint_stride;
     double *memory;
@@ -156,84 +165,14 @@ typedef struct {
     } outcomes[MOST_CHUNKS];
 } Job;
 
-/* How many of a plan's columns from the c-th on stand side by side, as doubles, and so do their rows. */
-static uint32_t columns_together(const Plan *plan, const Column *columns, uint32_t c) {
-    const Column *first = &columns[plan->columns[c]];
-    uint32_t n = 1;
-    if (first->is_float32 || (uintptr_t)first->data % sizeof(double) || first->stride % (ptrdiff_t)sizeof(double))
-        return n;
-    for (; c + n < plan->n_columns; n++) {
-        const Column *column = &columns[plan->columns[c + n]];
-        if (column->data != first->data + n * sizeof(double) || column->stride != first->stride ||
-            column->is_float32 || plan->column_rows[c + n] != plan->column_rows[c] + n)
-            break;
-    }
-    return n;
-}
-
-static void read_columns(const Job *job, Frame *frame, size_t first) {
-    const Plan *plan = &job->program->plan;
-    const uint32_t *samples = job->batch->samples;
-    size_t lanes = frame->lanes, valid = frame->valid;
-    for (uint32_t c = 0, n; c < plan->n_columns; c += n) {
-        const Column *column = &job->batch->columns[plan->columns[c]];
-        double *row = frame->rows + plan->column_rows[c] * lanes;
-        n = columns_together(plan, job->batch->columns, c);
-        if (n >= 4 && lanes > 1) {
-            n -= n % 4;
-            for (size_t k = 0; k < lanes; k++) {
-                size_t at = first + (k < valid ? k : valid - 1);
-                const char *sample = column->data + (ptrdiff_t)(samples ? samples[at] : at) * column->stride;
-                frame->pointers[k] = (const double *)(const void *)sample;
-            }
-            job->kernels->turn(row, lanes, frame->pointers, lanes, n);
-            continue;
-        }
-        n = 1;
-        for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
-        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
-    }
-}
-
-static void write_outputs(const Job *job, const Frame *frame, size_t first) {
-    const VectorProgram *program = job->program;
-    for (uint32_t r = 0; r < program->base.n_roots; r++) {
-        Ref root = program->plan.roots[r];
-        const Target target = job->batch->targets[r];
-        double *out = target.data + first * target.stride;
-        const double *row = root.space == IN_ROWS ? frame->rows + root.at * frame->lanes : NULL;
-        for (size_t k = 0; k < frame->valid; k++)
-            out[k * target.stride] = row ? row[k] : frame->once[root.at];
-    }
-}
-
-/* Forward, and back. Adds the loss of the block's samples to *loss. */
-static RunStatus run_block(Job *job, Frame *frame, size_t first, double *loss) {
-    const Plan *plan = &job->program->plan;
-    size_t left = job->batch->size - first;
-    frame->valid = left < frame->lanes ? left : frame->lanes;
-    frame->bad_lane = NONE;
-    read_columns(job, frame, first);
-    job->kernels->run(plan->forward.items, plan->forward.size, frame);
-    if (frame->bad_lane != NONE) return RUN_BAD_INDEX;
-    if (!job->gradients) {
-        write_outputs(job, frame, first);
-        return RUN_DONE;
-    }
-    *loss += job->kernels->sum(frame->rows + plan->roots[0].at * frame->lanes, frame->valid);
-    double *seed = frame->rows + plan->root_adjoint * frame->lanes;
-    for (size_t k = 0; k < frame->lanes; k++) seed[k] = k < frame->valid ? job->seed : 0.0;
-    job->kernels->run(plan->backward.items, plan->backward.size, frame);
-    return RUN_DONE;
-}
-
 static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
     VectorProgram *program = job->program;
     size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
     double loss = 0.0;
     frame->once_adjoint = job->adjoints + chunk * job->adjoint_stride;
     for (size_t block = first; block < end; block++) {
-        RunStatus status = run_block(job, frame, block * job->lanes, &loss);
+        RunStatus status = job->kernels->run_block(&program->plan, job->batch, job->gradients, frame,
+                                                   block * job->lanes, &loss);
         if (status == RUN_BAD_INDEX) {
             struct Outcome *outcome = &job->outcomes[chunk];
             outcome->bad_sample = block * job->lanes + frame->bad_lane;
@@ -256,10 +195,13 @@ static RunStatus run_chunk(Job *job, Frame *frame, size_t chunk, int may_poll) {
 static void work(void *job_, int worker) {
     Job *job = job_;
     const Plan *plan = &job->program->plan;
-    Frame frame = {.lanes = job->lanes, .once = job->program->base.numbers};
-    frame.rows = job->memory + (size_t)worker * job->worker_memory;
-    frame.scratch = frame.rows + plan->n_rows * job->lanes;
-    frame.pointers = (const double **)(frame.scratch + job->scratch_size);
+    const VectorProgram *program = job->program;
+    size_t row_bytes = job->lanes * job->kernels->number_bytes;
+    char *memory = (char *)(job->memory + (size_t)worker * job->worker_memory);
+    Frame frame = {.rows = memory, .lanes = job->lanes, .once = program->base.numbers, .narrow = program->narrow};
+    frame.scratch = memory + round_up(plan->n_rows * row_bytes, sizeof(double));
+    frame.outputs = (double *)frame.scratch + job->scratch_size;
+    frame.pointers = frame.outputs + (program->narrow ? plan->most_outputs * job->lanes : 0);
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
@@ -289,18 +231,24 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     job.gradients = gradients;
     memset(&job.next_chunk, 0, sizeof job.next_chunk);
     memset(&job.stopped, 0, sizeof job.stopped);
-    job.kernels = kernels_of(level_for(batch->level, batch->size));
-    job.lanes = choose_lanes(plan, batch->size, job.kernels->level.width);
+    const Level *level = level_for(batch->level, program->narrow ? (batch->size + 3) / 2 : batch->size);
+    job.kernels = kernels_of(level);
+    if (program->narrow) {
+        job.kernels = float32_kernels_of(level);
+        for (uint32_t k = 0; k < plan->n_once; k++) program->narrow[k] = (float)program->base.numbers[k];
+    }
+    job.lanes = choose_lanes(plan, batch->size, job.kernels);
     job.n_blocks = (batch->size + job.lanes - 1) / job.lanes;
     job.n_chunks = chunks_of(job.n_blocks);
-    job.seed = sample_seed(batch);
     program->base.lanes = (uint32_t)job.lanes;
     double total = plan->work * (double)batch->size * (gradients ? 3 : 1);
     int threads = threads_for(total, batch->threads, job.n_chunks);
 
-    size_t pointers = (plan->most_pointers + job.lanes) * sizeof(double *) / sizeof(double) + 1;
+    size_t outputs = program->narrow ? plan->most_outputs * job.lanes : 0;
+    size_t pointers = (plan->most_pointers + job.lanes) * sizeof(void *) / sizeof(double) + 1;
+    size_t rows = (plan->n_rows * job.lanes * job.kernels->number_bytes + sizeof(double) - 1) / sizeof(double);
     job.scratch_size = job.lanes == 1 ? scratch_of_numbers(plan) : SCRATCH_ROWS * job.lanes;
-    job.worker_memory = round_up(plan->n_rows * job.lanes + job.scratch_size + pointers, CACHE_LINE);
+    job.worker_memory = round_up(rows + job.scratch_size + outputs + pointers, CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;
     if (gradients && job.n_chunks > 1 &&
@@ -329,6 +277,7 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
         for (uint32_t k = 0; k < plan->n_once && job.n_chunks > 1; k++) to[k] += adjoints[k];
         *loss += adjoints[plan->n_once];
     }
+    for (uint32_t k = 0; gradients && program->narrow && k < plan->n_once; k++) to[k] *= sample_seed(batch);
     return RUN_DONE;
 }
 

@@ -12,28 +12,31 @@
 
 enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product that are turned together */
 
-/* What steps work on. */
+/* What steps work on. Numbers in rows are doubles; of kernels for float32, floats. */
 typedef struct {
-    double *rows;         /* a row's lanes stand at rows + row * lanes */
-    size_t lanes;         /* a multiple of the vectors' width; 1 for the once rows, and for one sample */
+    void *rows;           /* a row's lanes stand at rows + row * lanes */
+    size_t lanes;         /* a multiple of the vectors' width, or 1 for the once rows, and for one sample */
     size_t valid;         /* lanes that hold samples; those after them repeat the last one */
     const double *once;   /* values of once rows, for steps that work on samples */
+    const float *narrow;  /* the same, for samples in float32 */
     double *once_adjoint; /* where their adjoints are summed */
-    double *scratch;      /* SCRATCH_ROWS; of one lane: see scratch_of_numbers */
-    const double **pointers;
+    void *scratch;        /* SCRATCH_ROWS of doubles; of one lane: see scratch_of_numbers */
+    double *outputs;      /* room for a product's rows of outputs as doubles; of kernels for float32 alone */
+    void *pointers;       /* room for pointers: the plan's most, and one a lane */
     uint32_t bad_lane;    /* where take's index was not one; NONE: nowhere */
     uint32_t bad_count;   /* ... and among how many it chose */
     double bad_index;
 } Frame;
 
 typedef struct {
-    Level level; /* what others know of it */
+    Level level;         /* what others know of it */
+    size_t number_bytes; /* of a number in rows */
     void (*run)(const Step *steps, uint32_t n_steps, Frame *frame);
-    double (*sum)(const double *row, size_t n);
-    /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as
-     * are a multiple of 4, or of the vectors' width. */
-    void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
-    /* to[k] = the sum of the first `valid` doubles of vector k; or +=. */
+    /* Forward, and for gradients back, for the samples from `first` on that fill the frame's lanes. Adds
+     * their loss to *loss. RUN_BAD_INDEX: the frame says where. */
+    RunStatus (*run_block)(const Plan *plan, const Batch *batch, int gradients, Frame *frame, size_t first,
+                           double *loss);
+    /* to[k] = the sum of the first `valid` doubles of vector k; or +=. Of kernels for doubles alone. */
     void (*fold)(const double *vectors, size_t n, size_t valid, int add, double *to);
 } Kernels;
 
@@ -43,6 +46,7 @@ typedef struct {
     Program base;    /* its numbers are the once rows: values, then adjoints */
     Arena arena;
     Plan plan;
+    float *narrow;   /* values of once rows, for samples in float32; NULL: these are computed in doubles */
     double *memory;  /* of workers: rows, scratch, pointers */
     double *partial; /* of chunks: adjoints of once rows, and the loss */
     size_t memory_size, partial_size;

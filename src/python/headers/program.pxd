@@ -33,6 +33,7 @@ cdef extern from "program/graph.h" nogil:
         Node *nodes
         uint32_t *roots
         uint32_t size, recorded, n_parameters, n_roots, n_inputs
+        int is_float32
     ctypedef struct Pass:
         const char *name
         const char *text

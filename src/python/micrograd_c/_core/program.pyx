@@ -67,10 +67,11 @@ def optimiser_passes():
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
-    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor')
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype')
 CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
-parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar'."""
+parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar';
+what samples are computed in: 'float64' or 'float32'."""
 
 cdef str READS_DATA = 'a call of a compiled function, with numbers, reads the data'
 
@@ -186,7 +187,8 @@ cdef class Recorded:
         if executor == NULL:
             executor = executor_for(&self.graph)
         return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
-                             level_in_use().name.decode(), executor.name.decode())
+                             level_in_use().name.decode(), executor.name.decode(),
+                             'float32' if self.graph.is_float32 else 'float64')
 
     def listing(self, bint gradients):
         """The program as text."""
@@ -382,11 +384,12 @@ cdef int hide_own_leaves(Recording recording, list results) except -1:
             results[k] = instead[<uintptr_t>value]
     return 0
 
-def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssize_t directions=0):
+def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is_float32=False,
+           Py_ssize_t directions=0):
     """Calls fn on new inputs and freezes the graph of its result: a Recorded.
 
     read_result: takes what fn returns apart, and gives (layout, shapes, Values), the latter in order.
-    skip: names of optimiser passes to leave out. executor: by name, or None.
+    skip: names of optimiser passes to leave out. executor: by name, or None. is_float32: what samples are computed in.
     directions: if not 0, fn gets a list of so many more Values. These are then the inputs that differ from
     lane to lane, and the arguments' are among the parameters: what depends on them alone is computed once.
     """
@@ -401,6 +404,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, Py_ssiz
     cdef FreezeStatus status
     cdef MakeStatus made
     recorded.wanted = executor_named(executor)
+    recorded.graph.is_float32 = is_float32
     tape.busy += 1      # so that nodes stay where they are
     try:
         recording.marker = new_leaf(0.0)

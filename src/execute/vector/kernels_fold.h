@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Part of kernels.h: the lanes of many vectors of doubles added up, for machine code's sums over the batch.
+ */
+#if WIDTH > 1
+typedef int64_t Mask __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
+#define MASKED(v, mask) ((Vector)((Mask)(v) & (mask)))
+/* All ones in the lanes below n. */
+static inline Mask first_lanes(size_t n) {
+    Mask mask = {0};
+    for (size_t k = 0; k < WIDTH; k++) mask[k] = -(int64_t)(k < n);
+    return mask;
+}
+#else
+typedef int Mask;
+#define MASKED(v, mask) ((mask) ? (v) : 0.0)
+static inline Mask first_lanes(size_t n) { return n > 0; }
+#endif
+
+#if WIDTH >= 4
+typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
+
+FORCE_INLINE Four halved(Vector v) {
+#if WIDTH == 8
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+FORCE_INLINE Four sums_of_four(const Four *v) {
+    Four p = __builtin_shufflevector(v[0], v[1], 0, 4, 2, 6) + __builtin_shufflevector(v[0], v[1], 1, 5, 3, 7);
+    Four q = __builtin_shufflevector(v[2], v[3], 0, 4, 2, 6) + __builtin_shufflevector(v[2], v[3], 1, 5, 3, 7);
+    return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
+}
+#endif
+
+FORCE_INLINE void fold_lanes(const double *vectors, size_t n, size_t valid, int add, double *to) {
+    const Mask mask = first_lanes(valid);
+    size_t k = 0;
+#if WIDTH >= 4
+    for (; k + 4 <= n; k += 4) {
+        Four v[4];
+        for (size_t j = 0; j < 4; j++) {
+            Vector lanes = load(vectors + (k + j) * WIDTH);
+            v[j] = halved(valid == WIDTH ? lanes : MASKED(lanes, mask));
+        }
+        Four sums = sums_of_four(v);
+        if (add) sums += *(const Four *)(to + k);
+        *(Four *)(to + k) = sums;
+    }
+#endif
+    for (; k < n; k++) to[k] = (add ? to[k] : 0.0) + sum_lanes(MASKED(load(vectors + k * WIDTH), mask));
+}
+
+static void fold(const double *vectors, size_t n, size_t valid, int add, double *to) {
+    if (valid == WIDTH) add ? fold_lanes(vectors, n, WIDTH, 1, to) : fold_lanes(vectors, n, WIDTH, 0, to);
+    else fold_lanes(vectors, n, valid, add, to);
+}
