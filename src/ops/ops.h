@@ -227,7 +227,7 @@ typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
 /* The rows that cells call, and the C library has not got. */
-#define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x) { return value; }
+#define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) FORCE_INLINE double id(double x) { return value; }
 #define FUNCTION2(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x, double y) { return value; }
 FOR_EACH_CALLED_UNARY(FUNCTION1)
 FOR_EACH_CALLED_BINARY(FUNCTION2)
