@@ -13,7 +13,7 @@ from .measure import Row, Settings, agree, collector_paused, compare, paired_row
 from .reference import with_deep_stack
 
 OURS, LESSON = "micrograd_c", "lesson's engine"
-PACKAGES = {"jax": "jax", "jax-pool": "jax", "ddx": "ddx", "torch": "torch", "numpy": "numpy"}
+PACKAGES = dict.fromkeys(compiled.JAX_PEERS, "jax") | {p: p for p in ("ddx", "torch", "numpy")}
 SLOW = 100_000  # operations that the lesson's engine takes seconds to record: no warm-up for it
 
 TITLES = {
@@ -33,7 +33,7 @@ TITLES = {
     "peer": f"Peers, each in a process of its own: the peer / {OURS}\n"
     f"(torch and jax: beside {OURS}.nn; the others: the same script on both)",
     "compiled": f"Compiled, per step or call: the other / {OURS}.compile\n"
-    "(double precision; one thread on both sides but where a line says otherwise)",
+    "(double precision and one thread on both sides but where a line says otherwise)",
 }
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Compiled training beside other ways to compute the very same steps.
 
-Each peer runs in a process of its own, in turn with ours, one thread and double precision on both
+Each peer runs in a process of its own, in turn with ours, one thread and the same precision on both
 sides, from the same weights on the same data; first losses are compared before anything is timed.
 """
 
@@ -10,15 +10,18 @@ import json
 import os
 import time
 
-PEERS = ("c", "jax", "jax-pool", "ddx", "torch", "numpy")
+PEERS = ("c", "jax", "jax-float32", "jax-pool", "ddx", "torch", "numpy")
 NAMES = {
     "c": "hand-written C",
     "jax": "JAX jit and scan",
+    "jax-float32": "JAX scan, float32",
     "jax-pool": "JAX, all threads",
     "torch": "PyTorch eager",
 }
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+JAX_PEERS = ("jax", "jax-float32", "jax-pool")
 FIRST = 5  # losses that must agree
+ROUNDING = {"float64": 1e-8, "float32": 1e-4}
 STEPS = {"lesson": 20_000, "moons": 2000, "wide": 100, "digits": 440}  # of a call
 OPERATIONS = 300  # of the irregular graph: XLA's time to compile grows with their square
 SAMPLES = 100_000  # for two threads
@@ -28,9 +31,10 @@ PREPARED = 2000  # operations of the irregular graph that is only made ready
 
 def peer_of(peer, name, task, by_call=False):
     """The peer's training of a task."""
-    if peer in ("jax", "jax-pool"):
+    if peer in JAX_PEERS:
         from . import compiled_jax
 
+        compiled_jax.use_float64(peer != "jax-float32")
         return compiled_jax.Training(task, by_call)
     if peer == "torch":
         from . import compiled_torch
@@ -47,9 +51,10 @@ def training_row(peer, name, settings, by_call=False):
     from .measure import agree, compare
 
     theirs = peer_of(peer, name, tasks.TASKS[name](), by_call)
-    ours = tasks.Ours(tasks.TASKS[name](), by_call)
+    dtype = "float32" if peer == "jax-float32" else "float64"
+    ours = tasks.Ours(tasks.TASKS[name](), by_call, dtype)
     title = f"{name} step, {'one jax.jit call' if by_call else NAMES[peer]}"
-    agree(title, list(theirs.train(FIRST)), ours.train(FIRST), rel_tol=1e-8)
+    agree(title, list(theirs.train(FIRST)), ours.train(FIRST), rel_tol=ROUNDING[dtype])
     steps = STEPS[name] // (20 if by_call or peer == "torch" else 1)
     return compare(
         title,
@@ -266,7 +271,7 @@ def rows_of(peer, settings):
         return [training_row(peer, "wide", settings), asian.row(settings)]
     import importlib.util
 
-    names = ["lesson", "moons", "wide"]
+    names = ["wide"] if peer == "jax-float32" else ["lesson", "moons", "wide"]
     has_digits = importlib.util.find_spec("sklearn") is not None
     rows = [training_row(peer, name, settings) for name in names + ["digits"] * has_digits]
     if peer == "jax":
@@ -282,7 +287,7 @@ def main(argv):
     peer, budget = argv
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
-    if peer == "jax":
+    if peer in ("jax", "jax-float32"):
         os.environ["XLA_FLAGS"] = ONE_THREAD
     from . import measure
 

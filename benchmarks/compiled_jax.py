@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The compiled tasks in JAX, in double precision: one jitted call a step, or a scan over steps."""
+"""The compiled tasks in JAX: one jitted call a step, or a scan over steps."""
 
 import functools
 
@@ -8,7 +8,11 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-jax.config.update("jax_enable_x64", True)
+
+def use_float64(wanted):
+    """Double precision from now on, or else JAX's own default."""
+    jax.config.update("jax_enable_x64", wanted)
+
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": lambda x: jnp.maximum(x, 0.0), "linear": lambda x: x}
 
@@ -59,7 +63,7 @@ class Training:
         adaptive = task.optimizer == "Adam"
         self.state = (layers, zeros, zeros, 0.0) if adaptive else (layers,)
         update = adam if adaptive else sgd
-        kind = jnp.int32 if adaptive else jnp.float64
+        kind = jnp.int32 if adaptive else float
         x, y = jnp.array(task.inputs), jnp.array(task.targets, dtype=kind)
         # One minibatch after the other; all the data is a constant of the program.
         batched_x, batched_y = (a.reshape(task.batches, -1, *a.shape[1:]) for a in (x, y))

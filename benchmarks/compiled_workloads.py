@@ -59,9 +59,10 @@ class Task:
         """The data as compiled functions take it."""
         return buffer(self.inputs), buffer(self.targets)
 
-    def compile(self, threads=1):
+    def compile(self, threads=1, dtype="float64"):
         """The loss as a new compiled function, nothing recorded yet."""
-        return micrograd_c.compile(self.loss, reduction=self.reduction, threads=threads)
+        options = {"reduction": self.reduction, "threads": threads, "dtype": dtype}
+        return micrograd_c.compile(self.loss, **options)
 
     def make_optimizer(self):
         return getattr(micrograd_c.optim, self.optimizer)(self.model.parameters(), lr=self.rate)
@@ -155,8 +156,8 @@ TASKS = {"lesson": lesson, "moons": moons, "wide": wide, "digits": digits}
 class Ours:
     """A task trained by `f.fit`, or call by call from Python."""
 
-    def __init__(self, task, by_call=False):
-        self.f = task.compile()
+    def __init__(self, task, by_call=False, dtype="float64"):
+        self.f = task.compile(dtype=dtype)
         self.arrays = task.arrays()
         self.optimizer = task.make_optimizer()
         self.batch = task.batch
