@@ -36,8 +36,6 @@ __all__ = ["CompiledFunction", "Outputs", "TraceError", "compile"]
 _Reduction: TypeAlias = Literal["mean", "sum"]
 _DType: TypeAlias = Literal["float64", "float32"]
 
-_NOT_NATIVE = "  samples in float32: not as machine code, which computes in float64 alone"
-
 
 @overload
 def compile(
@@ -290,14 +288,15 @@ class CompiledFunction:
                 f"{self._name_of(k)}: {'(B,)' if n < 0 else f'(B, {n})'}"
                 for k, n in enumerate(structure)
             )
-            stats = program.stats()
+            stats, listing = program.stats(), program.listing(_is_value(program)).rstrip()
+            executor = program.choice_of_executor()
             lines += [
                 "",
                 f"program for {shapes}",
                 f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
                 f" optimisation, {stats.parameters} parameters",
-                *([_NOT_NATIVE] if self._is_float32 else []),
-                program.listing(_is_value(program)).rstrip(),
+                *([f"  {executor}"] if executor else []),
+                listing,
             ]
         return "\n".join(lines)
 

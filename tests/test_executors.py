@@ -220,3 +220,22 @@ def test_random_functions_that_return_lists(executor):
             for name in (executor, "scalar")
         ]
         np.testing.assert_allclose(*both, rtol=1e-10, atol=1e-12)
+
+
+def test_print_says_what_was_chosen_and_why():
+    weights = [[Value(0.1 * k + j) for k in range(8)] for j in range(8)]
+
+    def rows(xs):
+        return [mc.dot(row, xs).tanh() for row in weights]
+
+    layers, one = mc.compile(lambda xs: mc.sum(rows(rows(xs)))), mc.compile(lambda x: x * x)
+    layers([[0.5] * 8] * 20)
+    one([1.0] * 9)
+    assert f"executor {one.stats().executor}" in str(one)
+    assert layers.stats().executor == "vector"
+    assert "  executor vector" in str(layers)
+    if "native" in EXECUTORS:
+        why = "executor vector, not native: matrix products have vector kernels of their own"
+        assert why in str(layers)
+        assert "  executor native\n" in str(one)
+    assert "executor" not in str(mc.compile(lambda x: x * x, executor="vector"))

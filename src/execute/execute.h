@@ -124,8 +124,9 @@ typedef struct {
     size_t (*bytes)(const Program *program);
     void (*free)(Program *program);
 
-    /* Whether a graph that it does not refuse is best left to it; NULL: each is. */
-    int (*suits)(const Graph *graph);
+    /* Why a graph that it does not refuse is better left to those behind it, in such words; NULL: it is not.
+     * A NULL for the function: none is. */
+    const char *(*leaves)(const Graph *graph);
 } Executor;
 
 /* What every program has; an executor's own stands behind it. */
@@ -143,8 +144,11 @@ struct Program {
 /* The executors, the best first, NULL behind the last. */
 extern const Executor *const executors[];
 
-/* The first executor that the graph suits, and that does not refuse it. */
+/* The first executor that neither refuses the graph nor leaves it to others. */
 const Executor *executor_for(const Graph *graph);
+
+/* Why it is not this one; NULL: nothing speaks against it. */
+const char *reason_against(const Executor *executor, const Graph *graph);
 
 /* To be called between samples or blocks, with the work since: whether the run has to stop. */
 static inline int poll_after(Program *program, Batch *batch, double work) {

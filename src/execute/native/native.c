@@ -157,7 +157,7 @@ static const char *native_refuses(const Graph *graph) {
 /* Matrix products have kernels that keep more sums in registers than straight lines can, and takes among
  * many elements are a matter of memory. A product's multiply-add costs here about what two operations save;
  * of so few, kernels are not worth their calls, whatever the batch. */
-static int native_suits(const Graph *graph) {
+static const char *native_leaves(const Graph *graph) {
     double products = 0, elements = 0, nodes = 0;
     for (uint32_t i = 0; i < (graph->primal ? graph->primal : graph->size); i++) {
         const Node *node = &graph->nodes[i];
@@ -165,7 +165,8 @@ static int native_suits(const Graph *graph) {
         if (node->op == OP_take) elements += node->b;
         nodes += node->stage == SAMPLE;
     }
-    return (2 * products <= nodes || products <= FEW_PRODUCTS) && elements <= nodes;
+    if (2 * products > nodes && products > FEW_PRODUCTS) return "matrix products have vector kernels of their own";
+    return elements > nodes ? "takes among many elements are as fast on vector kernels" : NULL;
 }
 
 static void native_free(Program *base) {
@@ -265,4 +266,4 @@ static char *native_listing(const Program *base) {
 }
 
 const Executor native_executor = {"native", native_refuses, native_make, native_evaluate,
-                                  native_gradients, native_listing, native_bytes, native_free, native_suits};
+                                  native_gradients, native_listing, native_bytes, native_free, native_leaves};

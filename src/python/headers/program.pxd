@@ -129,6 +129,7 @@ cdef extern from "execute/execute.h" nogil:
         double work
     const Executor *const executors[]
     const Executor *executor_for(const Graph *graph)
+    const char *reason_against(const Executor *executor, const Graph *graph)
     void program_load(const Program *program, const double *values, const uint32_t *places, size_t n)
     double program_adjoint(const Program *program, uint32_t parameter)
     double *program_parameter(const Program *program, uint32_t parameter)

@@ -172,20 +172,39 @@ cdef class Recorded:
         else:
             program.executor.free(program)
 
+    cdef const Executor *executor_in_use(self):
+        """The one that the last program was made for, or that the next one will be."""
+        cdef const Executor *executor = self.used if self.used != NULL else preferred(self.wanted)
+        return executor if executor != NULL else executor_for(&self.graph)
+
+    def choice_of_executor(self):
+        """Which executor it is, and what speaks against the better ones; None where it was asked for."""
+        cdef const Executor *executor = self.executor_in_use()
+        cdef const Graph *graph = &self.gradient if self.gradient.size else &self.graph
+        cdef const Executor *const *better = executors
+        cdef const char *reason
+        cdef list reasons = []
+        if preferred(self.wanted) != NULL:
+            return None
+        while better[0] != executor:
+            reason = reason_against(better[0], graph)
+            if reason != NULL:      # made while another was asked for by set_executor()
+                reasons.append(f', not {better[0].name.decode()}: {reason.decode()}')
+            better += 1
+        return f'executor {executor.name.decode()}{"".join(reasons)}'
+
     def stats(self):
         cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
         cdef int gradients, k
         cdef uint32_t nodes = 0, i
         cdef Program *program
-        cdef const Executor *executor = self.used
+        cdef const Executor *executor = self.executor_in_use()
         for gradients in range(2):
             for k in range(self.n_idle[gradients]):
                 program = self.idle[gradients][k]
                 bytes += program.executor.bytes(program)
         for i in range(self.graph.size):
             nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
-        if executor == NULL:
-            executor = executor_for(&self.graph)
         return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
                              'float32' if self.graph.is_float32 else 'float64')
