@@ -289,7 +289,7 @@ class CompiledFunction:
                 for k, n in enumerate(structure)
             )
             stats, listing = program.stats(), program.listing(_is_value(program)).rstrip()
-            executor = program.choice_of_executor()
+            executor = program.choice_of_executor() if isinstance(program, Recorded) else None
             lines += [
                 "",
                 f"program for {shapes}",
@@ -368,9 +368,14 @@ def _is_value(program: Recorded | SampleHessians) -> bool:
     return program.layout is None and program.shapes[0] == ()
 
 
+_NUMBERS = {float, int, list, tuple}
+
+
 def _holds_values(array: Any) -> bool:
     return isinstance(array, Value) or (
-        isinstance(array, list | tuple) and len(array) > 0 and isinstance(array[0], Value)
+        isinstance(array, list | tuple)
+        and not _NUMBERS.issuperset(map(type, array))  # much the fastest for long lists
+        and any(isinstance(element, Value) for element in array)
     )
 
 

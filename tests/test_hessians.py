@@ -345,3 +345,9 @@ def test_under_no_grad_a_hessians_entries_are_leaves():
         rows = hessian(lambda v: v[0] ** 3 * v[1])([2.0, 1.0])
     assert data(rows) == [[12.0, 12.0], [12.0, 0.0]]
     assert not any(entry._prev for row in rows for entry in row)
+
+
+def test_what_runs_by_products_is_printed_too():
+    f = mc.compile(hessian(lambda v: mc.sum([a.tanh() * b for a, b in itertools.pairwise(v)])))
+    f([[0.1] * 30])
+    assert "program for v: (B, 30)" in str(f)

@@ -305,3 +305,30 @@ def test_clip_agrees_with_pytorch(torch, low, high):
     for x in [-3.0, -1.0, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, inf, -inf]:
         assert_agrees(torch, clip, torch.clamp, x, low, high)
         assert_agrees(torch, lambda v: clip(v, low, high), lambda t: t.clamp(low, high), x)
+
+
+# -- kinks behind an infinite slope ----------------------------------------------------------------
+
+ROOTS = {"sqrt": (Value.sqrt, 0.0), "cbrt": (Value.cbrt, 0.0), "asin": (Value.asin, 1.0)}
+FLAT = {
+    "relu": lambda z: (z - 9.0).relu(),
+    "maximum": lambda z: z.maximum(9.0),
+    "clip": lambda z: clip(z, 3.0, 4.0),
+    "times 0": lambda z: z * Value(0.0),
+    "sum of kinks": lambda z: (z - 9.0).relu() + (z - 8.0).relu() + 1.0,
+}
+
+
+@pytest.mark.parametrize("flat", FLAT.values(), ids=FLAT.keys())
+@pytest.mark.parametrize("root, x", ROOTS.values(), ids=ROOTS.keys())
+def test_a_slope_of_0_after_an_infinite_one_is_nan_by_every_reverse_way(root, x, flat):
+    """As in PyTorch: only what where() and take() leave out is nothing at all."""
+
+    def fn(v):
+        return flat(root(v))
+
+    operand = Value(x)
+    fn(operand).backward()
+    grads = [operand.grad, micrograd_c.grad(fn)(x).data, micrograd_c.value_and_grad(fn)(x)[1].data]
+    grads.append(micrograd_c.vjp(fn, x)[1](1.0)[0].data)
+    assert all(map(math.isnan, grads)), grads

@@ -100,7 +100,6 @@ static uint32_t mask(Work *work, uint32_t p) {
 /* -- addition --------------------------------------------------------------------------------------- */
 
 static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
-    if (q == NONE && is_zero(work->b, p)) return;
     if (work->side) {
         p = mask(work, q == NONE ? p : build_map(work->b, OP_mul, p, q, NONE, 0));
         q = NONE;
@@ -115,6 +114,22 @@ static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
     work->terms.items[at - 1] = (Term){p, q, work->of[to].last};
     work->of[to].last = at;
     ++work->of[to].count;
+}
+
+/* Whether what node i hands on is handed on even where it is 0. Where numbers make the choices, the 0 of a kink is
+ * an adjoint like any other, as in backward(): 0 times an infinite slope is NaN. Only what where() leaves out is
+ * nothing at all. In a function that is being recorded, and of tangents, a 0 that is always there is left out. */
+static int keeps_zeros(const Work *work, const Node *node) {
+    return work->b->decides && !work->tangents && node->op != OP_where;
+}
+
+/* A term by the rule of a node. */
+static void add_term_of(Work *work, const Node *node, uint32_t to, uint32_t p, uint32_t q) {
+    if (q != NONE || keeps_zeros(work, node) || !is_zero(work->b, p)) add_term(work, to, p, q);
+}
+
+static void add_unless_zero(Work *work, uint32_t to, uint32_t p) {
+    if (!is_zero(work->b, p)) add_term(work, to, p, NONE);
 }
 
 /* The sum of a node's terms, in the order in which they came; NONE: there are none. They are used up. */
@@ -174,10 +189,10 @@ static void add_gain(Work *work, uint32_t to, uint32_t i, uint32_t which, uint32
     if (whole->kind == ITEM_CALL && whole->op == OP_mul && cell->items[whole->a].kind == ITEM_NAME &&
         cell->items[whole->a].name == NAME_G) {
         uint32_t factor = build_item(b, cell, whole->b, names, known);
-        if (!is_zero(b, factor)) add_term(work, to, g, factor);
+        if (keeps_zeros(work, &node) || !is_zero(b, factor)) add_term(work, to, g, factor);
         return;
     }
-    add_term(work, to, build_item(b, cell, (uint8_t)(cell->size - 1), names, known), NONE);
+    add_term_of(work, &node, to, build_item(b, cell, (uint8_t)(cell->size - 1), names, known), NONE);
 }
 
 /* Before something is added that operand k of node i gains. */
@@ -220,7 +235,7 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
         if (!work->function->leads[to]) continue;
         set_side(work, i, 1 + k, to);
         uint32_t is_this = build_map(b, OP_equal, index, build_number(b, k), NONE, 0);
-        add_term(work, to, build_map(b, OP_where, is_this, g, build_number(b, 0.0), 0), NONE);
+        add_unless_zero(work, to, build_map(b, OP_where, is_this, g, build_number(b, 0.0), 0));
     }
 }
 
@@ -235,7 +250,7 @@ static void add_take_tangent(Work *work, uint32_t i) {
         uint32_t is_this = build_map(b, OP_equal, index, build_number(b, k), NONE, 0);
         chosen = build_map(b, OP_where, is_this, tangent, chosen, 0);
     }
-    add_term(work, i, chosen, NONE);
+    add_unless_zero(work, i, chosen);
 }
 
 /* A custom node's derivative by its k-th operand. */
@@ -282,7 +297,8 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     case FORM_LINEAR:
         for (uint32_t k = 0; k < node.b; k++) {
             Way way = way_of(work, i, k, g);
-            if (way.g != NONE) add_term(work, way.to, way.g, k < 2 * node.c ? operand_of(b, i, k ^ 1) : NONE);
+            uint32_t factor = k < 2 * node.c ? operand_of(b, i, k ^ 1) : NONE;
+            if (way.g != NONE) add_term_of(work, &node, way.to, way.g, factor);
         }
         return;
     case FORM_TAKE:
@@ -331,7 +347,7 @@ void differentiate(Function *function, const uint32_t *roots, const uint32_t *se
     Sides sides;
     work.of = ARENA_ARRAY(work.b->graph->scratch, Terms, function->size);
     prepare_sides(&work, &sides, roots, n_roots, xs, n_xs);
-    for (uint32_t k = 0; k < n_roots; k++) add_term(&work, roots[k], seeds[k], NONE);
+    for (uint32_t k = 0; k < n_roots; k++) add_unless_zero(&work, roots[k], seeds[k]);
     for (uint32_t i = function->size; i-- > 0;) {
         adjoints[i] = function->leads[i] ? sum_terms(&work, i) : NONE;
         if (adjoints[i] != NONE) apply_rule(&work, i, adjoints[i]);
