@@ -409,7 +409,7 @@ def test_a_function_without_a_name_is_pickles_own_error():
 
 
 def test_a_list_of_numbers_and_values_is_a_call_on_values():
-    """Wherever the first Value stands: a compiled function that is called on one is part of its graph."""
+    """Wherever the first Value stands: called on one, a compiled function is part of its graph."""
     f = mc.compile(lambda v: v[0] * v[1])
     assert f([Value(3.0), 2.0]).data == f([2.0, Value(3.0)]).data == 6.0
     assert mc.compile(lambda x: f([2.0, x]))([3.0]).tolist() == [6.0]
