@@ -235,3 +235,31 @@ def test_what_all_elements_use_has_no_gate():
 
     assert not has_gated_parameters(chance)
     assert has_gated_parameters(power)
+
+
+@executors
+def test_sums_by_numbers_of_what_is_infinite_where_a_layer_of_it_is_not_chosen(executor):
+    """They are rows of its matrix, of every sample; so is the one that a parameter is added to."""
+    weights = [Value(0.1 * k) for k in range(1, 7)]
+
+    def loss(x, which):
+        inner = [mc.dot(weights[k : k + 3], x) for k in (0, 3)]
+        outer = [mc.dot([k, 0.25, 0.125], x, weights[0]) for k in (0.5, 1.5)]
+        chosen = where(which > 0.0, inner[0].tanh() * inner[1], 2.0)
+        return chosen + outer[0].tanh() + outer[1].tanh()
+
+    f = mc.compile(loss, reduction="sum", executor=executor)
+    f.value_and_grad([[1.0, 2.0, 3.0]], [1.0])
+    alone = [w.grad for w in weights]
+    f.value_and_grad([[1.0, 2.0, 3.0], [math.inf, 1.0, 1.0]], [1.0, 0.0])
+    np.testing.assert_allclose([w.grad for w in weights], alone, rtol=1e-12)
+
+
+def test_a_take_of_a_layers_outputs_makes_no_layer_of_each():
+    """The value of one action of many: its program grows with the layer, not with its square."""
+    layer = nn.Layer(16, 300, activation="linear")
+    chosen = mc.compile(lambda x, k: take(layer(x), k))
+    whole = mc.compile(lambda x, k: mc.sum(layer(x)) + k)
+    for f in (chosen, whole):
+        f.value_and_grad([[0.1] * 16], [7.0])
+    assert chosen.stats().bytes < 4 * whole.stats().bytes

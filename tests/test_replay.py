@@ -192,6 +192,13 @@ def test_one_sample_has_the_derivatives_that_it_has_among_others(level, n_in, n_
     np.testing.assert_allclose(alone, derivatives(samples), rtol=1e-10, atol=1e-12)
 
 
+def test_sums_side_by_side_through_which_no_parameter_gains():
+    w = Value(3.5)
+    f = mc.compile(lambda x: w.floor() + mc.dot(x, x[::-1]) * mc.dot(x, x), executor="vector")
+    assert f.value_and_grad([[1.0, 2.0, 3.0]]) == 3.0 + 10.0 * 14.0
+    assert w.grad == 0.0
+
+
 @pytest.mark.parametrize("row", UNARY, ids=lambda row: row["name"])
 def test_every_operation_of_one_operand(level, row):
     w = Value(0.95)

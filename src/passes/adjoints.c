@@ -176,10 +176,14 @@ static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
         add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
 }
 
-/* Of the outputs of product i from `first` on, `count` of them, whose adjoints are these. by: the product of whose
- * inputs its weights' gains are made. */
-static void add_outputs_gains(Work *work, uint32_t i, uint32_t by, uint32_t first, uint32_t count,
-                              const uint32_t *adjoints) {
+/* The product of whose inputs the gains of a product's weights are made. */
+static uint32_t gaining_product(const Work *work, uint32_t product) {
+    uint32_t by = work->gates ? work->gates[product].product : NONE;
+    return by == NONE ? product : by;
+}
+
+/* Of the outputs of product i from `first` on, `count` of them, whose adjoints are these. */
+static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t count, const uint32_t *adjoints) {
     Graph *graph = work->graph;
     Product product = product_of(graph, i);
     size_t from = (size_t)first * product.n_in, n_weights = (size_t)count * product.n_in;
@@ -190,7 +194,7 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t by, uint32_t firs
     for (int way = 0; way < 2; way++) {
         if (!leads[way]) continue;
         uint32_t *to = room_for_args(work, (size_t)count + 1);
-        to[0] = ways[way] == NODE_OUTER ? by : i;
+        to[0] = ways[way] == NODE_OUTER ? gaining_product(work, i) : i;
         memcpy(to + 1, adjoints, count * sizeof *adjoints);
         uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first,
                                                       .stage = way ? SAMPLE : BATCH}, count + 1);
@@ -206,17 +210,11 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t by, uint32_t firs
     }
 }
 
-/* The product of whose inputs the weights' gains are made, of the output whose adjoint this is. */
-static uint32_t gaining_product(const Work *work, uint32_t product, uint32_t adjoint) {
-    uint32_t by = work->gates ? work->gates[work->graph->nodes[adjoint].c].product : NONE;
-    return by == NONE ? product : by;
-}
-
 /* A product's parts have left their adjoints with it, the last first. */
 static void add_product_gains(Work *work, uint32_t i) {
     const Graph *graph = work->graph;
     if (!work->last[i]) return;
-    uint32_t n_out = product_of(graph, i).n_out, count = 0, first = 0, by = i;
+    uint32_t n_out = product_of(graph, i).n_out, count = 0, first = 0;
     uint32_t *adjoints = ARENA_ARRAY(graph->scratch, uint32_t, n_out);
     for (uint32_t c = work->last[i], row = 0; row <= n_out; row++) {
         uint32_t node = NONE;
@@ -224,16 +222,13 @@ static void add_product_gains(Work *work, uint32_t i) {
             node = work->contributions.items[c - 1].node;
             c = work->contributions.items[c - 1].next;
         }
-        if (count && (node == NONE || gaining_product(work, i, node) != by)) {
-            add_outputs_gains(work, i, by, first, count, adjoints);
+        if (node != NONE) {
+            if (!count) first = row;
+            adjoints[count++] = node;
+        } else if (count) {
+            add_outputs_gains(work, i, first, count, adjoints);
             count = 0;
         }
-        if (node == NONE) continue;
-        if (!count) {
-            first = row;
-            by = gaining_product(work, i, node);
-        }
-        adjoints[count++] = node;
     }
 }
 

@@ -6,11 +6,6 @@ typedef struct {
     uint32_t side, node, next; /* next: one more than the index of the operand's next entry */
 } Entry;
 
-/* A product once more, for the weights' gains of those of its parts that one side uses. */
-typedef struct {
-    uint32_t product, side, node;
-} Masked;
-
 typedef struct {
     const Graph *from;
     Graph *to;
@@ -18,11 +13,11 @@ typedef struct {
     Sides sides;
     GROWING(Node) nodes; /* of the new graph */
     GROWING(Entry) entries;
-    GROWING(Masked) masked;
     uint32_t *entry;     /* of each old node: one more than its first entry */
     uint32_t *place;     /* of each old node: the new one */
     uint32_t input;      /* a new node that changes with the sample */
     uint32_t one, zero;  /* new nodes, for conditions */
+    uint32_t *gaining;   /* of each old product: the side of the samples in which its weights gain; NONE: of none */
     uint32_t *index;     /* of each old take: a new node, its index from the first element on; 0: none so far */
 } Work;
 
@@ -92,20 +87,30 @@ static void copy_node(Work *work, uint32_t i) {
     if (node.op == NODE_INPUT && work->input == NONE) work->input = work->place[i];
 }
 
-static int weights_lead(const Work *work, uint32_t product) {
-    uint32_t count;
-    const uint32_t *operands = node_operands(work->from, product, &count);
-    for (uint32_t k = work->from->nodes[product].c; k < count; k++)
-        if (work->sides.leads[operands[k]]) return 1;
+/* Not what is added to it, which gains the part's adjoint as it is. */
+static int weights_lead(const Work *work, uint32_t product, uint32_t row) {
+    Product of = product_of(work->from, product);
+    for (uint32_t k = 0; k < of.n_in; k++)
+        if (work->sides.leads[of.weights[(size_t)row * of.n_in + k]]) return 1;
     return 0;
 }
 
-/* Whether node i is a part that only some samples use, of a product whose weights gain by it. */
-static int is_gated_part(const Work *work, uint32_t i) {
-    const Node *node = &work->from->nodes[i];
-    uint32_t side = work->sides.of[i];
-    return node->op == NODE_PART && side != NONE && side != 0 && weights_lead(work, node->a);
+/* Of each product: the samples that use a part of it by which weights gain. */
+static void find_gaining(Work *work) {
+    const Graph *from = work->from;
+    work->gaining = ARENA_ARRAY(work->scratch, uint32_t, from->size);
+    for (uint32_t i = 0; i < from->size; i++) work->gaining[i] = NONE;
+    for (uint32_t i = 0; i < from->size; i++) {
+        const Node *node = &from->nodes[i];
+        uint32_t side = work->sides.of[i];
+        if (node->op != NODE_PART || side == NONE || !weights_lead(work, node->a, node->b)) continue;
+        uint32_t *gaining = &work->gaining[node->a];
+        *gaining = *gaining == NONE ? side : either_side(&work->sides, *gaining, side);
+    }
 }
+
+/* Whether node i is a product whose weights gain in some samples only. */
+static int is_gated_product(const Work *work, uint32_t i) { return work->gaining[i] != NONE && work->gaining[i] != 0; }
 
 /* -- conditions ------------------------------------------------------------------------------------- */
 
@@ -152,7 +157,7 @@ static uint32_t *append_conditions(Work *work) {
     uint32_t *conditions = ARENA_ARRAY(scratch, uint32_t, work->sides.all.size);
     for (uint32_t k = 0; k < work->entries.size; k++) needed[work->entries.items[k].side] = 1;
     for (uint32_t i = 0; i < work->from->size; i++)
-        if (is_gated_part(work, i)) needed[work->sides.of[i]] = 1;
+        if (is_gated_product(work, i)) needed[work->gaining[i]] = 1;
     for (uint32_t s = work->sides.all.size; s-- > 1;) {
         if (!needed[s]) continue;
         needed[all[s].b] = 1;
@@ -182,28 +187,19 @@ static uint32_t append_masked(Work *work, uint32_t product, uint32_t condition) 
     return append(work, node);
 }
 
-/* The products are few that one after the other's parts stand between. */
-static uint32_t get_masked(Work *work, uint32_t product, uint32_t side, const uint32_t *conditions) {
-    for (uint32_t k = work->masked.size; k-- > 0 && work->masked.items[k].product == product;)
-        if (work->masked.items[k].side == side) return work->masked.items[k].node;
-    uint32_t node = append_masked(work, product, conditions[side]);
-    GROW(work->scratch, &work->masked, Masked, 1);
-    work->masked.items[work->masked.size++] = (Masked){product, side, node};
-    return node;
-}
-
-/* Of each node of the old graph that is such a part: one more than the product by whose inputs its weights gain. */
+/* Of each product of the old graph that has one: one more than the masked one, by whose inputs its weights gain.
+ * In a sample that uses one part of several, the others' adjoints are 0. */
 static uint32_t *append_masked_products(Work *work, const uint32_t *conditions) {
-    const Graph *from = work->from;
-    uint32_t *masked = ARENA_ARRAY(work->scratch, uint32_t, from->size);
-    for (uint32_t i = 0; i < from->size; i++)
-        if (is_gated_part(work, i)) masked[i] = get_masked(work, from->nodes[i].a, work->sides.of[i], conditions) + 1;
+    uint32_t *masked = ARENA_ARRAY(work->scratch, uint32_t, work->from->size);
+    for (uint32_t i = 0; i < work->from->size; i++)
+        if (is_gated_product(work, i)) masked[i] = append_masked(work, i, conditions[work->gaining[i]]) + 1;
     return masked;
 }
 
 /* -- gates ------------------------------------------------------------------------------------------- */
 
 static Gate *make_gates(Work *work) {
+    find_gaining(work);
     const uint32_t *conditions = append_conditions(work), *masked = append_masked_products(work, conditions);
     Gate *gates = ARENA_ARRAY(work->scratch, Gate, work->to->size);
     for (uint32_t i = 0; i < work->to->size; i++) gates[i] = (Gate){.operand = NONE, .product = NONE};

@@ -17,7 +17,7 @@ typedef struct {
     uint32_t operand;   /* NONE: it is no gate                                       */
     uint32_t condition; /* a node: above 0 where the gate lets gains through ...     */
     uint8_t is_other;   /* ... or not above 0                                        */
-    uint32_t product;   /* of a product's part: by whose inputs its weights gain; NONE: the product's own */
+    uint32_t product;   /* of a product: by whose inputs its weights gain; NONE: its own */
 } Gate;
 
 /* A graph of one root like this one, of which `leads` is known, but with gates, in the arena. NULL: it needs none. */

@@ -65,7 +65,7 @@ static uint32_t stretch_of(Sides *sides, const Side *s, const Side *t) {
     return both.count == sides->graph->nodes[both.a].b - 1 ? both.b : get_side(sides, both);
 }
 
-static uint32_t either(Sides *sides, uint32_t s, uint32_t t) {
+uint32_t either_side(Sides *sides, uint32_t s, uint32_t t) {
     if (s == 0 || t == 0) return 0;
     if (is_within(sides, s, t)) return t;
     if (is_within(sides, t, s)) return s;
@@ -113,7 +113,7 @@ void find_sides(Sides *sides) {
             if (!sides->leads[operands[k]] || *of == 0 || operand_stops(node, k)) continue;
             uint32_t by = side_by(sides, i, k);
             if (sides->over_batch && graph->nodes[operands[k]].stage < sides->all.items[by].stage) by = 0;
-            *of = *of == NONE ? by : either(sides, *of, by);
+            *of = *of == NONE ? by : either_side(sides, *of, by);
         }
     }
 }

@@ -41,6 +41,9 @@ typedef struct {
 /* Whether a function has choices at all. */
 int has_choices(const Graph *graph, uint32_t size);
 
+/* The samples of either side. */
+uint32_t either_side(Sides *sides, uint32_t s, uint32_t t);
+
 /* `of`, which is given, holds 0 for roots and for nodes whose derivative has to be good in every sample; NONE for
  * all else. */
 void find_sides(Sides *sides);

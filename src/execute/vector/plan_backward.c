@@ -208,6 +208,7 @@ static void plan_gains(Planner *p, const Group *group, Stage stage) {
         }
     MemberKey *keys = p->members.items;
     uint32_t count = p->members.size;
+    if (!count) return;
     if (!sorted) qsort(keys, count, sizeof *keys, compare_keys);
     if (group->count > 1 && p->graph->nodes[group->first].op == NODE_LINEAR) {
         uint32_t by_members = make_gains(p, stage, 0);
