@@ -39,6 +39,7 @@ FEATURES = {
     "sequences": "lists, tuples, array.array, whole numbers",
     "levels": "every vector level",
     "executors": "every executor",
+    "float32": "samples computed in float32",
     "skips": "optimiser passes left out",
     "large": "batches of 1,000",
     "empty": "batches of no sample",

@@ -82,7 +82,7 @@ class Fits(Calls):
 
     def make_callback(self, chance, arguments, samples):
         """Evaluates the function that trains, or another one, and sets what is already so."""
-        other = mc.compile(self.fn)
+        other = self.compile(self.fn)
         which = chance.randrange(3)
         some = random.Random(chance.getrandbits(32))
 

@@ -11,7 +11,6 @@ from micrograd_c import Value, _core, nn
 
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
 INNER = mc.compile(lambda a, b: (a * b).tanh() + a)
-NOISE = 1e-12
 OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep"}
 
 # Operands made fit for operations that refuse most numbers; the others take any.
@@ -107,8 +106,7 @@ class Function:
             before = len(self.pool)
             getattr(self, name)(r)
             if self.noise is not None:
-                for at in range(before, len(self.pool)):
-                    self.pool[at] = self.pool[at] * (1.0 + NOISE * self.noise.gauss(0, 1))
+                self.pool[before:] = map(self.noise, self.pool[before:])
             if self.mark is not None and self.mark[0] == k:
                 _, name, is_leaf = self.mark
                 target = inputs[-1] if is_leaf or name == "copy" else self.pool[-1] + inputs[0]

@@ -4,6 +4,7 @@
 import contextlib
 import math
 import random
+from typing import NamedTuple
 
 import numpy as np
 from buffers import convert
@@ -14,9 +15,31 @@ import micrograd_c as mc
 from micrograd_c import Value, _core
 
 PASSES = [name for name, _ in _core.optimiser_passes()]
-DIFFERENCE = 1e-9
-HUGE = 1e150  # products of larger numbers overflow, unless they are rounded with a sum
 EAGER = (ArithmeticError, ValueError)
+
+
+class Precision(NamedTuple):
+    """How close results are to those of eager code, which computes in float64."""
+
+    dtype: str
+    difference: float  # relative
+    floor: float  # absolute
+    noise: float  # in every step, larger than what rounding does: it finds what is ill-conditioned
+    runs: int  # with noise
+    spreads: float  # how many times as far as these runs a result may be
+    huge: float  # products of larger numbers overflow, unless they are rounded with a sum
+    tiny: float  # products of smaller ones vanish
+
+    def alike(self, a, b, tolerance=0.0):
+        if a == b or (a != a and b != b) or tolerance == math.inf:
+            return True
+        if not (math.isfinite(a) and math.isfinite(b)):
+            return False
+        return abs(a - b) <= self.difference * max(abs(a), abs(b)) + max(tolerance, self.floor)
+
+
+FLOAT64 = Precision("float64", 1e-9, 1e-12, noise=1e-12, runs=5, spreads=1e4, huge=1e150, tiny=0.0)
+FLOAT32 = Precision("float32", 1e-5, 1e-6, noise=1e-6, runs=20, spreads=30, huge=1e9, tiny=1e-9)
 
 
 class State:
@@ -32,16 +55,21 @@ class State:
         self.reduction = chance.choice(["mean", "sum"])
         self.threads = chance.choice([None, None, 1, 2, 3])
         executor = chance.choice([None, None, "vector", "vector", "scalar"])
-        self.compiled = mc.compile(
+        is_float32 = "float32" in features and chance.random() < 0.5
+        self.precision = FLOAT32 if is_float32 else FLOAT64
+        self.compiled = self.compile(
             self.fn,
-            reduction=self.reduction,
             skip=self.skip,
             threads=self.threads,
             executor=executor if "executors" in features else None,
         )
         self.parameters = [*self.fn.parameters, self.fn.position]
-        self.is_huge = False  # whether an eager run has met numbers near the largest ones
+        self.is_extreme = False  # whether an eager run has met huge or tiny numbers
         self.results = []  # the last ones, and what they were
+
+    def compile(self, fn, **options):
+        dtype = self.precision.dtype
+        return mc.compile(fn, reduction=self.reduction, dtype=dtype, **options)
 
     def arrays(self, chance, size=None):
         """(arguments, the numbers in them by sample)"""
@@ -61,7 +89,7 @@ class State:
                 a = np.where(source.random_sample(a.shape) < 0.3, special, a)
             buffer, held = convert(a, chance, self.features)
             arguments.append(buffer)
-            numbers.append(held)
+            numbers.append(held.astype(self.precision.dtype).astype(np.float64))
         if self.fn.has_index:
             a = source.randint(-3, 3, size).astype(np.float64)
             buffer, held = (a.tolist(), a) if chance.random() < 0.5 else (a, a)
@@ -88,7 +116,7 @@ class State:
             except EAGER:
                 rows.append(None)
                 continue
-            self.look_for_huge()
+            self.look_for_extremes()
             rows.append([v.data for v in result] if isinstance(result, list) else [result.data])
         return rows
 
@@ -106,7 +134,7 @@ class State:
             for p in self.parameters:
                 p.grad = 0.0
             root.backward()
-            self.look_for_huge()
+            self.look_for_extremes()
             loss += root.data
             totals = [t + p.grad for t, p in zip(totals, self.parameters, strict=True)]
         for p, grad in zip(self.parameters, before, strict=True):
@@ -114,11 +142,12 @@ class State:
         n = len(samples) if self.reduction == "mean" else 1
         return loss / n, [t / n for t in totals]
 
-    def look_for_huge(self):
+    def look_for_extremes(self):
+        huge, tiny = self.precision.huge, self.precision.tiny
         for v in self.fn.pool:
             for number in (v.data, v.grad):
-                if HUGE < abs(number) < math.inf:
-                    self.is_huge = True
+                if huge < abs(number) < math.inf or 0.0 < abs(number) < tiny:
+                    self.is_extreme = True
 
     # -- comparison --
 
@@ -126,14 +155,16 @@ class State:
         """got and want: flat lists. again(): want, computed with noise in every step."""
         if len(got) != len(want):
             raise Finding(f"{what}: {len(got)} numbers, expected {len(want)}")
+        precision, alike = self.precision, self.precision.alike
         if all(map(alike, got, want)):
             return
-        if self.is_huge and any(not math.isfinite(x) for x in [*got, *want]):
+        is_finite = all(map(math.isfinite, [*got, *want]))
+        if self.is_extreme and (not is_finite or precision is FLOAT32):
             self.counts["overflows"] += 1
             return
         spread = [0.0] * len(want)
-        for k in range(5):
-            self.fn.noise = random.Random(k)
+        for k in range(precision.runs):
+            self.fn.noise = Noise(k, precision)
             try:
                 noisy = again()
             except EAGER:
@@ -150,7 +181,7 @@ class State:
                 for s, a, b in zip(spread, noisy, want, strict=True)
             ]
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
-            if not alike(a, b, 1e4 * spread[k]):
+            if not alike(a, b, precision.spreads * spread[k]):
                 raise Finding(f"{what}, number {k}: {a!r}, expected {b!r} (spread {spread[k]:.1e})")
         self.counts["ill-conditioned"] += 1
 
@@ -251,7 +282,7 @@ class State:
         fewer = [k for k in range(1, len(want)) if math.isnan(want[k]) and not math.isnan(got[k])]
         chooses = self.chooses()
         if fewer and not chooses and set(self.skip) != set(PASSES):
-            plain = mc.compile(self.fn, reduction=self.reduction, skip=PASSES)
+            plain = self.compile(self.fn, skip=PASSES)
             self.check_gradients(f"{what} without passes", plain, arguments, samples)
         if fewer and (chooses or set(self.skip) != set(PASSES)):
             for k in fewer:
@@ -281,9 +312,15 @@ class State:
             p.data, p.grad = number, 0.0
 
 
-def alike(a, b, tolerance=0.0):
-    if a == b or (a != a and b != b) or tolerance == math.inf:
-        return True
-    if not (math.isfinite(a) and math.isfinite(b)):
-        return False
-    return abs(a - b) <= DIFFERENCE * max(abs(a), abs(b)) + max(tolerance, 1e-12)
+class Noise:
+    """Blurs Values as rounding would; in float32 also zeros, which addends may have left."""
+
+    def __init__(self, seed, precision):
+        self.chance, self.size = random.Random(seed), precision.noise
+        self.is_float32 = precision is FLOAT32
+
+    def __call__(self, v):
+        blurred = v * (1.0 + self.size * self.chance.gauss(0, 1))
+        if self.is_float32:
+            blurred = blurred + self.size * self.chance.gauss(0, 1)
+        return blurred

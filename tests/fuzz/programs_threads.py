@@ -11,7 +11,7 @@ import threading
 import numpy as np
 from harness import Finding
 from programs_function import Scale
-from programs_state import State, alike
+from programs_state import FLOAT64, State
 
 import micrograd_c as mc
 
@@ -27,7 +27,7 @@ class Threads(State):
             return
         compiled, scale = [self.compiled] * len(rounds), None
         if chance.random() < 0.5:
-            compiled = [mc.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
+            compiled = [self.compile(copy.copy(self.fn), threads=self.threads) for _ in rounds]
             scale = self.fn.scale = Scale()
             scale.data_of = self.parameters[0]
             compiled[0].__wrapped__.scale = compiled[1].__wrapped__.scale = scale
@@ -76,7 +76,7 @@ class Threads(State):
         if result is None or not all(map(math.isfinite, result[1])):
             return
         functions = [self.fn, copy.copy(self.fn)]
-        compiled = [mc.compile(fn, threads=1) for fn in functions]
+        compiled = [self.compile(fn, threads=1) for fn in functions]
         start = [p.data for p in self.parameters]
         for f in compiled:
             f(*arguments)
@@ -97,7 +97,7 @@ class Threads(State):
                 raise
 
         self.in_threads(run, 2)
-        if not all(map(alike, start, [p.data for p in self.parameters])):
+        if not all(map(FLOAT64.alike, start, [p.data for p in self.parameters])):
             raise Finding("fits in two threads, of learning rate 0, changed parameters")
         self.put(start)
 
@@ -138,7 +138,7 @@ class Threads(State):
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, old)
         self.put(start)
-        if not all(map(alike, inside, outside)):
+        if not all(map(FLOAT64.alike, inside, outside)):
             raise Finding(f"training that handlers interrupt: {inside}, expected {outside}")
         self.counts["handlers"] += len(results)
 
@@ -176,7 +176,7 @@ class Threads(State):
         try:
             signal.alarm(CHILD_HANGS)
             got = np.array(self.compiled(*arguments))
-            again = np.array(mc.compile(self.fn)(*arguments))
+            again = np.array(self.compile(self.fn)(*arguments))
             if np.array_equal(got, want, equal_nan=True) and again.shape == want.shape:
                 status = 0
         finally:
