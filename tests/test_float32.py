@@ -146,6 +146,42 @@ def test_what_does_not_fit_is_infinite(way):
     assert mc.compile(lambda x: x * w)([1.0]).tolist() == [1e300]
 
 
+@pytest.mark.parametrize("skip", [(), [name for name, _ in _core.optimiser_passes()]])
+def test_what_is_not_chosen_may_overflow_in_float32_alone(way, skip):
+    layer, w = nn.Layer(3, 4, "linear"), Value(0.5)
+    branches = {
+        "layer": lambda x: mc.sum(layer([x.exp(), x * x.exp(), x])),
+        "dot": lambda x: mc.dot([w, w, w], [x.exp(), x * x.exp(), x]),
+        "product": lambda x: w * x.exp() + w,
+    }
+    for branch in branches.values():
+        gradients = []
+        for numbers in ([100.0, 0.5, 100.0], [0.5]):  # exp(100) is a float64, and no float32
+            f = mc.compile(
+                lambda x, branch=branch: mc.where(x < 50.0, branch(x), 0.25),
+                reduction="sum",
+                dtype="float32",
+                skip=skip,
+            )
+            f.value_and_grad(numbers)
+            gradients.append([p.grad for p in (w, *layer.parameters())])
+        assert gradients[0] == gradients[1]
+
+
+@pytest.mark.parametrize("wrong", [1000.0, -1001.0, 2.0**24 + 1, -(2.0**32), 1e30, 1e300])
+@pytest.mark.parametrize("place", [0, 300])
+def test_indices_beyond_the_last_element_are_refused(way, wrong, place):
+    table = [Value(float(k)) for k in range(1000)]
+    f = mc.compile(lambda i: mc.take(table, i), reduction="sum", dtype="float32")
+    indices = np.arange(-150.0, 151.0)
+    assert f(indices).tolist() == (indices % 1000).tolist()
+    f.value_and_grad(indices)
+    indices[place] = wrong
+    for call in (f, f.value_and_grad):
+        with pytest.raises(IndexError, match=f"out of range for 1000 values, for sample {place}"):
+            call(indices)
+
+
 # -- elementary functions --------------------------------------------------------------------------
 
 ROWS = {
