@@ -95,18 +95,18 @@ class Function:
         if self.has_index:
             *arguments, self.index = arguments
         inputs = [v for a in arguments for v in (a if isinstance(a, list) else [a])]
-        self.once = list(self.parameters)
-        self.pool = [*self.parameters, *inputs]
-        self.inputs = inputs
-        self.outer = len(self.pool)
-        marked = None
         self.depends = {id(v) for v in inputs}
         self.keep = []  # so that ids are not used again
+        self.once = list(self.parameters)
+        self.once = self.blurred(self.once)
+        self.inputs = self.blurred(inputs)
+        self.pool = [*self.once, *self.inputs]
+        self.outer = len(self.pool)
+        marked = None
         for k, (name, r) in enumerate(self.steps):
             before = len(self.pool)
             getattr(self, name)(r)
-            if self.noise is not None:
-                self.pool[before:] = map(self.noise, self.pool[before:])
+            self.pool[before:] = self.blurred(self.pool[before:])
             if self.mark is not None and self.mark[0] == k:
                 _, name, is_leaf = self.mark
                 target = inputs[-1] if is_leaf or name == "copy" else self.pool[-1] + inputs[0]
@@ -122,6 +122,19 @@ class Function:
         for other in self.pool[self.outer :][-4:-1]:
             total = total + other * 0.5
         return total
+
+    def blurred(self, values):
+        """A list of them; with noise, others, which depend on what they did."""
+        if self.noise is None:
+            return list(values)
+        results = [self.noise(v) for v in values]
+        self.keep += [*values, *results]
+        others = {id(v): b for v, b in zip(values, results, strict=True)}
+        self.once = [others.get(id(v), v) for v in self.once]
+        self.depends |= {
+            id(b) for v, b in zip(values, results, strict=True) if id(v) in self.depends
+        }
+        return results
 
     def __getstate__(self):
         """For copies: without what a run has left."""
@@ -196,10 +209,11 @@ class Function:
         """What is left of a division, or what is not."""
         x, y = self.any(r), self.any(r >> 20)
         how = (r >> 40) % 5
-        divisor = y * y + 0.5 if how < 3 else (2, -0.75)[how - 3]
+        (positive,) = self.blurred([y * y + 0.5])  # a jump follows at once
+        divisor = positive if how < 3 else (2, -0.75)[how - 3]
         operation = (operator.mod, operator.floordiv, Value.fmod)[(r >> 44) % 3]
         reversed_ = r >> 48 & 1 and operation is not Value.fmod and how >= 3
-        out = operation(divisor, y * y + 0.5) if reversed_ else operation(x, divisor)
+        out = operation(divisor, positive) if reversed_ else operation(x, divisor)
         self.push(out, x, y)
 
     def polar(self, r):
