@@ -39,7 +39,7 @@ class Precision(NamedTuple):
 
 
 FLOAT64 = Precision("float64", 1e-9, 1e-12, noise=1e-12, runs=5, spreads=1e4, huge=1e150, tiny=0.0)
-FLOAT32 = Precision("float32", 1e-5, 1e-6, noise=1e-6, runs=20, spreads=30, huge=1e9, tiny=1e-9)
+FLOAT32 = Precision("float32", 1e-5, 1e-5, noise=1e-6, runs=20, spreads=30, huge=1e9, tiny=1e-9)
 
 
 class State:
