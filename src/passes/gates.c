@@ -128,7 +128,7 @@ static uint32_t whole_index(Work *work, uint32_t i) {
     const Node *take = &work->from->nodes[i];
     uint32_t index = work->place[work->from->args.items[take->a]];
     if (!work->index[i]) {
-        uint32_t is_from_end = append_map(work, OP_less, index, append_number(work, 0.0), 0);
+        uint32_t is_from_end = append_map(work, OP_less, index, work->zero, 0);
         uint32_t from_end = append_map(work, OP_add, index, append_number(work, take->b - 1), 0);
         work->index[i] = append_map(work, OP_where, is_from_end, from_end, index);
     }
@@ -176,13 +176,14 @@ static uint32_t *append_conditions(Work *work) {
 /* By inputs that are 0 where the side is not chosen. No part of it is asked for, so that it is not computed. */
 static uint32_t append_masked(Work *work, uint32_t product, uint32_t condition) {
     Node node = work->from->nodes[product];
-    uint32_t zero = append_number(work, 0.0), from = node.a;
+    uint32_t from = node.a;
     GROW(work->scratch, &work->to->args, uint32_t, node.b);
     node.a = work->to->args.size;
     work->to->args.size += node.b;
     for (uint32_t k = 0; k < node.b; k++) {
         uint32_t operand = work->place[work->from->args.items[from + k]];
-        work->to->args.items[node.a + k] = k < node.c ? append_map(work, OP_where, condition, operand, zero) : operand;
+        if (k < node.c) operand = append_map(work, OP_where, condition, operand, work->zero);
+        work->to->args.items[node.a + k] = operand;
     }
     return append(work, node);
 }
