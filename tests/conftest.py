@@ -36,6 +36,8 @@ def defaults():
     yield
     accumulate_grads(False)
     _core.set_minimum(DEFAULT_MINIMUM)
+    _core.set_level(os.environ.get("MICROGRAD_C_LEVEL") or None)
+    _core.set_executor()
 
 
 @pytest.fixture

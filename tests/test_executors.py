@@ -17,12 +17,6 @@ from micrograd_c import Value, _core, nn, optim
 NAMES = _core.executor_names()
 
 
-@pytest.fixture(autouse=True)
-def best():
-    yield
-    run_on(None)
-
-
 @pytest.fixture(params=EXECUTORS)
 def executor(request):
     return request.param

@@ -20,12 +20,6 @@ LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = 2.0**-149
 
 
-@pytest.fixture(autouse=True)
-def best():
-    yield
-    run_on(None)
-
-
 @pytest.fixture(params=WAYS)
 def way(request):
     run_on(request.param)

@@ -58,12 +58,6 @@ OPERATORS = {
 OTHERS = ["where", "clip", "leaky", "power", "sum", "dot", "take", "custom", "chain", "detach"]
 
 
-@pytest.fixture(autouse=True)
-def best():
-    yield
-    run_on(None)
-
-
 @pytest.fixture(params=NATIVE_WAYS)
 def way(request):
     run_on(request.param)

@@ -22,12 +22,6 @@ KINDS = [*["binary"] * 6, *["unary"] * 4, "sum", "dot", "layer", "chain", "where
 KINDS += ["leaky", "power", "number", "take", "take parameters", "custom"]
 
 
-@pytest.fixture(autouse=True)
-def best_level():
-    yield
-    run_on(None)
-
-
 @pytest.fixture(params=WAYS)
 def level(request):
     run_on(request.param)
