@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """compile: a plain function of one sample, recorded once and replayed over whole batches."""
 
+import contextlib
 import copyreg
 import functools
 import inspect
-import operator
-import random
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, SupportsIndex, TypeAlias, overload
@@ -13,20 +12,22 @@ from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 from ._core import (
     Arguments,
     CompiledStats,
+    Exchange,
     Optimizer,
     Outputs,
     Products,
     Recorded,
-    Session,
     TraceError,
     Value,
     check_executor,
-    is_bool,
     record,
 )
+from ._types import Number
+from .fitting import Fit, History
 from .hessians import SampleHessians
 from .objectives import Objective, Residuals
-from .progress import progress_bar
+from .optim.lr_scheduler import LRScheduler
+from .ranks import Ranks
 from .results import describe, put_together, read_result
 from .transforms import hessian_products
 
@@ -141,6 +142,7 @@ class CompiledFunction:
         self._programs: dict[tuple[int, ...], Recorded] = {}
         self._hessians: dict[tuple[int, ...], SampleHessians] = {}
         self._last: Recorded | SampleHessians | None = None  # the program used last
+        self.history: History | None = None  # of the last fit, one that was interrupted, too
 
     def __call__(self, *arrays: Any) -> Any:
         """The results for a batch, float64: of shape (B,) for a Value that fn returns, (B, n) for a
@@ -157,13 +159,22 @@ class CompiledFunction:
         arguments = Arguments(arrays, self._name_of)
         program = self._sample_hessians(arguments) or self._program(arguments)
         outputs: list[Any] = program.evaluate(arguments, self._threads)
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and any(isinstance(array, numpy.ndarray) for array in arrays):
+        numpy: Any = sys.modules.get("numpy")
+        # Another thread may be importing it: then nobody has an array so far.
+        ndarray = getattr(numpy, "ndarray", ())
+        if any(isinstance(array, ndarray) for array in arrays):
             outputs = [numpy.asarray(output) for output in outputs]
         return put_together(program.layout, iter(outputs))
 
-    def value_and_grad(self, *arrays: Any) -> float:
-        """The reduced loss of a batch; sets the grad of each parameter to its derivative."""
+    def value_and_grad(self, *arrays: Any, comm: Any = None) -> float:
+        """The reduced loss of a batch; sets the grad of each parameter to its derivative.
+
+        comm: a communicator of mpi4py whose ranks all call this, each with its own samples: all get
+        the loss of all samples, and its derivatives, the same to the bit. RuntimeError with its
+        message where another rank fails; ValueError where they do not do the same.
+        """
+        if comm is not None:
+            return self._value_and_grad_of_all(arrays, comm)
         last = self._last
         if type(last) is Recorded:
             loss = last.again(arrays, self._reduction == "mean", self._threads)
@@ -173,62 +184,112 @@ class CompiledFunction:
         program = self._program(arguments, "value_and_grad")
         return program.value_and_grad(arguments, self._reduction == "mean", self._threads)
 
+    def _value_and_grad_of_all(self, arrays: tuple[Any, ...], comm: Any) -> float:
+        ranks = Ranks(comm, "value_and_grad")
+        with ranks.together() as facts:
+            arguments = Arguments(arrays, self._name_of)
+            program = self._program(arguments, "value_and_grad")
+            facts.update(self._facts(program))
+            exchange = Exchange(comm, len(program.parameters))
+        try:
+            return program.value_and_grad(
+                arguments, self._reduction == "mean", self._threads, exchange
+            )
+        finally:
+            ranks.leave()
+
+    def _facts(self, program: Recorded) -> dict[str, Any]:
+        """What has to be the same on every rank."""
+        size, numbers = program.fingerprint()
+        function = f"{getattr(self, '__qualname__', '?')} of {size}"
+        return {"function": function, "reduction": self._reduction, "parameters": numbers}
+
     def fit(
         self,
         *arrays: Any,
         optimizer: Optimizer,
-        steps: SupportsIndex,
+        steps: SupportsIndex | None = None,
+        epochs: SupportsIndex | None = None,
         batch_size: SupportsIndex | None = None,
         shuffle: bool = False,
         seed: SupportsIndex | None = None,
+        scheduler: LRScheduler | None = None,
+        clip_norm: Number | None = None,
+        validation: tuple[Any, ...] | list[Any] | None = None,
+        patience: SupportsIndex | None = None,
         progress: bool = False,
         callback: Callable[[int, float], object] | None = None,
-    ) -> list[float]:
-        """Trains for so many steps and returns the loss before each of them.
+        comm: Any = None,
+    ) -> History:
+        """Trains for so many steps, or epochs, and returns the loss before each step: a History.
 
         A step is value_and_grad on a batch and optimizer.step(), as in a loop in Python, but in
-        the core.
+        the core. An epoch has as many as there are batches.
 
         optimizer: of micrograd_c.optim; its parameters are updated in place.
         batch_size: samples a step, in order, the rest of an epoch in a smaller batch; None: all.
         shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
+        scheduler: of optim.lr_scheduler; its step() comes after each epoch where epochs are given,
+        else after each step. ReduceLROnPlateau gets the validation loss, or else that of training:
+        the mean over the epoch, or the step's.
+        clip_norm: gradients that are longer are shortened to this, as by clip_grad_norm_.
+        validation: a tuple of arrays like those of the training; their loss is measured after each
+        epoch (History.validation), and nothing is trained on them.
+        patience: after so many epochs without a lower validation loss, training ends. With it, the
+        parameters at the end are those of the lowest one.
         progress: shows a bar, tqdm's where that is installed.
         callback(step, loss) is called after every step, and may change data and the optimizer's
         settings, call this function, and train; if it returns True, Python's or NumPy's, training
         ends.
+        comm: a communicator of mpi4py whose ranks all call this, each with its own samples: each
+        step's gradient is that of all of them, and all ranks keep the same parameters, to the bit.
+        All of the arguments but the samples, seed, progress and callback have to be the same. An
+        epoch is that of the rank with the most samples. RuntimeError with its message where another
+        rank fails.
 
-        Ctrl-C ends it with the parameters of the last whole step. Between two calls of callback the
-        parameters are the core's: what other threads and signal handlers assign to them is lost. A
-        fit of the same parameters in another thread waits, one in a signal handler is a
-        RuntimeError. TraceError if fn reads a number that training changes.
+        Ctrl-C ends it with the parameters of the last whole step; the losses so far are in
+        `history`. Between two calls of callback the parameters are the core's: what other threads
+        and signal handlers assign to them is lost. A fit of the same parameters in another thread
+        waits, one in a signal handler is a RuntimeError. TraceError if fn reads a number that
+        training changes.
         """
-        steps = _whole_number("steps", steps, least=0)
-        if steps > sys.maxsize:
-            raise ValueError(f"fit: expected at most {sys.maxsize} steps, got {steps}")
-        if batch_size is not None:
-            batch_size = _whole_number("batch_size", batch_size, least=1)
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"fit: expected an optimizer of micrograd_c.optim, got {type(optimizer).__name__}"
+        if comm is not None:
+            ranks = Ranks(comm, "fit")
+            stack: Any = ranks.together()
+        else:
+            ranks, stack = None, contextlib.nullcontext({})
+        with stack as facts:
+            plan = Fit(
+                optimizer,
+                steps,
+                epochs,
+                batch_size,
+                shuffle,
+                seed,
+                scheduler,
+                clip_norm,
+                validation,
+                patience,
+                progress,
+                callback,
             )
-        if callback is not None and not callable(callback):
-            raise TypeError(f"fit: expected a callable as callback, got {type(callback).__name__}")
-        if seed is None:
-            seed = random.getrandbits(64) if shuffle else 0
-        seed = _whole_number("seed", seed) % 2**64
-        arguments = Arguments(arrays, self._name_of)
-        session = Session(
-            self._program(arguments, "fit"),
-            arguments,
-            optimizer,
-            self._reduction == "mean",
-            min(batch_size or 0, arguments.size),
-            bool(shuffle),
-            seed,
-            self._threads,
-        )
-        _run(session, steps, progress, callback)
-        return session.all_losses()
+            arguments = Arguments(arrays, self._name_of)
+            held_out = None
+            if plan.validation is not None:
+                apart = Arguments(plan.validation, self._name_of)
+                held_out = self._program(apart, "fit: validation"), apart
+            program = self._program(arguments, "fit")
+            history = History()
+            if ranks:
+                facts.update(self._facts(program), **plan.facts(), count=arguments.size)
+        self.history = history
+        is_mean = self._reduction == "mean"
+        try:
+            plan.run(program, arguments, held_out, is_mean, self._threads, history, ranks)
+        finally:
+            if ranks:
+                ranks.leave()
+        return history
 
     def objective(
         self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
@@ -359,7 +420,7 @@ class CompiledFunction:
             found = getattr(found, part, None)
         if found is self:
             return name  # a decorated function is pickled as functions are: by its name
-        state = {**vars(self), "_programs": {}, "_hessians": {}, "_last": None}
+        state = {**vars(self), "_programs": {}, "_hessians": {}, "_last": None, "history": None}
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
 
@@ -377,36 +438,3 @@ def _holds_values(array: Any) -> bool:
         and not _NUMBERS.issuperset(map(type, array))  # much the fastest for long lists
         and any(isinstance(element, Value) for element in array)
     )
-
-
-def _whole_number(name: str, number: SupportsIndex, least: int | None = None) -> int:
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise TypeError(
-            f"fit: expected a whole number as {name}, got {type(number).__name__}"
-        ) from None
-    if least is not None and whole < least:
-        raise ValueError(f"fit: expected {name} of at least {least}, got {whole}")
-    return whole
-
-
-def _run(
-    session: Session,
-    steps: int,
-    progress: bool,
-    callback: Callable[[int, float], object] | None,
-) -> None:
-    """All steps at once, or in pieces where somebody wants to hear of them in between."""
-    if callback is None and not progress:
-        session.train(steps)
-        return
-    with progress_bar(steps if progress else None) as show:
-        while session.done < steps:
-            session.train(1 if callback else show.share(steps - session.done))
-            loss = session.loss(session.done - 1)
-            show(session.done, loss)
-            if callback is not None:
-                enough = callback(session.done - 1, loss)
-                if is_bool(enough) and enough:
-                    break

@@ -11,6 +11,7 @@ from ._core import operations
 from ._types import Operand
 from .compiled import TraceError, compile
 from .engine import Value, no_grad, topological_sort
+from .fitting import History
 from .layered import Node, svg
 from .picture import picture_class
 
@@ -129,25 +130,32 @@ def plot_losses(
 ) -> Any:
     """Draws a loss a step; returns matplotlib's Axes.
 
-    `losses`: Values or numbers, in the order of the steps; what is not finite leaves a gap.
+    `losses`: Values or numbers, in the order of the steps; what is not finite leaves a gap. Of the
+    History that `fit` gives, the validation losses are drawn, too, where they were measured.
     `ax`: the Axes to draw on; None: new ones. `label`: the line's name in a legend. `log`: a
     logarithmic scale. ValueError for no losses at all; ImportError where matplotlib is missing.
     """
     numbers = [as_number(loss) for loss in losses]
     if not numbers:
         raise ValueError("plot_losses: expected at least one loss, got none")
+    curves = [(label, list(range(len(numbers))), numbers)]
+    if isinstance(losses, History) and losses.validation:
+        steps = [step - 1 for step in losses.validation_steps]
+        name = f"{label}, validation" if label else "validation"
+        curves = [(label or "training", *curves[0][1:]), (name, steps, losses.validation)]
     ax = ax if ax is not None else new_axes()
-    marker = "." if len(numbers) < 3 else ""
-    finite = [number if math.isfinite(number) else math.nan for number in numbers]
-    colour = COLOURS[len(ax.lines) % len(COLOURS)]
-    ax.plot(range(len(finite)), finite, marker=marker, label=label, color=colour, linewidth=1.8)
+    for name, steps, heights in curves:
+        marker = "." if len(heights) < 3 else ""
+        finite = [height if math.isfinite(height) else math.nan for height in heights]
+        colour = COLOURS[len(ax.lines) % len(COLOURS)]
+        ax.plot(steps, finite, marker=marker, label=name, color=colour, linewidth=1.8)
     if log:
         ax.set_yscale("log")
     ax.set_xlabel("step")
     ax.set_ylabel("loss")
     ax.grid(True, color="#dddddd", linewidth=0.7)
     ax.set_axisbelow(True)
-    if label:
+    if ax.get_legend_handles_labels()[1]:
         ax.legend(frameon=False)
     return ax
 

@@ -9,8 +9,8 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
-             'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'program', 'hessians', 'optimizer',
-             'training'):
+             'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'runs',
+             'ranks', 'program', 'hessians', 'optimizer', 'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -35,6 +35,7 @@ from ._core.outputs import Outputs
 from ._core.program import CompiledStats, Recorded, optimiser_passes, record, set_verifying
 from ._core.recording import (Context, Pause, Recording, TraceError, after_fork, pause_recording,
                         resume_recording)
+from ._core.ranks import Exchange
 from ._core.table import cell_tree, operations
 from ._core.training import Session
 from ._core.value import Handle, Value, stand_for

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The training loop: batches of samples in an order, gradients, an optimiser's rule.
+ *
+ * Where the samples are spread over ranks (processes), each runs this loop on its own, and `meet` makes of
+ * their parts of each gradient the whole one.
  */
 #ifndef MICROGRAD_C_TRAIN_H
 #define MICROGRAD_C_TRAIN_H
@@ -10,13 +13,20 @@
 /* Numbers that the optimiser updates, their gradients, and where their moments begin. */
 typedef struct {
     double *p;
-    const double *grads;
+    double *grads;
     size_t size, from;
 } Stretch;
+
+/* Called after each run for gradients with what came of it; what it gives counts instead. */
+typedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status);
 
 typedef struct {
     Batch batch;        /* columns and settings; samples and size are set step by step */
     Rule rule;
+    const Rule *rules;  /* of the steps to come, one each; NULL: `rule` for all */
+    double clip_norm;   /* gradients are no longer than this; INFINITY: as long as they are */
+    Meet meet;          /* NULL: there is one rank */
+    void *ranks;
     Moments moments;
     const Stretch *stretches;
     size_t n_stretches;

@@ -104,7 +104,7 @@ cdef extern from "execute/execute.h" nogil:
         const Column *columns
         const uint32_t *samples
         size_t size
-        int threads, is_mean
+        int threads, is_mean, is_known
         const Level *level
         Poll poll
         double loss
@@ -131,17 +131,23 @@ cdef extern from "execute/execute.h" nogil:
     const Executor *executor_for(const Graph *graph)
     const char *reason_against(const Executor *executor, const Graph *graph)
     void program_load(const Program *program, const double *values, const uint32_t *places, size_t n)
+    double sample_loss(const Batch *batch, double sum)
     double program_adjoint(const Program *program, uint32_t parameter)
     double *program_parameter(const Program *program, uint32_t parameter)
 
 cdef extern from "train/train.h" nogil:
     ctypedef struct Stretch:
         double *p
-        const double *grads
+        double *grads
         size_t size, first "from"
+    ctypedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status) noexcept
     ctypedef struct Training:
         Batch batch
         Rule rule
+        const Rule *rules
+        double clip_norm
+        Meet meet
+        void *ranks
         Moments moments
         const Stretch *stretches
         size_t n_stretches

@@ -8,7 +8,8 @@ from libc.string cimport memcpy, memset
 from headers.program cimport *
 from .arguments cimport Arguments
 from .outputs cimport Outputs
-from .program cimport Recorded, check_run, new_batch, place_outputs
+from .program cimport Recorded, place_outputs
+from .runs cimport check_run, new_batch
 
 @cython.final
 cdef class Products:

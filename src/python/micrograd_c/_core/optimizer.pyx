@@ -12,7 +12,7 @@ from headers.state cimport *
 from headers.tape cimport *
 from .executors cimport level_in_use
 from .handles cimport anchor_of, is_handle, places_of
-from .numbers cimport as_number, kind
+from .numbers cimport as_number, kind, mixed
 from .recording cimport check_change, refuse_traced
 
 import copyreg
@@ -266,6 +266,21 @@ cdef class Optimizer:
             tape_set_adjoint(&tape, nodes[k], 0.0)
 
     # -- state --
+
+    def _fingerprint(self):
+        """What tells its parameters and moments from others, as text."""
+        cdef size_t k, n = <size_t>len(self.values)
+        cdef double *moments[3]
+        cdef int which
+        cdef uint64_t mark = n
+        moments[0], moments[1], moments[2] = self.moments.m, self.moments.v, self.moments.v_max
+        for k in range(n):
+            mark = mixed(mark, tape.value[anchor_of(<PyObject *>self.values[k]).index])
+        for which in range(3):
+            if moments[which] != NULL:
+                for k in range(n):
+                    mark = mixed(mark, moments[which][k])
+        return f'{mark:016x}'
 
     cdef list moment_names(self):
         return ['momentum_buffer'] if self.rule.kind == SGD else ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq']

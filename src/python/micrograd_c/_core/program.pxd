@@ -3,9 +3,10 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
-from headers.program cimport Arena, Batch, Column, Executor, Graph, MakeStatus, Program, RunStatus, Target
+from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus, Target
 from .arguments cimport Arguments
 from .handles cimport Places
+from .ranks cimport Exchange
 
 cdef enum:
     MOST_IDLE = 8           # programs kept of a kind: as many runs at once need not plan anew
@@ -38,11 +39,9 @@ cdef class Recorded:
     cdef void give_back(self, Program *program, bint gradients) noexcept
     cdef void load(self, Program *program, Arguments numbers=*) noexcept
     cdef void store_grads(self, Program *program) noexcept
-    cdef double loss_and_grads(self, Batch *batch) except? -1
+    cdef double loss_and_grads(self, Batch *batch, Exchange exchange=*) except? -1
     cdef int check_numbers(self, Arguments numbers) except -1
     cdef RunStatus evaluate_with(self, Program *program, Batch *batch) noexcept
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept
 
 cdef void place_outputs(list outputs, Target *targets) noexcept
-cdef Batch new_batch(const Column *columns, Py_ssize_t size, bint is_mean, int threads)
-cdef int check_run(RunStatus status, Batch *batch) except -1

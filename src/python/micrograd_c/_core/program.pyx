@@ -3,21 +3,24 @@
 cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uintptr_t
+from libc.math cimport NAN, fabs, isfinite
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from headers.objects cimport PyErr_CheckSignals, Py_REFCNT
+from headers.objects cimport Py_REFCNT
 from headers.program cimport *
 from headers.state cimport *
 from headers.tape cimport *
 from .arguments cimport Arguments, Views, release_views, view
 from .executors cimport executor_named, level_in_use, preferred
-from .handles cimport anchor_of, new_leaf, places_of, reraise, value_at
+from .handles cimport anchor_of, new_leaf, places_of, value_at
 from .outputs cimport Outputs
-from .numbers cimport expect_value
+from .numbers cimport expect_value, mixed
+from .ranks cimport Exchange
 from .record cimport record_unary
 from .recording cimport Recording, check_change, check_read, refuse_rule, refuse_traced
+from .runs cimport check_run, new_batch
 
 import collections
 import os
@@ -30,10 +33,6 @@ cdef inline bint same_bits(double a, double b) noexcept:
 
 cdef enum:
     LONG_WORK = 200_000     # multiply-adds: what takes longer lets other threads run
-
-cdef int poll_signals() noexcept nogil:
-    with gil:
-        return PyErr_CheckSignals()
 
 # -- the making --------------------------------------------------------------------------------------
 
@@ -278,11 +277,36 @@ cdef class Recorded:
                 return program.executor.gradients(program, batch)
         return program.executor.gradients(program, batch)
 
-    def value_and_grad(self, Arguments arguments, bint is_mean, int threads):
-        """The loss of a batch; the parameters get their grads."""
+    def value_and_grad(self, Arguments arguments, bint is_mean, int threads, Exchange exchange=None):
+        """The loss of a batch, and of those of the other ranks; the parameters get their grads."""
         check_change('value_and_grad(), which sets grads, was called')
         cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
-        return self.loss_and_grads(&batch)
+        return self.loss_and_grads(&batch, exchange)
+
+    def fingerprint(self):
+        """What tells this program with its parameters' numbers from others, as text."""
+        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.parameters)
+        cdef const uint32_t *nodes = places_of(&self.places, self.parameters)
+        cdef uint64_t mark = self.graph.recorded
+        for k in range(n):
+            mark = mixed(mark, tape.value[nodes[k]])
+        return f'{self.graph.recorded} nodes, {n} parameters', f'{mark:016x}'
+
+    def loss(self, Arguments arguments, bint is_mean, int threads):
+        """The loss of a batch, without gradients."""
+        cdef Outputs numbers
+        cdef double total = 0, rest = 0, number, next
+        cdef Py_ssize_t k
+        numbers, = self.evaluate(arguments, threads)
+        for k in range(arguments.size):     # Neumaier's compensated sum (1974)
+            number = numbers.numbers[k]
+            next = total + number
+            rest += (total - next) + number if fabs(total) >= fabs(number) else (number - next) + total
+            total = next
+        total += rest if isfinite(rest) else 0.0
+        if not is_mean:
+            return total
+        return total / <double>arguments.size if arguments.size else NAN
 
     def again(self, tuple arrays, bint is_mean, int threads):
         """value_and_grad(), where that takes no more than the arrays' addresses: None if it takes more."""
@@ -299,11 +323,16 @@ cdef class Recorded:
         finally:
             release_views(&views)
 
-    cdef double loss_and_grads(self, Batch *batch) except? -1:
+    cdef double loss_and_grads(self, Batch *batch, Exchange exchange=None) except? -1:
         cdef Program *program = self.take(True)
+        cdef RunStatus status
         self.load(program)
         try:
-            check_run(self.gradients(program, batch), batch)
+            status = self.gradients(program, batch)
+            if exchange is None:
+                check_run(status, batch)
+            elif exchange.meet(program, batch, status) != RUN_DONE:
+                exchange.check()
             self.store_grads(program)
         finally:
             self.give_back(program, True)
@@ -349,31 +378,6 @@ cdef void place_outputs(list outputs, Target *targets) noexcept:
             targets[root].data = part.numbers + k
             targets[root].stride = stride
             root += 1
-
-cdef Batch new_batch(const Column *columns, Py_ssize_t size, bint is_mean, int threads):
-    cdef Batch batch
-    memset(&batch, 0, sizeof(batch))
-    batch.columns = columns
-    batch.size = <size_t>size
-    batch.threads = threads
-    batch.is_mean = is_mean
-    batch.level = level_in_use()
-    batch.poll = poll_signals
-    return batch
-
-cdef int check_run(RunStatus status, Batch *batch) except -1:
-    if status == RUN_NO_MEMORY:
-        raise MemoryError
-    if status == RUN_STOPPED:
-        reraise()
-    if status == RUN_BAD_INDEX:
-        which = 'every sample' if batch.bad_sample == EVERY_SAMPLE else f'sample {batch.bad_sample}'
-        if batch.bad_index != batch.bad_index // 1:
-            raise TypeError(f'take: expected a whole number as index, got {batch.bad_index!r} '
-                            f'for {which}')
-        raise IndexError(f'take: index {batch.bad_index:.0f} is out of range for {batch.bad_count} values, '
-                         f'for {which}')
-    return 0
 
 cdef unsigned skip_set(names) except? 0xFFFF:
     cdef unsigned skip = 0

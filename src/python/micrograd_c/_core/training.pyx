@@ -4,6 +4,7 @@ cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport UINTPTR_MAX, uint32_t, uint64_t, uintptr_t
+from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
@@ -13,7 +14,9 @@ from headers.tape cimport *
 from .arguments cimport Arguments
 from .handles cimport anchor_of
 from .optimizer cimport Optimizer
-from .program cimport Recorded, check_run, new_batch
+from .program cimport Recorded
+from .ranks cimport Exchange, meet_ranks
+from .runs cimport check_run, new_batch
 from .recording cimport Context, check_change, here
 
 import os
@@ -60,6 +63,7 @@ cdef class Session:
     cdef object turn        # locked while train() runs, for those who wait
     cdef list values        # the optimiser's parameters, whatever becomes of the optimiser meanwhile
     cdef set identities     # ... told by id
+    cdef Exchange exchange  # with other ranks; None: there are none
     cdef Program *program
     cdef Training training
     cdef Stretch *stretches
@@ -69,9 +73,11 @@ cdef class Session:
     cdef Place *places      # of optimizer.values, in the order of the stretches
     cdef double *before     # data and grad of every Value concerned, then moments
     cdef uint64_t steps_before
+    cdef Rule *rules        # of steps to come, where they are known ahead
+    cdef readonly bint is_over  # another rank has had enough: no steps follow
 
     def __init__(self, Recorded recorded, Arguments arguments, Optimizer optimizer, bint is_mean, size_t batch_size,
-                 bint shuffle, uint64_t seed, int threads):
+                 bint shuffle, uint64_t seed, int threads, double clip_norm=INFINITY, Exchange exchange=None):
         cdef size_t k, n = <size_t>len(optimizer.values)
         check_change('fit() was called')
         recorded.check_movable('fit', optimizer.values)
@@ -88,6 +94,10 @@ cdef class Session:
             raise MemoryError
         self.training.batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
         self.training.n_samples = <size_t>arguments.size
+        self.training.clip_norm = clip_norm
+        self.exchange = exchange
+        if exchange is not None:
+            self.training.meet, self.training.ranks = meet_ranks, <void *>exchange
         if 0 < batch_size < <size_t>arguments.size:
             self.order = <uint32_t *>malloc(<size_t>arguments.size * sizeof(uint32_t))
             if self.order == NULL:
@@ -105,6 +115,7 @@ cdef class Session:
         if self.program != NULL and self.recorded is not None:
             self.recorded.give_back(self.program, True)
         free(self.losses)
+        free(self.rules)
         free(self.memory)
         free(self.stretches)
         free(self.places)
@@ -174,6 +185,7 @@ cdef class Session:
         keep(moments.v, kept + n, n)
         keep(moments.v_max, kept + 2 * n, n)
         moments.steps = self.steps_before
+        self.training.done = 0
         return 0
 
     cdef int fetch(self) except -1:
@@ -274,14 +286,45 @@ cdef class Session:
         self.enter()
         try:
             self.fetch()
-            while steps > 0:
+            while steps > 0 and not self.is_over:
                 piece = min(steps, <size_t>LOSSES_AT_ONCE)
                 self.train_piece(piece)
                 steps -= piece
             self.put_back()
             self.recorded.store_grads(self.program)
         finally:
+            self.training.rules = NULL
             self.leave()
+
+    def plan(self, size_t steps, advance):
+        """Keeps the optimiser's settings of the next steps, which advance() changes after each of them.
+
+        Gives how many of them there are to train, fewer where advance() has raised, and what it has raised.
+        """
+        cdef size_t k
+        cdef Rule *rules = <Rule *>realloc(self.rules, (steps + 1) * sizeof(Rule))
+        if rules == NULL:
+            raise MemoryError
+        self.rules = rules
+        self.training.rules = rules
+        for k in range(steps):
+            rules[k] = self.optimizer.rule
+            try:
+                advance()
+            except Exception as error:
+                return k + 1, error
+        return steps, None
+
+    def of_all_ranks(self, double loss, size_t samples):
+        """A loss of all ranks' samples, of which these are this rank's."""
+        if self.exchange is None:
+            return loss
+        return self.exchange.loss_of_all(loss, samples, self.training.batch.is_mean)
+
+    def end(self, error=None):
+        """Tells the other ranks, if there are any, that this one has come to its end: see Exchange.end()."""
+        if self.exchange is not None:
+            self.exchange.end(self.recorded.parameters, error)
 
     cdef int train_piece(self, size_t steps) except -1:
         cdef RunStatus status
@@ -294,11 +337,17 @@ cdef class Session:
         self.losses = training.losses = losses
         with nogil:
             status = program_train(program, training, steps)
-        if status == RUN_BAD_INDEX:
+        if status == RUN_DONE:
+            return 0
+        if status == RUN_BAD_INDEX or (self.exchange is not None and self.exchange.is_undone):
             self.undo()
-        elif status != RUN_DONE:
+        else:
             self.put_back()
-        check_run(status, &training.batch)
+        if self.exchange is None:
+            check_run(status, &training.batch)
+        else:
+            self.is_over = True
+            self.exchange.check()
         return 0
 
     @property

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Calls that the ranks of a communicator make together: mpi4py's, or what answers like it.
+
+A rank is a process that has its own part of the samples. Before anything is computed, the ranks
+tell each other what they are about to do: a rank that fails, or that does something else, is heard
+of by all, and none waits for it. What follows, step by step, is the core's (`Exchange`).
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Ranks"]
+
+_ROOM = 2048  # bytes that a rank has to say what it is about to do
+_busy: set[int] = set()  # communicators in use, by id
+
+
+class Ranks:
+    """One call that all ranks of a communicator make.
+
+    comm: with `Get_size()`, `Get_rank()` and `Allgather(send, receive)` of buffers. TypeError for
+    what has not; RuntimeError where it is in use by a call that is under way.
+    """
+
+    def __init__(self, comm: Any, call: str) -> None:
+        for name in ("Get_size", "Get_rank", "Allgather"):
+            if not callable(getattr(comm, name, None)):
+                raise TypeError(
+                    f"{call}: expected a communicator of mpi4py as comm, got {type(comm).__name__},"
+                    f" which has no {name}()"
+                )
+        self.comm, self.call = comm, call
+        self.size: int = comm.Get_size()
+        self.rank: int = comm.Get_rank()
+        self.counts: list[int] = []  # numbers that the ranks have given, in their order
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[dict[str, Any]]:
+        """For what a rank does by itself before the common work, the checks above all.
+
+        Gives a dict for facts that have to be the same on every rank, by name, and for `count`, a
+        number that need not be. At the end the ranks compare them, and all raise ValueError where
+        they differ; where a rank has failed, the others raise RuntimeError with its message.
+        """
+        if id(self.comm) in _busy:
+            raise RuntimeError(f"{self.call}: comm is in use by a call that has not ended")
+        _busy.add(id(self.comm))
+        try:
+            facts: dict[str, Any] = {}
+            try:
+                yield facts
+            except BaseException as error:
+                self._pass_round({"failed": f"{type(error).__name__}: {error}"[: _ROOM // 8]})
+                raise
+            self._compare(self._pass_round({"call": self.call, **facts}))
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Others may use the communicator again."""
+        _busy.discard(id(self.comm))
+
+    def _pass_round(self, said: dict[str, Any]) -> list[dict[str, Any]]:
+        sent = json.dumps(said).encode().ljust(_ROOM)
+        heard = bytearray(_ROOM * self.size)
+        self.comm.Allgather(sent, heard)
+        return [json.loads(heard[k : k + _ROOM]) for k in range(0, len(heard), _ROOM)]
+
+    def _compare(self, said: list[dict[str, Any]]) -> None:
+        for rank, theirs in enumerate(said):
+            if "failed" in theirs:
+                raise RuntimeError(f"rank {rank}: {theirs['failed']}")
+        self.counts = [theirs.pop("count", 0) for theirs in said]
+        first = said[0]
+        for rank, theirs in enumerate(said):
+            if theirs == first:
+                continue
+            name = next(name for name in {**first, **theirs} if first.get(name) != theirs.get(name))
+            raise ValueError(
+                f"{self.call}: the ranks do not do the same: {name} is {first.get(name)} on rank 0,"
+                f" {theirs.get(name)} on rank {rank}"
+            )
