@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every example runs as a script and as a notebook; the assertions in them say what they reach."""
 
+import difflib
 import importlib.util
 import subprocess
 import sys
@@ -41,6 +42,24 @@ def test_the_script_runs(script, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout
+
+
+def test_the_gpt_is_compiled_by_fewer_than_twenty_changed_lines(tmp_path):
+    """And it learns the same: all losses, and the names that it makes up."""
+    eager, compiled = (EXAMPLES / f"{name}.py" for name in ("microgpt", "microgpt_compiled"))
+    texts = [
+        [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+        for path in (eager, compiled)
+    ]
+    changes = list(difflib.ndiff(*texts))
+    assert sum(line[:2] == "- " for line in changes) < 20
+    assert sum(line[:2] == "+ " for line in changes) < 20
+    said = []
+    for path in (eager, compiled):
+        run = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True)
+        assert run.returncode == 0
+        said.append([line for line in run.stdout.split(b"\n") if b" ms " not in line])
+    assert said[0] == said[1] and len(said[0]) > 13
 
 
 @each_example
