@@ -38,6 +38,14 @@ static inline uint32_t count_bits(uint64_t word) {
     return (uint32_t)((word * UINT64_C(0x0101010101010101)) >> 56);
 }
 
+/* The bits of a set's word that stand for the indices from `first` up to `end`, of which the word has some. */
+static inline uint64_t bits_between(uint32_t word, uint32_t first, uint32_t end) {
+    uint64_t bits = ~UINT64_C(0);
+    if (first > word << 6) bits <<= first & 63;
+    if (WORD_OF(end) == word) bits &= BIT_OF(end) - 1;
+    return bits;
+}
+
 static inline int bit_is_set(const uint64_t *set, uint32_t i) {
     return (int)(set[WORD_OF(i)] >> (i & 63) & 1);
 }

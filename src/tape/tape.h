@@ -19,6 +19,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bits.h"
 #include "ops/ops.h"
@@ -127,20 +128,46 @@ static inline void tape_set_adjoint(Tape *tape, uint32_t i, double adjoint) {
     tape->swept[WORD_OF(i)] |= BIT_OF(i);
 }
 
-/* Those of n leaves. */
-static inline void tape_get_leaves(const Tape *tape, const uint32_t *nodes, size_t n, double *values,
-                                   double *adjoints) {
-    const double *value = tape->value, *adjoint = tape->adjoint;
-    const uint64_t *swept = tape->swept;
-    for (size_t k = 0; k < n; k++) {
-        values[k] = value[nodes[k]];
-        adjoints[k] = bit_is_set(swept, nodes[k]) ? adjoint[nodes[k]] : 0.0;
-    }
+#define NO_PLACE UINT32_MAX
+
+/* Nodes side by side on the tape that have places side by side elsewhere, too; or NO_PLACE, all of them. */
+typedef struct {
+    uint32_t node, place, size;
+} Span;
+
+/* Whether one more node, with this place, belongs to the span. */
+static inline int span_continues(const Span *span, uint32_t node, uint32_t place) {
+    if (node != span->node + span->size) return 0;
+    return span->place == NO_PLACE || place == NO_PLACE ? span->place == place : place == span->place + span->size;
 }
 
-static inline void tape_set_values(Tape *tape, const uint32_t *nodes, size_t n, const double *values) {
-    double *value = tape->value;
-    for (size_t k = 0; k < n; k++) value[nodes[k]] = values[k];
+static inline void tape_copy(double *restrict to, const double *restrict from, uint32_t n) {
+    if (n < 16) /* most layers of a network */
+        for (uint32_t k = 0; k < n; k++) to[k] = from[k];
+    else memcpy(to, from, n * sizeof(double));
+}
+
+static inline void tape_set_adjoints(Tape *tape, uint32_t first, uint32_t n, const double *adjoints) {
+    tape_copy(tape->adjoint + first, adjoints, n);
+    for (uint32_t word = WORD_OF(first); word <= WORD_OF(first + n - 1); word++)
+        tape->swept[word] |= bits_between(word, first, first + n);
+}
+
+/* To 0. */
+static inline void tape_clear_adjoints(Tape *tape, uint32_t first, uint32_t n) {
+    for (uint32_t word = WORD_OF(first); word <= WORD_OF(first + n - 1); word++)
+        tape->swept[word] &= ~bits_between(word, first, first + n);
+}
+
+/* Those of n nodes side by side, for reading. */
+static inline const double *tape_adjoints(Tape *tape, uint32_t first, uint32_t n) {
+    for (uint32_t word = WORD_OF(first); word <= WORD_OF(first + n - 1); word++)
+        for (uint64_t rest = bits_between(word, first, first + n) & ~tape->swept[word], bit; rest; rest ^= bit) {
+            uint32_t position = highest_bit(rest);
+            bit = BIT_OF(position);
+            tape->adjoint[(word << 6) + position] = 0.0;
+        }
+    return tape->adjoint + first;
 }
 
 /* Runs the Python chain rule of node i; anything but 0 stops the sweep. */

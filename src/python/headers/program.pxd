@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
-from headers.tape cimport Anchor, Tape
+from headers.tape cimport Anchor, Span, Tape
 
 cdef extern from "program/arena.h" nogil:
     ctypedef struct Arena:
@@ -125,12 +125,14 @@ cdef extern from "execute/execute.h" nogil:
         const Executor *executor
         double *numbers
         size_t to_adjoint
+        const uint32_t *parameter_at
         uint32_t n_roots, lanes
         double work
     const Executor *const executors[]
     const Executor *executor_for(const Graph *graph)
     const char *reason_against(const Executor *executor, const Graph *graph)
-    void program_load(const Program *program, const double *values, const uint32_t *places, size_t n)
+    void program_load(const Program *program, const Tape *tape, const Span *spans, size_t n)
+    void program_store_adjoints(const Program *program, Tape *tape, const Span *spans, size_t n)
     double sample_loss(const Batch *batch, double sum)
     double program_adjoint(const Program *program, uint32_t parameter)
     double *program_parameter(const Program *program, uint32_t parameter)

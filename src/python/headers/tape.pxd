@@ -73,8 +73,12 @@ cdef extern from "tape/tape.h" nogil:
         SWEEP_DONE, SWEEP_STOPPED, SWEEP_NO_MEMORY
 
     void tape_init(Tape *tape)
-    void tape_get_leaves(const Tape *tape, const uint32_t *nodes, size_t n, double *values, double *adjoints)
-    void tape_set_values(Tape *tape, const uint32_t *nodes, size_t n, const double *values)
+    ctypedef struct Span:
+        uint32_t node, place, size
+    bint span_continues(const Span *span, uint32_t node, uint32_t place)
+    void tape_copy(double *to, const double *numbers, uint32_t n)
+    void tape_clear_adjoints(Tape *tape, uint32_t first, uint32_t n)
+    const double *tape_adjoints(Tape *tape, uint32_t first, uint32_t n)
     int tape_reserve(Tape *tape, uint32_t nodes, uint32_t args)
     uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b, Owner owner)
     double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_t count)

@@ -41,16 +41,18 @@ cdef inline bint has_leaked(object value) noexcept:
     """Whether it was a Value until its recording ended; then it is none: leaked.pyx."""
     return TYPE_OF(<PyObject *>value) == LeakedType
 
-cdef struct Places:         # the nodes of a list of Values, for loops over many of them
-    uint32_t *nodes         # room for as many
-    uint64_t moves          # the tape's when they were looked up
+cdef struct Places:         # where the numbers of a list of Values stand, for loops over many of them
+    Span *spans             # room for as many
+    size_t n_spans
+    const uint32_t *elsewhere
+    uint64_t moves          # the tape's when they were looked up; 0: they are to be looked up again
 
-cdef inline const uint32_t *places_of(Places *places, list values) noexcept:
-    if places.moves != tape.moves:
-        look_up(places, values)
-    return places.nodes
+cdef inline void find_places(Places *places, list values, const uint32_t *elsewhere) noexcept:
+    """elsewhere: the second place of each; NULL: its index in the list."""
+    if places.moves != tape.moves or places.elsewhere != elsewhere:
+        look_up(places, values, elsewhere)
 
-cdef void look_up(Places *places, list values) noexcept
+cdef void look_up(Places *places, list values, const uint32_t *elsewhere) noexcept
 cdef object value_at(uint32_t i)
 cdef list operand_values(uint32_t i)
 

@@ -186,10 +186,20 @@ cdef object new_leaf(double value):
     cdef PyObject *handle = prepare(1, 0)
     return attach(handle, tape_append(&tape, OP_leaf, value, 0, 0, 0))
 
-cdef void look_up(Places *places, list values) noexcept:
+cdef void look_up(Places *places, list values, const uint32_t *elsewhere) noexcept:
     cdef Py_ssize_t k
+    cdef uint32_t node, place
+    cdef Span *span = NULL
+    places.n_spans = 0
     for k in range(PyList_GET_SIZE(values)):
-        places.nodes[k] = anchor_of(PyList_GET_ITEM(values, k)).index
+        node = anchor_of(PyList_GET_ITEM(values, k)).index
+        place = elsewhere[k] if elsewhere != NULL else <uint32_t>k
+        if span == NULL or not span_continues(span, node, place):
+            span = &places.spans[places.n_spans]
+            places.n_spans += 1
+            span.node, span.place, span.size = node, place, 0
+        span.size += 1
+    places.elsewhere = elsewhere
     places.moves = tape.moves
 
 cdef object value_at(uint32_t i):

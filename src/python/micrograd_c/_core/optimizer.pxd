@@ -14,6 +14,8 @@ cdef class Optimizer:
     cdef int running        # sessions that train with it at the moment
 
     cdef void forget(self) noexcept
+    cdef void update_in_place(self) noexcept
+    cdef void update_copies(self, size_t n) noexcept
     cdef int make_moments(self, const Rule *rule) except -1
     cdef int check_idle(self, str what) except -1
     cdef list moment_names(self)

@@ -7,16 +7,19 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from headers.objects cimport PyObject_GenericSetAttr, TYPE_OF, _PyType_Lookup
-from headers.program cimport ADAM, ADAMW, Moments, Rule, SGD
+from headers.program cimport ADAM, ADAMW, Level, Moments, Rule, SGD
 from headers.state cimport *
 from headers.tape cimport *
 from .executors cimport level_in_use
-from .handles cimport anchor_of, is_handle, places_of
+from .handles cimport anchor_of, find_places, is_handle
 from .numbers cimport as_number, kind, mixed
 from .recording cimport check_change, refuse_traced
 
 import copyreg
 import operator
+
+cdef enum:
+    LONG_SPAN = 64      # numbers side by side that are worth a call of a rule of their own
 
 cdef double setting_number(str name, value) except? -1:
     cdef double number = 0
@@ -108,7 +111,7 @@ cdef class Optimizer:
 
     def __dealloc__(self):
         free(self.work)
-        free(self.places.nodes)
+        free(self.places.spans)
         free(self.moments.m)
         free(self.moments.v)
         free(self.moments.v_max)
@@ -133,7 +136,7 @@ cdef class Optimizer:
         cdef list values = parameter_list(params), before
         cdef Rule rule
         cdef double *work
-        cdef uint32_t *nodes
+        cdef Span *spans
         memset(&rule, 0, sizeof(rule))
         rule.kind = {'SGD': SGD, 'Adam': ADAM, 'AdamW': ADAMW}[self._rule]
         for name in self._settings:
@@ -141,16 +144,16 @@ cdef class Optimizer:
         check_rule(&rule)
         self.check_idle('__init__')
         work = <double *>calloc(2 * <size_t>len(values), sizeof(double))
-        nodes = <uint32_t *>calloc(<size_t>len(values), sizeof(uint32_t))
-        if work == NULL or nodes == NULL:
+        spans = <Span *>calloc(<size_t>len(values), sizeof(Span))
+        if work == NULL or spans == NULL:
             free(work)
-            free(nodes)
+            free(spans)
             raise MemoryError
         before = self.values    # until all is in place: what ends with it may make a step
         free(self.work)
-        free(self.places.nodes)
+        free(self.places.spans)
         self.work = work
-        self.places.nodes = nodes
+        self.places.spans = spans
         self.places.moves = 0
         self.forget()
         self.rule = rule
@@ -242,28 +245,44 @@ cdef class Optimizer:
     def step(self):
         """Updates every parameter's data by its grad."""
         cdef Py_ssize_t n = PyList_GET_SIZE(self.values)
-        cdef double *p = self.work
-        cdef double *g = self.work + n
-        cdef const uint32_t *nodes
         if is_recording:
             check_change('the step of an optimizer was made')
         self.check_idle('step')
         if n == 0:
             raise RuntimeError(f'step: {type(self).__name__}.__init__ has not been called')
-        nodes = places_of(&self.places, self.values)
-        tape_get_leaves(&tape, nodes, <size_t>n, p, g)
+        find_places(&self.places, self.values, NULL)
         self.moments.steps += 1
-        level_in_use().update(&self.rule, &self.moments, p, g, <size_t>n, 0)
-        tape_set_values(&tape, nodes, <size_t>n, p)
+        if self.places.n_spans * LONG_SPAN <= <size_t>n:
+            self.update_in_place()
+        else:
+            self.update_copies(<size_t>n)
+
+    cdef void update_in_place(self) noexcept:
+        cdef const Level *level = level_in_use()
+        cdef Span span
+        for span in self.places.spans[:self.places.n_spans]:
+            level.update(&self.rule, &self.moments, tape.value + span.node,
+                         tape_adjoints(&tape, span.node, span.size), span.size, span.place)
+
+    cdef void update_copies(self, size_t n) noexcept:
+        """All at once, side by side."""
+        cdef double *p = self.work
+        cdef double *g = self.work + n
+        cdef Span span
+        for span in self.places.spans[:self.places.n_spans]:
+            tape_copy(p + span.place, tape.value + span.node, span.size)
+            tape_copy(g + span.place, tape_adjoints(&tape, span.node, span.size), span.size)
+        level_in_use().update(&self.rule, &self.moments, p, g, n, 0)
+        for span in self.places.spans[:self.places.n_spans]:
+            tape_copy(tape.value + span.node, p + span.place, span.size)
 
     def zero_grad(self):
         """Sets every parameter's grad to 0."""
-        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.values)
-        cdef const uint32_t *nodes
+        cdef Span span
         check_change('zero_grad() was called')
-        nodes = places_of(&self.places, self.values)
-        for k in range(n):
-            tape_set_adjoint(&tape, nodes[k], 0.0)
+        find_places(&self.places, self.values, NULL)
+        for span in self.places.spans[:self.places.n_spans]:
+            tape_clear_adjoints(&tape, span.node, span.size)
 
     # -- state --
 

@@ -14,7 +14,7 @@ from headers.state cimport *
 from headers.tape cimport *
 from .arguments cimport Arguments, Views, release_views, view
 from .executors cimport executor_named, level_in_use, preferred
-from .handles cimport anchor_of, new_leaf, places_of, value_at
+from .handles cimport anchor_of, find_places, new_leaf, value_at
 from .outputs cimport Outputs
 from .numbers cimport expect_value, mixed
 from .ranks cimport Exchange
@@ -99,7 +99,7 @@ cdef class Recorded:
         arena_free(&self.raw)
         arena_free(&self.arena)
         arena_free(&self.gradient_arena)
-        free(self.places.nodes)
+        free(self.places.spans)
 
     def still_holds(self):
         """Whether the numbers that the function read while it was recorded are what they were, to the bit."""
@@ -158,6 +158,7 @@ cdef class Recorded:
                              f'{reason.decode()}')
         self.used = executor
         status = executor.make(graph, &program)
+        self.places.moves = 0   # where parameters stood in a program that is gone
         arena_rest(&scratch)
         check_made(status, graph)
         return program
@@ -226,7 +227,8 @@ cdef class Recorded:
         cdef double *p
         cdef Py_ssize_t n = PyList_GET_SIZE(self.parameters)
         if numbers is None:
-            program_load(program, tape.value, places_of(&self.places, self.parameters), <size_t>n)
+            find_places(&self.places, self.parameters, program.parameter_at)
+            program_load(program, &tape, self.places.spans, self.places.n_spans)
             return
         for k in range(n):
             p = program_parameter(program, <uint32_t>k)
@@ -234,10 +236,8 @@ cdef class Recorded:
                 p[0] = numbers.number(0, k)
 
     cdef void store_grads(self, Program *program) noexcept:
-        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.parameters)
-        cdef const uint32_t *nodes = places_of(&self.places, self.parameters)
-        for k in range(n):
-            tape_set_adjoint(&tape, nodes[k], program_adjoint(program, <uint32_t>k))
+        find_places(&self.places, self.parameters, program.parameter_at)
+        program_store_adjoints(program, &tape, self.places.spans, self.places.n_spans)
 
     cdef int check_numbers(self, Arguments numbers) except -1:
         if numbers is not None and (numbers.structure != (-1,) or numbers.size != len(self.parameters)):
@@ -286,10 +286,9 @@ cdef class Recorded:
     def fingerprint(self):
         """What tells this program with its parameters' numbers from others, as text."""
         cdef Py_ssize_t k, n = PyList_GET_SIZE(self.parameters)
-        cdef const uint32_t *nodes = places_of(&self.places, self.parameters)
         cdef uint64_t mark = self.graph.recorded
         for k in range(n):
-            mark = mixed(mark, tape.value[nodes[k]])
+            mark = mixed(mark, tape.value[anchor_of(PyList_GET_ITEM(self.parameters, k)).index])
         return f'{self.graph.recorded} nodes, {n} parameters', f'{mark:016x}'
 
     def loss(self, Arguments arguments, bint is_mean, int threads):
@@ -468,8 +467,8 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
         # Inputs among them have leaked; their numbers come from the samples, into rows of stand-ins.
         recorded.parameters = [value if column is None else new_leaf(0.0)
                                for value, column in zip(recorded.parameters, recorded.point)]
-        recorded.places.nodes = <uint32_t *>malloc((recorded.graph.n_parameters + <size_t>1) * sizeof(uint32_t))
-        if recorded.places.nodes == NULL:
+        recorded.places.spans = <Span *>malloc((recorded.graph.n_parameters + <size_t>1) * sizeof(Span))
+        if recorded.places.spans == NULL:
             raise MemoryError
         recorded.structure = arguments.structure
         recorded.is_loss = recorded.layout is None and recorded.shapes[0] == () and not directions
