@@ -51,6 +51,23 @@ def test_a_small_program_is_listed_step_by_step():
     ]
 
 
+def test_a_chain_of_one_operation_is_one_step_each_way():
+    weights = [Value(float(k)) for k in range(5)]
+    products = functools.partial(map, Value.__mul__, weights)
+    lines = lines_of(lambda x: functools.reduce(Value.maximum, products(x)), [[1.0] * 5])
+    assert forward(lines) == [
+        "    r5..9 = mul(r0..4, p0..4)",
+        "    r10..13 = chain of maximum(r5, r6..9)",
+    ]
+    assert lines[-5:] == [
+        "    r14..16 = gain of chain of maximum's first operand(r15..17; r10..12, r7..9, -)",
+        "    r18 = gain of maximum's first operand(r14; r5, r6, -)",
+        "    r19 = gain of maximum's second operand(r14; r5, r6, -)",
+        "    r20..22 = gain of maximum's second operand(r15..17; r10..12, r7..9, -)",
+        "    'p0..4 += gain of mul's second operand(r18..22; r0..4, -, -)",
+    ]
+
+
 def test_sixty_steps_are_listed_one_by_one():
     assert len(forward(lines_of(chain(["tanh"] * 59), [1.0]))) == 60
     assert len(forward(lines_of(chain(["tanh"] * 60), [1.0]))) == 2

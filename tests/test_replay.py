@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Compiled functions compute what their plain functions do: in every executor, on every level."""
 
+import functools
+import itertools
 import math
 import random
 import threading
@@ -184,6 +186,51 @@ def test_one_sample_has_the_derivatives_that_it_has_among_others(level, n_in, n_
 
     alone = np.sum([derivatives([sample]) for sample in samples], axis=0)
     np.testing.assert_allclose(alone, derivatives(samples), rtol=1e-10, atol=1e-12)
+
+
+class Chains:
+    """Chains of one operation: of what changes with the sample, of parameters, and of both."""
+
+    def __init__(self, name, count):
+        self.name = name
+        self.parameters = [Value(math.sin(3.0 * k) + 0.1) for k in range(count)]
+
+    def chain(self, values):
+        links = list(itertools.accumulate(values, lambda a, b: binary(self.name, a, b)))
+        return links[-1] + 0.5 * links[len(links) // 2]
+
+    def __call__(self, inputs, index):
+        inner = [w * inputs[1] for w in self.parameters]
+        total = self.chain(inner) + inputs[0] * self.chain(self.parameters)
+        return total + self.chain([*self.parameters, *inner]) + self.chain([*inner, *inputs])
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("count", [2, 5, 70])
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_chains_of_one_operation(level, name, count, size):
+    graph = Chains(name, count)
+    rows = np.array([[math.cos(k * j) for k in range(3)] for j in range(1, size + 1)])
+    assert_same(mc.compile(graph), graph, rows, np.zeros(size), "mean")
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "mul"])
+def test_ties_and_what_is_no_number_in_chains(name):
+    weights = [Value(1.0) for _ in range(6)]
+    special = [0.0, -0.0, 1.0, 1.0, math.inf, -math.inf, math.nan]
+    samples = [random.Random(k).choices(special, k=6) for k in range(40)]
+
+    def fn(x):
+        terms = [w * v for w, v in zip(weights, x, strict=True)]
+        return functools.reduce(getattr(Value, name, Value.__mul__), terms)
+
+    def results(executor, batch):
+        f = mc.compile(fn, executor=executor)
+        f.value_and_grad(batch)
+        return np.array([*f(batch), *(w.grad for w in weights)])
+
+    for batch in (samples, *([sample] for sample in samples)):
+        np.testing.assert_array_equal(results("vector", batch), results("scalar", batch))
 
 
 def test_sums_side_by_side_through_which_no_parameter_gains():

@@ -134,7 +134,7 @@ struct Program {
     const Executor *executor;
     double *numbers;              /* of parameters, among others */
     size_t to_adjoint;            /* a parameter's adjoint stands so far behind its number */
-    const uint32_t *parameter_at; /* of each parameter, in numbers; NO_PLACE: nothing depends on it */
+    const uint32_t *parameter_at; /* of each parameter, in numbers; NOWHERE_ELSE: nothing depends on it */
     uint32_t n_roots;
     uint32_t lanes;               /* samples at a time, of the last run */
     double work;                  /* multiply-adds for one sample, about */
@@ -162,14 +162,14 @@ static inline int poll_after(Program *program, Batch *batch, double work) {
 /* Gives the parameters their numbers. Spans' places are those of parameter_at. */
 static inline void program_load(const Program *program, const Tape *tape, const Span *spans, size_t n) {
     for (const Span *span = spans; span < spans + n; span++)
-        if (span->place != NO_PLACE) tape_copy(program->numbers + span->place, tape->value + span->node, span->size);
+        if (span->place != NOWHERE_ELSE) tape_copy(program->numbers + span->place, tape->value + span->node, span->size);
 }
 
 /* Gives their nodes their adjoints. */
 static inline void program_store_adjoints(const Program *program, Tape *tape, const Span *spans, size_t n) {
     const double *adjoints = program->numbers + program->to_adjoint;
     for (const Span *span = spans; span < spans + n; span++) {
-        if (span->place == NO_PLACE) tape_clear_adjoints(tape, span->node, span->size);
+        if (span->place == NOWHERE_ELSE) tape_clear_adjoints(tape, span->node, span->size);
         else tape_set_adjoints(tape, span->node, span->size, adjoints + span->place);
     }
 }
@@ -177,13 +177,13 @@ static inline void program_store_adjoints(const Program *program, Tape *tape, co
 /* The adjoint of a parameter. */
 static inline double program_adjoint(const Program *program, uint32_t parameter) {
     uint32_t at = program->parameter_at[parameter];
-    return at == NO_PLACE ? 0.0 : program->numbers[program->to_adjoint + at];
+    return at == NOWHERE_ELSE ? 0.0 : program->numbers[program->to_adjoint + at];
 }
 
 /* The number of a parameter; NULL: nothing depends on it. */
 static inline double *program_parameter(const Program *program, uint32_t parameter) {
     uint32_t at = program->parameter_at[parameter];
-    return at == NO_PLACE ? NULL : program->numbers + at;
+    return at == NOWHERE_ELSE ? NULL : program->numbers + at;
 }
 
 #endif

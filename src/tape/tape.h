@@ -128,9 +128,9 @@ static inline void tape_set_adjoint(Tape *tape, uint32_t i, double adjoint) {
     tape->swept[WORD_OF(i)] |= BIT_OF(i);
 }
 
-#define NO_PLACE UINT32_MAX
+#define NOWHERE_ELSE UINT32_MAX
 
-/* Nodes side by side on the tape that have places side by side elsewhere, too; or NO_PLACE, all of them. */
+/* Nodes side by side on the tape that have places side by side elsewhere, too; or NOWHERE_ELSE, all of them. */
 typedef struct {
     uint32_t node, place, size;
 } Span;
@@ -138,7 +138,7 @@ typedef struct {
 /* Whether one more node, with this place, belongs to the span. */
 static inline int span_continues(const Span *span, uint32_t node, uint32_t place) {
     if (node != span->node + span->size) return 0;
-    return span->place == NO_PLACE || place == NO_PLACE ? span->place == place : place == span->place + span->size;
+    return span->place == NOWHERE_ELSE || place == NOWHERE_ELSE ? span->place == place : place == span->place + span->size;
 }
 
 static inline void tape_copy(double *restrict to, const double *restrict from, uint32_t n) {

@@ -152,6 +152,28 @@ static void run_map(const Step *step, Frame *frame) {
     }
 }
 
+static void run_chain(const Step *step, Frame *frame) {
+    Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
+    Real *out = row_at(frame, step->out);
+    size_t n = frame->lanes;
+    for (uint32_t m = 0; m < step->count; m++) {
+        map_kernels[step->op][variant_of(x, y)](out, x.at, y.at, n);
+        x = (Operand){out, 0, 0};
+        y.at += y.step;
+        out += n;
+    }
+}
+
+static void run_chain_gain(const Step *step, Frame *frame) {
+    Operand x = operand_at(frame, step->x), y = operand_at(frame, step->y);
+    Operand z = operand_at(frame, step->z), g = operand_at(frame, step->g);
+    Real *out = row_at(frame, step->out);
+    size_t n = frame->lanes;
+    GainKernel kernel = gain_kernels[step->op][step->which][step->add][variant_of(x, y)];
+    for (size_t m = step->count; m-- > 0;)
+        kernel(out + m * n, g.at + m * g.step, x.at + m * x.step, y.at + m * y.step, z.at + m * z.step, n);
+}
+
 #ifndef FLOAT32
 /* Of one member, whose rows are numbers: most steps of a batch of one sample are such. */
 FORCE_INLINE void run_gain_of_one(const Step *step, Frame *frame) {
@@ -339,7 +361,9 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
     for (const Step *step = steps; step < steps + n_steps; step++) {
         switch ((StepKind)step->kind) {
         case STEP_MAP: run_map(step, frame); break;
+        case STEP_CHAIN: run_chain(step, frame); break;
         case STEP_GAIN: run_gain(step, frame); break;
+        case STEP_CHAIN_GAIN: run_chain_gain(step, frame); break;
         case STEP_LINEAR: run_linear(step, frame); break;
         case STEP_MATVEC: run_matvec(step, frame); break;
         case STEP_MATVEC_X: run_matvec_x(step, frame); break;

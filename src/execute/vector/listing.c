@@ -81,6 +81,7 @@ static uint32_t lines_of(const Fold *fold) { return fold->period == 1 ? 1 : fold
 static const char *name_of(StepKind kind) {
     switch (kind) {
     case STEP_MAP: return "";
+    case STEP_CHAIN: return "chain of ";
     case STEP_LINEAR: return "sum";
     case STEP_MATVEC: return "matrix";
     case STEP_TAKE: return "take";
@@ -88,6 +89,7 @@ static const char *name_of(StepKind kind) {
     case STEP_NUMBER: return "number";
     case STEP_ZERO: return "zero";
     case STEP_GAIN: return "gain of ";
+    case STEP_CHAIN_GAIN: return "gain of chain of ";
     case STEP_MATVEC_X: return "transposed matrix";
     case STEP_MATVEC_W: return "outer product";
     case STEP_TAKE_GAIN: return "gain of take";
@@ -102,7 +104,8 @@ static void put_counts(Text *to, const StepList *list, uint32_t first, uint32_t 
     put(to, "    ... %u steps more:", end - first);
     for (uint32_t k = first; k < end; k++) {
         const Step *step = &list->items[k];
-        int has_op = step->kind == STEP_MAP || step->kind == STEP_GAIN;
+        int has_op = step->kind == STEP_MAP || step->kind == STEP_CHAIN || step->kind == STEP_GAIN ||
+                     step->kind == STEP_CHAIN_GAIN;
         counts[step->kind][has_op ? step->op : 0]++;
     }
     const char *comma = "";

@@ -66,7 +66,8 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
 #define REF(ref) put_ref(to, step->ref, step->count, once, n_once)
     switch ((StepKind)step->kind) {
     case STEP_MAP:
-        REF(out), put(to, " = %s(", name), REF(x);
+    case STEP_CHAIN:
+        REF(out), put(to, step->kind == STEP_CHAIN ? " = chain of %s(" : " = %s(", name), REF(x);
         if (step->y.space != NOWHERE) put(to, ", "), REF(y);
         if (step->w.space != NOWHERE) put(to, ", "), REF(w);
         if (op_info[step->op].shape == SCALED) put(to, ", %g", step->number);
@@ -98,8 +99,10 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
         if (step->y.space != NOWHERE) put(to, ", '"), REF(y), put(to, " += "), REF(g);
         break;
     case STEP_GAIN:
+    case STEP_CHAIN_GAIN:
         if (step->out.space == IN_ONCE) put(to, "'");
-        REF(out), put(to, " %s gain of %s's %s operand(", step->out.space == IN_ONCE ? "+=" : sign, name,
+        REF(out), put(to, " %s gain of %s%s's %s operand(", step->out.space == IN_ONCE ? "+=" : sign,
+                      step->kind == STEP_CHAIN_GAIN ? "chain of " : "", name,
                       step->which == 0 ? "first" : step->which == 1 ? "second" : "third");
         REF(g), put(to, "; "), REF(x), put(to, ", "), REF(y), put(to, ", ");
         if (step->w.space != NOWHERE) REF(w), put(to, ", ");

@@ -3,7 +3,8 @@
  * A program's steps: what is done in which order on which rows of memory.
  *
  * A row is one number for each of a block's samples (its lanes), side by side. Nodes of one operation
- * whose operands stand in consecutive rows are one group, computed by one step over all its rows.
+ * whose operands stand in consecutive rows are one group, computed by one step over all its rows. So are the links
+ * of a chain, such as the maximum of a list: of each but the first, the first operand is the link before.
  *
  * What no sample changes is computed once a batch, in rows of one lane each: the once rows, first the
  * parameters, in the order in which matrix products read them. Behind the values stand as many adjoints.
@@ -30,6 +31,7 @@ typedef struct {
 
 typedef enum {
     STEP_MAP,         /* out = op(x, y, w)                                           */
+    STEP_CHAIN,       /* the same, x of a member but the first being the out before  */
     STEP_LINEAR,      /* out = sum of runs                                           */
     STEP_MATVEC,      /* out rows = matrix (n_out x n_in) * rows listed in refs + y  */
     STEP_TAKE,        /* out = refs[1 + refs[0]]                                     */
@@ -37,6 +39,7 @@ typedef enum {
     STEP_NUMBER,      /* out = number                                                */
     STEP_ZERO,        /* out = 0                                                     */
     STEP_GAIN,        /* out (+)= chain rule of op for operand `which`, given g      */
+    STEP_CHAIN_GAIN,  /* the same, from the last member to the first                 */
     STEP_MATVEC_X,    /* rows in refs (+)= matrix' * g, for the columns listed       */
     STEP_MATVEC_W,    /* adjoints at x += g * rows in refs, those at y += g          */
     STEP_TAKE_GAIN,   /* row in refs chosen by x += g                                */

@@ -159,7 +159,7 @@ static int continues(const Member *next, const Member *first, uint32_t count, ui
     return count > 1 || members_move(first, strides);
 }
 
-static void plan_gain(Planner *p, const Member *first, uint32_t count, const uint8_t strides[REFS], Stage stage) {
+static Step *plan_gain(Planner *p, const Member *first, uint32_t count, const uint8_t strides[REFS], Stage stage) {
     Ref refs[REFS];
     for (int k = 0; k < REFS; k++) {
         refs[k] = first->refs[k];
@@ -175,6 +175,35 @@ static void plan_gain(Planner *p, const Member *first, uint32_t count, const uin
     step->w = refs[W];
     step->z = refs[Z];
     step->flat = (uint8_t)(is_flat(count, refs, REFS) && !(refs[OUT].space == IN_ONCE && refs[OUT].stride));
+    return step;
+}
+
+/* What the links of a chain gain from each other, the last first. It is taken from the members at hand. */
+static void plan_chain_gains(Planner *p, uint32_t chain, Stage stage) {
+    MemberKey *keys = p->members.items, *links = ARENA_ARRAY(p->scratch, MemberKey, p->members.size);
+    uint32_t count = 0, rest = 0;
+    for (uint32_t k = 0; k < p->members.size; k++)
+        if (p->group_of[keys[k].contribution->to] == chain) links[count++] = keys[k];
+        else keys[rest++] = keys[k];
+    p->members.size = rest;
+    if (!count) return;
+    uint8_t strides[REFS] = {0};
+    Member first = new_member(p, links[0].contribution, stage);
+    uint32_t n = 1;
+    for (; n < count; n++) {
+        Member next = new_member(p, links[n].contribution, stage);
+        if (!continues(&next, &first, n, strides)) break;
+    }
+    if (n == count && count > 1) {
+        Step *step = plan_gain(p, &first, count, strides, stage);
+        step->kind = STEP_CHAIN_GAIN;
+        step->flat = 0;
+        return;
+    }
+    while (count-- > 0) {
+        Member link = new_member(p, links[count].contribution, stage);
+        plan_gain(p, &link, 1, strides, stage);
+    }
 }
 
 /* The members at hand in their order, as steps that are planned or only counted; returns how many. */
@@ -206,6 +235,7 @@ static void plan_gains(Planner *p, const Group *group, Stage stage) {
             *key = new_key(p, &p->contributions[c - 1], stage);
             if (key > p->members.items && compare_keys(key - 1, key) > 0) sorted = 0;
         }
+    if (group->is_chain) plan_chain_gains(p, (uint32_t)(group - p->groups.items), stage);
     MemberKey *keys = p->members.items;
     uint32_t count = p->members.size;
     if (!count) return;

@@ -92,7 +92,7 @@ static void plan_matvec(Planner *p, const Group *group) {
 
 static void plan_map(Planner *p, const Group *group, Stage stage) {
     const Node *node = &p->graph->nodes[group->first];
-    Step *step = new_step(p, STEP_MAP, group->count);
+    Step *step = new_step(p, group->is_chain ? STEP_CHAIN : STEP_MAP, group->count);
     step->op = node->op;
     step->number = node->number;
     step->x = value_ref(p, node->a, stage, group->stride_a);
@@ -100,7 +100,7 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     if (op_arity(node->op) > 2) step->w = value_ref(p, node->c, stage, 0);
     step->out = (Ref){group->row, IN_ROWS, 1};
     Ref refs[] = {step->out, step->x, step->y};
-    step->flat = (uint8_t)is_flat(step->count, refs, 3);
+    step->flat = (uint8_t)(!group->is_chain && is_flat(step->count, refs, 3));
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
     expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS ||
                                      step->w.space == IN_ROWS);

@@ -59,8 +59,22 @@ static int follows(const Planner *p, uint32_t i, uint32_t g) {
     return 1;
 }
 
+enum { MOST_LINKS = 64 }; /* of a chain: the rows of all live as long as one of them is read */
+
+/* The chain that node i of two operands is the next link of: it begins where the last one ends, and its other operand
+ * stands behind that one's. NONE: there is none. */
+static uint32_t chain_of(const Planner *p, uint32_t i, const uint32_t *before) {
+    const Node *node = &p->graph->nodes[i], *last = &p->graph->nodes[node->a];
+    uint32_t g = p->group_of[node->a];
+    if (g == NONE || last->op != node->op || is_sample(p, node->a) != is_sample(p, i)) return NONE;
+    const Group *group = &p->groups.items[g];
+    if (group->last != node->a || group->count == MOST_LINKS || (group->count > 1 && !group->is_chain)) return NONE;
+    if (before[node->b] == NONE || before[node->b] != last->b || p->needs[i] != p->needs[node->a]) return NONE;
+    return p->group_of[node->b] == NONE || p->group_of[node->b] < g ? g : NONE;
+}
+
 /* Puts the nodes of a stage into groups; leaves and once rows are in `before` already. A node joins
- * the group whose last member's operands stand one row before its own, or are its own. */
+ * the group whose last member's operands stand one row before its own, or are its own; or a chain. */
 void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     Graph *graph = p->graph;
     size_t size = 16;
@@ -108,7 +122,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
                 Group *group = &p->groups.items[table[slot] - 1];
                 const Node *last = &graph->nodes[group->last];
                 int sa = way != 1, sb = way != 2;
-                if (keys[slot] != key || last->op != node->op || last->a != pa ||
+                if (group->is_chain || keys[slot] != key || last->op != node->op || last->a != pa ||
                     (binary && last->b != pb))
                     continue;
                 if (p->needs[group->last] != p->needs[i]) continue;
@@ -126,6 +140,10 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
                 found = g;
                 break;
             }
+        }
+        if (found == NONE && binary && (found = chain_of(p, i, before)) != NONE) {
+            Group *chain = &p->groups.items[found];
+            chain->is_chain = chain->strides_known = chain->stride_b = 1;
         }
         if (found == NONE) found = new_group(p, i);
         else join(p, found, i, before);

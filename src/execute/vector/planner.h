@@ -8,7 +8,7 @@
 #include "ops/cells.h"
 #include "plan.h"
 
-/* Nodes of one operation whose operands stand side by side; or sums or takes that look alike, with a step for each. */
+/* Nodes of one operation whose operands stand side by side; or a chain of such; or sums or takes that look alike, with a step for each. */
 typedef struct {
     uint32_t first, last;  /* members: nodes, linked by Planner.next */
     uint32_t count;
@@ -16,6 +16,7 @@ typedef struct {
     uint32_t step;         /* its first forward step */
     uint8_t strides_known; /* by the second member on */
     uint8_t stride_a, stride_b;
+    uint8_t is_chain;      /* of each member but the first, the first operand is the member before */
 } Group;
 
 /* What a node's rule adds to an adjoint, in the order of the graph: a NODE_GAIN; or a record. */

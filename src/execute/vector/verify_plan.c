@@ -118,6 +118,25 @@ static void replay_gain(Replay *r, const Step *name, const Step *step) {
     TOUCH(out, step->count, step->add || step->out.space == IN_ONCE ? ADD : WRITE);
 }
 
+/* Member m of a step. */
+static Step member_of(const Step *step, uint32_t m) {
+    Step member = *step;
+    Ref *refs[] = {&member.out, &member.g, &member.x, &member.y, &member.w, &member.z};
+    for (int k = 0; k < 6; k++) refs[k]->at += m * refs[k]->stride;
+    if (step->kind == STEP_CHAIN && m > 0) member.x = (Ref){member.out.at - 1, IN_ROWS, 0};
+    member.count = 1;
+    return member;
+}
+
+static void replay_chain(Replay *r, const Step *name, const Step *step) {
+    for (uint32_t k = 0; k < step->count && !r->rule; k++, r->now++) {
+        uint32_t m = step->kind == STEP_CHAIN ? k : step->count - 1 - k;
+        Step member_name = member_of(name, m), member = member_of(step, m);
+        if (step->kind == STEP_CHAIN) replay_map(r, &member_name, &member);
+        else replay_gain(r, &member_name, &member);
+    }
+}
+
 static void replay_linear(Replay *r, const Step *name, const Step *step) {
     for (uint32_t k = 0; k < step->n_runs && !r->rule; k++) {
         const Run *run = &step->runs[k];
@@ -158,6 +177,10 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
         return;
     case STEP_GAIN:
         replay_gain(r, name, step);
+        return;
+    case STEP_CHAIN:
+    case STEP_CHAIN_GAIN:
+        replay_chain(r, name, step);
         return;
     case STEP_LINEAR:
         replay_linear(r, name, step);
