@@ -397,11 +397,13 @@ class CompiledFunction:
         None: of any other function, and once there is a program of the other way.
         """
         structure = arguments.structure
-        of_hessian = hessian_products(self._fn, structure)
-        if of_hessian is None or structure in self._programs:
+        if structure in self._programs:
             return None
         program = self._hessians.get(structure)
         if program is None or not program.still_holds():
+            of_hessian = hessian_products(self._fn, structure)
+            if of_hessian is None:
+                return None
             products, n = of_hessian
             options = self._skip, self._executor, self._is_float32
             found = record(products, read_result, arguments, *options, directions=n)

@@ -45,10 +45,13 @@ class SampleHessians:
         self.check_movable = self._program.check_movable
         self.stats = self._program.stats
         self.listing = self._program.listing
+        self._suits = -1, False  # samples that were asked about last, and the answer
 
     def suits(self, samples: int) -> bool:
         """Whether it is the quicker way for so many samples."""
-        return not is_quicker_one_by_one(self._products, samples)
+        if self._suits[0] != samples:
+            self._suits = samples, not is_quicker_one_by_one(self._products, samples)
+        return self._suits[1]
 
     def evaluate(
         self, arguments: Arguments, threads: int, numbers: Arguments | None = None

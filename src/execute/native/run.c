@@ -148,7 +148,9 @@ static void write_outputs(const NativeProgram *program, const NativeCode *code, 
             for (size_t k = 0; k < valid; k++) out[k * target.stride] = program->numbers[lowered->root_rows[r]];
             continue;
         }
-        for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
+        if (target.stride == 1) memcpy(out, row, valid * sizeof(double));
+        else
+            for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
         row += code->stride;
     }
 }

@@ -6,10 +6,16 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from headers.program cimport *
-from .arguments cimport Arguments
+from .arguments cimport Arguments, room_for
 from .outputs cimport Outputs
-from .program cimport Recorded, place_outputs
+from .program cimport Recorded
 from .runs cimport check_run, new_batch
+
+cdef struct Given:          # a number of a sample that no direction changes
+    uint32_t parameter, column
+
+cdef struct Move:           # an entry: where it is found, and its two places in a matrix
+    size_t source, place, mirror
 
 @cython.final
 cdef class Products:
@@ -24,11 +30,15 @@ cdef class Products:
     cdef readonly tuple costs           # operations: once a sample; for all directions; for all entries one by one
     cdef Arguments directions
     cdef Entry *entries
+    cdef Move *moves
+    cdef Given *given
+    cdef size_t n_given
 
     def __init__(self, Recorded program):
         cdef Sparsity found
         cdef Outputs directions
         cdef uint32_t k
+        cdef size_t n, row, column
         if self.program is not None or program.graph.n_roots != program.graph.n_inputs + 1:
             raise TypeError('Products: expected a function recorded with directions')
         try:
@@ -39,20 +49,39 @@ cdef class Products:
                 raise MemoryError
             if found.n_entries:
                 memcpy(self.entries, found.entries, found.n_entries * sizeof(Entry))
+            self.moves = <Move *>malloc((<size_t>found.n_entries + 1) * sizeof(Move))
+            self.given = <Given *>malloc((<size_t>len(program.point) + 1) * sizeof(Given))
+            if self.moves == NULL or self.given == NULL:
+                raise MemoryError
             directions = Outputs(found.n_colours, (found.n,))
             memset(directions.numbers, 0, <size_t>found.n_colours * found.n * sizeof(double))
-            for k in range(found.n):
-                directions.numbers[<size_t>found.colours[k] * found.n + k] = 1.0
+            self.directions = Arguments((directions,), str)
+            for k in range(found.n):    # a component's numbers side by side: a row of the program's
+                directions.numbers[<size_t>k * found.n_colours + found.colours[k]] = 1.0
+                self.directions.columns[k].data = <const char *>(directions.numbers + <size_t>k * found.n_colours)
+                self.directions.columns[k].stride = sizeof(double)
         finally:
             arena_rest(program.graph.scratch)
         self.program = program
         self.n = found.n
         self.count = found.n_entries
         self.costs = found.once, found.direction * found.n_colours, found.symbolic
-        self.directions = Arguments((directions,), str)
+        n = found.n
+        for k in range(found.n_entries):
+            row, column = self.entries[k].row, self.entries[k].column
+            self.moves[k].source = (<size_t>self.entries[k].at + 1) * found.n_colours + self.entries[k].colour
+            self.moves[k].place = row * n + column
+            self.moves[k].mirror = column * n + row
+        for parameter, of_sample in enumerate(program.point):
+            if of_sample is not None:
+                self.given[self.n_given].parameter = parameter
+                self.given[self.n_given].column = of_sample
+                self.n_given += 1
 
     def __dealloc__(self):
         free(self.entries)
+        free(self.moves)
+        free(self.given)
 
     @property
     def n_directions(self):
@@ -73,48 +102,52 @@ cdef class Products:
         cdef Recorded program = self.program
         program.note_reads()
         program.check_numbers(numbers)
-        cdef size_t n = <size_t>self.n, stride = n + 1, row, column
-        cdef Py_ssize_t k, sample, n_runs = samples.size
-        cdef Outputs found = Outputs(self.directions.size, (<Py_ssize_t>stride,))
-        cdef list places = [(place, of_sample) for place, of_sample in enumerate(program.point) if of_sample is not None]
-        cdef Program *made = program.take(False)
+        cdef size_t n = <size_t>self.n, k
+        cdef Py_ssize_t sample, n_runs = samples.size
+        # A row for each result, the numbers of all directions side by side.
+        cdef double *found = room_for(self.n + 1, self.directions.size)
+        cdef Program *made = NULL
         cdef Batch batch = new_batch(self.directions.columns, self.directions.size, True, threads)
-        cdef Target *targets = <Target *>malloc(stride * sizeof(Target))
+        cdef Target *targets = <Target *>malloc((n + 1) * sizeof(Target))
         cdef RunStatus status
         cdef double *matrix
-        cdef double entry
         cdef double *p
+        cdef const Move *move
         try:
             if targets == NULL:
                 raise MemoryError
-            place_outputs([found], targets)
+            made = program.take(False)
+            for k in range(n + 1):
+                targets[k].data = found + k * <size_t>self.directions.size
+                targets[k].stride = 1
             batch.targets = targets
             program.load(made, numbers)
-            if is_sum and not places:
+            if is_sum and not self.n_given:
                 n_runs = min(n_runs, 1)
             for sample in range(n_runs):
-                for k, of_sample in places:
-                    p = program_parameter(made, <uint32_t>k)
+                for k in range(self.n_given):
+                    p = program_parameter(made, self.given[k].parameter)
                     if p != NULL:
-                        p[0] = samples.number(of_sample, sample)
-                if places or sample == 0:       # else it is the same for all
+                        p[0] = samples.number(self.given[k].column, sample)
+                if self.n_given or sample == 0:     # else it is the same for all
                     status = program.evaluate_with(made, &batch)
-                    if status == RUN_BAD_INDEX and places:
+                    if status == RUN_BAD_INDEX and self.n_given:
                         batch.bad_sample = <size_t>sample
                     check_run(status, &batch)
                 matrix = to.numbers + (0 if is_sum else <size_t>sample * n * n)
-                for k in range(self.count):
-                    entry = found.numbers[self.entries[k].colour * stride + 1 + self.entries[k].at]
+                for k in range(<size_t>self.count):
+                    move = &self.moves[k]
                     if is_sum:
-                        matrix[k] += entry
-                        continue
-                    row, column = self.entries[k].row, self.entries[k].column
-                    matrix[row * n + column] = matrix[column * n + row] = entry
-            for k in range(self.count if is_sum and not places else 0):
+                        matrix[k] += found[move.source]
+                    else:
+                        matrix[move.place] = matrix[move.mirror] = found[move.source]
+            for k in range(<size_t>self.count if is_sum and not self.n_given else 0):
                 to.numbers[k] *= <double>samples.size
         finally:
             free(targets)
-            program.give_back(made, False)
+            free(found)
+            if made != NULL:
+                program.give_back(made, False)
         return 0
 
     def sums(self, Arguments samples, Arguments numbers, int threads):
@@ -130,6 +163,7 @@ cdef class Products:
     def matrices(self, Arguments samples, Arguments numbers, int threads):
         """Each sample's Hessian: Outputs of shape (B, n, n). numbers: as for sums, or None."""
         cdef Outputs to = Outputs(samples.size, (self.n, self.n))
-        memset(to.numbers, 0, <size_t>samples.size * <size_t>self.n * <size_t>self.n * sizeof(double))
+        if self.count < self.n * (self.n + 1) // 2:
+            memset(to.numbers, 0, <size_t>samples.size * <size_t>self.n * <size_t>self.n * sizeof(double))
         self.run(samples, numbers, threads, to, False)
         return to

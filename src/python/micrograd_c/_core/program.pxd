@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
-from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus, Target
+from headers.program cimport Arena, Batch, Executor, Graph, MakeStatus, Program, RunStatus
 from .arguments cimport Arguments
 from .handles cimport Places
 from .ranks cimport Exchange
@@ -43,5 +43,3 @@ cdef class Recorded:
     cdef int check_numbers(self, Arguments numbers) except -1
     cdef RunStatus evaluate_with(self, Program *program, Batch *batch) noexcept
     cdef RunStatus gradients(self, Program *program, Batch *batch) noexcept
-
-cdef void place_outputs(list outputs, Target *targets) noexcept
