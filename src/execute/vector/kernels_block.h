@@ -26,7 +26,11 @@ static void read_columns(const Plan *plan, const Batch *batch, Frame *frame, siz
         const Column *column = &batch->columns[plan->columns[c]];
         Real *row = (Real *)frame->rows + plan->column_rows[c] * lanes;
         n = columns_together(plan, batch->columns, c);
-        if (n >= 4 && lanes > 1) {
+        if (lanes == 1 && n > 1) {
+            memcpy(row, column->data + (ptrdiff_t)(samples ? samples[first] : first) * column->stride, n * REAL_BYTES);
+            continue;
+        }
+        if (n >= 4) {
             n -= n % 4;
             for (size_t k = 0; k < lanes; k++) {
                 size_t at = first + (k < valid ? k : valid - 1);
