@@ -188,6 +188,38 @@ def test_one_sample_has_the_derivatives_that_it_has_among_others(level, n_in, n_
     np.testing.assert_allclose(alone, derivatives(samples), rtol=1e-10, atol=1e-12)
 
 
+class Repeated:
+    """The same layers on one input after the other, each with what came of the one before."""
+
+    def __init__(self, times, n_in, n_out):
+        rng = random.Random(times)
+        self.times, self.n_in = times, n_in
+        self.parameters = [Value(rng.uniform(-1, 1)) for _ in range(n_out * n_in + n_out + n_out)]
+
+    def layer(self, x):
+        n_out = len(self.parameters) // (self.n_in + 2)
+        weights, biases = self.parameters[: n_out * self.n_in], self.parameters[-n_out:]
+        rows = [weights[j * self.n_in : (j + 1) * self.n_in] for j in range(n_out)]
+        return [mc.dot(row, x, b).tanh() for row, b in zip(rows, biases, strict=True)]
+
+    def __call__(self, inputs, index):
+        state, total = [inputs[0]] * self.n_in, []
+        for k in range(self.times):
+            out = self.layer([s * math.cos(k + j) + inputs[1] for j, s in enumerate(state)])
+            total.append(mc.dot(out, self.parameters[len(out) :][: len(out)]))
+            state = [*state, *out][-self.n_in :]
+        return mc.sum(total)
+
+
+@pytest.mark.parametrize("times", [1, 2, 16, 17, 40])
+@pytest.mark.parametrize("n_in, n_out", [(1, 1), (3, 2), (8, 4), (17, 9)])
+@pytest.mark.parametrize("size", [1, 3])
+def test_weights_that_several_products_of_one_sample_share(level, times, n_in, n_out, size):
+    graph = Repeated(times, n_in, n_out)
+    rows = np.array([[math.sin(k + j) for k in range(2)] for j in range(size)])
+    assert_same(mc.compile(graph), graph, rows, np.zeros(size), "mean")
+
+
 class Chains:
     """Chains of one operation: of what changes with the sample, of parameters, and of both."""
 

@@ -17,24 +17,6 @@ typedef int Mask;
 static inline Mask first_lanes(size_t n) { return n > 0; }
 #endif
 
-#if WIDTH >= 4
-typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
-
-FORCE_INLINE Four halved(Vector v) {
-#if WIDTH == 8
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
-#else
-    return v;
-#endif
-}
-
-FORCE_INLINE Four sums_of_four(const Four *v) {
-    Four p = __builtin_shufflevector(v[0], v[1], 0, 4, 2, 6) + __builtin_shufflevector(v[0], v[1], 1, 5, 3, 7);
-    Four q = __builtin_shufflevector(v[2], v[3], 0, 4, 2, 6) + __builtin_shufflevector(v[2], v[3], 1, 5, 3, 7);
-    return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
-}
-#endif
-
 FORCE_INLINE void fold_lanes(const double *vectors, size_t n, size_t valid, int add, double *to) {
     const Mask mask = first_lanes(valid);
     size_t k = 0;

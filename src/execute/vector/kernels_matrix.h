@@ -100,10 +100,13 @@ static void sum_rows(const Sums *s, size_t n_sums, size_t lanes) {
 /* Rows of one lane are numbers: lanes of vectors are inputs here. */
 
 /* The numbers in these rows, in scratch memory. */
+static void gather(double *restrict to, const Frame *frame, const Ref *refs, size_t n) {
+    for (size_t k = 0; k < n; k++) to[k] = *row_at(frame, refs[k]);
+}
+
 static const double *side_by_side(const Frame *frame, const Ref *refs, size_t n) {
-    double *numbers = frame->scratch;
-    for (size_t k = 0; k < n; k++) numbers[k] = *row_at(frame, refs[k]);
-    return numbers;
+    gather(frame->scratch, frame, refs, n);
+    return frame->scratch;
 }
 
 /* ROWS outputs, each the sum of a row of the matrix times the inputs. */
@@ -116,8 +119,9 @@ FORCE_INLINE void multiply_rows(const size_t ROWS, double *out, const double *ma
         Vector in = load(inputs + k);
         for (size_t j = 0; j < ROWS; j++) total[j] += load(matrix + j * n_in + k) * in;
     }
+    sum_each(ROWS, total, out);
     for (size_t j = 0; j < ROWS; j++) {
-        double sum = sum_lanes(total[j]) + (biases ? biases[j] : 0.0);
+        double sum = out[j] + (biases ? biases[j] : 0.0);
         for (size_t i = k; i < n_in; i++) sum += matrix[j * n_in + i] * inputs[i];
         out[j] = sum;
     }
@@ -155,10 +159,50 @@ static void multiply_turned(double *out, const double *matrix, const double *g, 
     }
 }
 
-static void add_outer(double *restrict to, const double *g, const double *restrict inputs, size_t n_out,
-                      size_t n_in) {
-    for (size_t j = 0; j < n_out; j++, to += n_in)
-        for (size_t k = 0; k < n_in; k++) to[k] += g[j] * inputs[k];
+/* VECS vectors of columns of ROWS rows: what each number gains from all of a bundle, which is a list of outputs'
+ * adjoints and inputs, `apart` numbers from one to the next. */
+FORCE_INLINE void add_products(const size_t ROWS, const size_t VECS, double *to, const double *g, const double *inputs,
+                               size_t n_in, size_t apart, size_t count) {
+    Vector total[4][2];
+    for (size_t j = 0; j < ROWS; j++)
+        for (size_t v = 0; v < VECS; v++) total[j][v] = load(to + j * n_in + v * WIDTH);
+    for (size_t n = 0; n < count; n++, g += apart, inputs += apart)
+        for (size_t j = 0; j < ROWS; j++)
+            for (size_t v = 0; v < VECS; v++) total[j][v] += splat(g[j]) * load(inputs + v * WIDTH);
+    for (size_t j = 0; j < ROWS; j++)
+        for (size_t v = 0; v < VECS; v++) store(to + j * n_in + v * WIDTH, total[j][v]);
+}
+
+FORCE_INLINE void add_products_of_rows(const size_t ROWS, double *to, const double *g, const double *inputs,
+                                       size_t n_in, size_t apart, size_t count) {
+    size_t k = 0;
+    for (; k + 2 * WIDTH <= n_in; k += 2 * WIDTH) add_products(ROWS, 2, to + k, g, inputs + k, n_in, apart, count);
+    for (; k + WIDTH <= n_in; k += WIDTH) add_products(ROWS, 1, to + k, g, inputs + k, n_in, apart, count);
+    for (; k < n_in; k++)
+        for (size_t j = 0; j < ROWS; j++)
+            for (size_t n = 0; n < count; n++) to[j * n_in + k] += g[n * apart + j] * inputs[n * apart + k];
+}
+
+static void add_outer(double *to, const double *g, const double *inputs, size_t n_out, size_t n_in, size_t apart,
+                      size_t count) {
+    size_t j = 0;
+    for (; j + 4 <= n_out; j += 4) add_products_of_rows(4, to + j * n_in, g + j, inputs, n_in, apart, count);
+    for (; j < n_out; j++) add_products_of_rows(1, to + j * n_in, g + j, inputs, n_in, apart, count);
+}
+
+static void add_outer_of_one(const Step *step, Frame *frame) {
+    size_t n_out = step->count, n_in = step->n_refs, apart = n_out + n_in;
+    const double *g = row_at(frame, step->g);
+    double *to = frame->once_adjoint + step->x.at;
+    if (step->nth == 0 && step->is_last) {
+        add_outer(to, g, side_by_side(frame, step->refs, n_in), n_out, n_in, 0, 1);
+    } else {
+        double *bundle = frame->bundles + (size_t)step->number, *mine = bundle + step->nth * apart;
+        memcpy(mine, g, n_out * sizeof(double));
+        gather(mine + n_out, frame, step->refs, n_in);
+        if (step->is_last) add_outer(to, bundle, bundle + n_out, n_out, n_in, apart, (size_t)step->nth + 1);
+    }
+    for (size_t j = 0; j < n_out && step->y.space == IN_ONCE; j++) frame->once_adjoint[step->y.at + j] += g[j];
 }
 #endif
 
@@ -285,11 +329,7 @@ _Static_assert((int)PANEL <= (int)SCRATCH_ROWS, "inputs are turned into scratch 
 static void run_matvec_w(const Step *step, Frame *frame) {
 #ifndef FLOAT32
     if (frame->lanes == 1) {
-        const double *g = row_at(frame, step->g);
-        add_outer(frame->once_adjoint + step->x.at, g, side_by_side(frame, step->refs, step->n_refs), step->count,
-                  step->n_refs);
-        for (uint32_t j = 0; j < step->count && step->y.space == IN_ONCE; j++)
-            frame->once_adjoint[step->y.at + j] += g[j];
+        add_outer_of_one(step, frame);
         return;
     }
 #endif

@@ -72,6 +72,39 @@ FORCE_INLINE double sum_lanes(SumVector v) {
 #endif
 }
 
+#ifndef FLOAT32
+#if WIDTH >= 4
+typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
+
+FORCE_INLINE Four halved(Vector v) {
+#if WIDTH == 8
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+FORCE_INLINE Four sums_of_four(const Four *v) {
+    Four p = __builtin_shufflevector(v[0], v[1], 0, 4, 2, 6) + __builtin_shufflevector(v[0], v[1], 1, 5, 3, 7);
+    Four q = __builtin_shufflevector(v[2], v[3], 0, 4, 2, 6) + __builtin_shufflevector(v[2], v[3], 1, 5, 3, 7);
+    return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
+}
+#endif
+
+/* The lanes of each vector, added up. */
+FORCE_INLINE void sum_each(const size_t VECS, const Vector *vectors, double *to) {
+#if WIDTH >= 4
+    if (VECS == 4) {
+        Four v[4];
+        for (size_t k = 0; k < 4; k++) v[k] = halved(vectors[k]);
+        *(Four *)to = sums_of_four(v);
+        return;
+    }
+#endif
+    for (size_t k = 0; k < VECS; k++) to[k] = sum_lanes(vectors[k]);
+}
+#endif
+
 static double row_sum(const Real *row, size_t n) {
     SumVector a = {0}, b = {0};
     size_t k = 0;

@@ -57,6 +57,29 @@ static uint32_t most_outputs(const StepList *list) {
     return most;
 }
 
+enum { MOST_IN_BUNDLE = 16 };
+
+/* Gains of the same weights are bundled: of one sample, memory is what they would wait for. */
+static void plan_bundles(Planner *p, StepList *backward) {
+    Plan *plan = p->plan;
+    Step **open = ARENA_ARRAY(p->scratch, Step *, plan->n_once); /* by the first weight: the last of its bundle */
+    for (Step *step = backward->items; step < backward->items + backward->size; step++) {
+        if (step->kind != STEP_MATVEC_W) continue;
+        Step *last = open[step->x.at];
+        open[step->x.at] = step;
+        step->is_last = 1;
+        if (!last || last->count != step->count || last->n_refs != step->n_refs || last->nth + 1 == MOST_IN_BUNDLE)
+            continue;
+        if (last->nth == 0) {
+            last->number = plan->bundles;
+            plan->bundles += MOST_IN_BUNDLE * (step->count + step->n_refs);
+        }
+        last->is_last = 0;
+        step->nth = (uint8_t)(last->nth + 1);
+        step->number = last->number;
+    }
+}
+
 static void place_groups(Planner *p, uint32_t from, uint32_t *rows) {
     for (uint32_t g = from; g < p->groups.size; g++) {
         Group *group = &p->groups.items[g];
@@ -125,6 +148,7 @@ MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph) {
     plan_rows(p, n_once_groups, &seed);
     plan->root_adjoint = seed.at;
     plan->most_outputs = most_outputs(&plan->backward);
+    plan_bundles(p, &plan->backward);
     const StepList *all[] = {&plan->forward, &plan->backward, &plan->once_backward};
     for (int k = 0; k < 3; k++) {
         uint32_t members = most_members(all[k]), pointers = most_pointers(all[k]);

@@ -51,9 +51,10 @@ typedef struct {
     uint8_t which;
     uint8_t add;  /* 0: out is assigned */
     uint8_t flat; /* all members are one stretch of memory */
+    uint8_t nth, is_last; /* STEP_MATVEC_W: in its bundle */
     uint32_t count; /* members; STEP_MATVEC and its gains: n_out */
     Ref out, g, x, y, w, z;
-    double number;
+    double number; /* as the operation has it; STEP_MATVEC_X: the matrix's columns; STEP_MATVEC_W: see Plan.bundles */
     Ref *refs;
     Run *runs;
     uint32_t n_refs, n_runs;
@@ -72,6 +73,8 @@ typedef struct {
     uint32_t most_members;      /* of a step */
     uint32_t most_pointers;     /* that a step on samples needs room for */
     uint32_t most_outputs;      /* of a matrix product whose weights have adjoints */
+    uint32_t bundles;           /* numbers of bundles: what the same weights gain from several products is kept for one
+                                 * sum, where there is one sample; steps know from which number on */
     uint32_t *parameter_row;    /* once row of each parameter; NONE: not needed            */
     uint32_t n_constants;
     uint32_t *constant_rows;    /* once rows of numbers, and the numbers                   */

@@ -200,6 +200,7 @@ static void work(void *job_, int worker) {
     char *memory = (char *)(job->memory + (size_t)worker * job->worker_memory);
     Frame frame = {.rows = memory, .lanes = job->lanes, .once = program->base.numbers, .narrow = program->narrow};
     frame.scratch = memory + round_up(plan->n_rows * row_bytes, sizeof(double));
+    frame.bundles = (double *)frame.scratch + job->scratch_size - plan->bundles;
     frame.outputs = (double *)frame.scratch + job->scratch_size;
     frame.pointers = frame.outputs + (program->narrow ? plan->most_outputs * job->lanes : 0);
     for (;;) {
@@ -247,7 +248,7 @@ static RunStatus run_blocks(VectorProgram *program, Batch *batch, int gradients,
     size_t outputs = program->narrow ? plan->most_outputs * job.lanes : 0;
     size_t pointers = (plan->most_pointers + job.lanes) * sizeof(void *) / sizeof(double) + 1;
     size_t rows = (plan->n_rows * job.lanes * job.kernels->number_bytes + sizeof(double) - 1) / sizeof(double);
-    job.scratch_size = job.lanes == 1 ? scratch_of_numbers(plan) : SCRATCH_ROWS * job.lanes;
+    job.scratch_size = job.lanes == 1 ? scratch_of_numbers(plan) + plan->bundles : SCRATCH_ROWS * job.lanes;
     job.worker_memory = round_up(rows + job.scratch_size + outputs + pointers, CACHE_LINE);
     job.adjoint_stride = round_up((size_t)plan->n_once + 1, CACHE_LINE);
     if (grow(&program->memory, &program->memory_size, job.worker_memory * (size_t)threads)) return RUN_NO_MEMORY;

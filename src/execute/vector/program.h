@@ -21,6 +21,7 @@ typedef struct {
     const float *narrow;  /* the same, for samples in float32 */
     double *once_adjoint; /* where their adjoints are summed */
     void *scratch;        /* SCRATCH_ROWS of doubles; of one lane: see scratch_of_numbers */
+    double *bundles;      /* of one lane: room for the plan's */
     double *outputs;      /* room for a product's rows of outputs as doubles; of kernels for float32 alone */
     void *pointers;       /* room for pointers: the plan's most, and one a lane */
     uint32_t bad_lane;    /* where take's index was not one; NONE: nowhere */
