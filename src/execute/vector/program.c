@@ -200,7 +200,7 @@ static void work(void *job_, int worker) {
     char *memory = (char *)(job->memory + (size_t)worker * job->worker_memory);
     Frame frame = {.rows = memory, .lanes = job->lanes, .once = program->base.numbers, .narrow = program->narrow};
     frame.scratch = memory + round_up(plan->n_rows * row_bytes, sizeof(double));
-    frame.bundles = (double *)frame.scratch + job->scratch_size - plan->bundles;
+    frame.bundles = job->lanes == 1 ? (double *)frame.scratch + job->scratch_size - plan->bundles : NULL;
     frame.outputs = (double *)frame.scratch + job->scratch_size;
     frame.pointers = frame.outputs + (program->narrow ? plan->most_outputs * job->lanes : 0);
     for (;;) {
