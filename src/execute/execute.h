@@ -45,6 +45,22 @@ static inline double column_number(const Column *column, size_t sample) {
     return number;
 }
 
+/* How many of these columns, from the first on, stand side by side: a sample's numbers then lie as they do in rows
+ * of an array. They are doubles, or floats. */
+static inline uint32_t columns_together(const Column *columns, const uint32_t *which, uint32_t count, int is_float32) {
+    const Column *first = &columns[which[0]];
+    const ptrdiff_t bytes = is_float32 ? sizeof(float) : sizeof(double);
+    uint32_t n = 1;
+    if (first->is_float32 != is_float32 || (uintptr_t)first->data % (size_t)bytes || first->stride % bytes) return n;
+    for (; n < count; n++) {
+        const Column *column = &columns[which[n]];
+        if (column->data != first->data + n * bytes || column->stride != first->stride ||
+            column->is_float32 != is_float32)
+            break;
+    }
+    return n;
+}
+
 #define EVERY_SAMPLE SIZE_MAX
 
 typedef enum { RUN_DONE, RUN_NO_MEMORY, RUN_STOPPED, RUN_BAD_INDEX } RunStatus;

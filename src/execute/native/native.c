@@ -9,7 +9,6 @@ extern const Executor vector_executor;
 
 enum {
     ROWS_BYTES = 16 * 1024, /* of a block's inputs and outputs: they stay in the first cache */
-    MOST_LANES = 256,
     LEAST_LANES = 32,
     FEW_PRODUCTS = 64,      /* multiply-adds of matrix products: measured from the lesson's 32 up */
     APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */

@@ -50,6 +50,8 @@ typedef struct {
     size_t memory_size, partial_size;
 } NativeProgram;
 
+enum { MOST_LANES = 256 }; /* of a block */
+
 extern const Executor native_executor;
 
 /* The code for a batch. *status: RUN_DONE, or RUN_NO_MEMORY; NULL without that: the system gives none. */

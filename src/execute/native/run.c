@@ -114,44 +114,90 @@ typedef struct {
     RunStatus outcomes[MOST_CHUNKS];
 } Job;
 
+enum {
+    TURNED = 4,        /* rows, and lanes, that are turned together */
+    MOST_TOGETHER = 64 /* results that are written together */
+};
+
+static size_t whole_turns(size_t n) { return n - n % TURNED; }
+
 static void read_column(const Column *column, const uint32_t *samples, size_t first, double *row, size_t valid) {
     if (!samples && !column->is_float32 && column->stride == sizeof(double)) {
         memcpy(row, column->data + first * sizeof(double), valid * sizeof(double));
         return;
     }
-    if (samples || column->is_float32) {
-        for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
-        return;
+    for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+}
+
+/* Columns of an array whose rows are samples. */
+static void read_array(const NativeCode *code, const Batch *batch, const Column *column, double *rows, size_t n,
+                       size_t first, size_t valid, size_t lanes) {
+    const double *samples[MOST_LANES];
+    for (size_t k = 0; k < lanes; k++) {
+        size_t at = first + (k < valid ? k : valid - 1);
+        const char *sample = column->data + (ptrdiff_t)(batch->samples ? batch->samples[at] : at) * column->stride;
+        samples[k] = (const double *)(const void *)sample;
     }
-    const char *at = column->data + (ptrdiff_t)first * column->stride;
-    for (size_t k = 0; k < valid; k++, at += column->stride) memcpy(&row[k], at, sizeof row[k]);
+    code->kernels->turn(rows, code->stride, samples, lanes, n);
 }
 
 static void read_columns(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
                          size_t lanes) {
     const Lowered *lowered = &code->lowered;
-    for (uint32_t c = 0; c < lowered->n_columns; c++) {
+    for (uint32_t c = 0, n; c < lowered->n_columns; c += n) {
+        const Column *column = &batch->columns[lowered->columns[c]];
         double *row = rows + c * code->stride;
-        read_column(&batch->columns[lowered->columns[c]], batch->samples, first, row, valid);
+        n = (uint32_t)whole_turns(columns_together(batch->columns, lowered->columns + c, lowered->n_columns - c, 0));
+        if (n) {
+            read_array(code, batch, column, row, n, first, valid, lanes);
+            continue;
+        }
+        n = 1;
+        read_column(column, batch->samples, first, row, valid);
         for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
     }
 }
 
+/* How many results from the r-th on are of each sample and go side by side. */
+static uint32_t targets_together(const NativeProgram *program, const NativeCode *code, const Target *targets,
+                                 uint32_t r) {
+    uint32_t n = 0;
+    while (r + n < program->base.n_roots && n < MOST_TOGETHER && code->lowered.root_rows[r + n] == NONE &&
+           targets[r + n].data == targets[r].data + n && targets[r + n].stride == targets[r].stride)
+        n++;
+    return n;
+}
+
+static void write_array(const NativeCode *code, const Target *target, const double *rows, size_t n, size_t first,
+                        size_t valid) {
+    const double *from[MOST_TOGETHER] = {NULL};
+    size_t turned = whole_turns(valid);
+    for (size_t k = 0; k < n; k++) from[k] = rows + k * code->stride;
+    double *out = target->data + first * target->stride;
+    code->kernels->turn(out, target->stride, from, n, turned);
+    for (size_t lane = turned; lane < valid; lane++)
+        for (size_t k = 0; k < n; k++) out[lane * target->stride + k] = from[k][lane];
+}
+
+/* A result of each sample, or one number for all of them. */
+static void write_output(const Target *target, const double *row, size_t step, size_t first, size_t valid) {
+    double *out = target->data + first * target->stride;
+    if (target->stride == 1 && step == 1) memcpy(out, row, valid * sizeof(double));
+    else for (size_t k = 0; k < valid; k++) out[k * target->stride] = row[k * step];
+}
+
 static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
                           const double *rows, size_t first, size_t valid) {
-    const Lowered *lowered = &code->lowered;
-    const double *row = rows + lowered->n_columns * code->stride;
-    for (uint32_t r = 0; r < program->base.n_roots; r++) {
-        const Target target = batch->targets[r];
-        double *out = target.data + first * target.stride;
-        if (lowered->root_rows[r] != NONE) {
-            for (size_t k = 0; k < valid; k++) out[k * target.stride] = program->numbers[lowered->root_rows[r]];
-            continue;
-        }
-        if (target.stride == 1) memcpy(out, row, valid * sizeof(double));
-        else
-            for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
-        row += code->stride;
+    const double *row = rows + code->lowered.n_columns * code->stride;
+    for (uint32_t r = 0, n; r < program->base.n_roots; r += n) {
+        const Target *target = &batch->targets[r];
+        uint32_t number = code->lowered.root_rows[r];
+        n = (uint32_t)whole_turns(targets_together(program, code, batch->targets, r));
+        if (n) write_array(code, target, row, n, first, valid);
+        else if (number != NONE) write_output(target, program->numbers + number, 0, first, valid);
+        else write_output(target, row, 1, first, valid);
+        if (number == NONE) row += (n ? n : 1) * code->stride;
+        if (!n) n = 1;
     }
 }
 

@@ -394,5 +394,6 @@ const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {.level = {LEVEL_NAME, W
 
 #include "train/rules.h"
 
-const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, REAL_BYTES, run_steps, run_block, fold};
+const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, REAL_BYTES, run_steps, run_block, fold,
+                                         turn_rows};
 #endif

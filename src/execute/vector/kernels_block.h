@@ -4,17 +4,10 @@
  */
 enum { IS_FLOAT32 = sizeof(Real) == sizeof(float) };
 
-/* How many of a plan's columns from the c-th on stand side by side, as rows have them, and so do their rows. */
-static uint32_t columns_together(const Plan *plan, const Column *columns, uint32_t c) {
-    const Column *first = &columns[plan->columns[c]];
-    uint32_t n = 1;
-    if (first->is_float32 != IS_FLOAT32 || (uintptr_t)first->data % REAL_BYTES || first->stride % REAL_BYTES) return n;
-    for (; c + n < plan->n_columns; n++) {
-        const Column *column = &columns[plan->columns[c + n]];
-        if (column->data != first->data + n * REAL_BYTES || column->stride != first->stride ||
-            column->is_float32 != IS_FLOAT32 || plan->column_rows[c + n] != plan->column_rows[c] + n)
-            break;
-    }
+/* How many of a plan's columns from the c-th on stand side by side, and so do their rows. */
+static uint32_t rows_together(const Plan *plan, const Column *columns, uint32_t c) {
+    uint32_t count = columns_together(columns, plan->columns + c, plan->n_columns - c, IS_FLOAT32), n = 1;
+    while (n < count && plan->column_rows[c + n] == plan->column_rows[c] + n) n++;
     return n;
 }
 
@@ -25,7 +18,7 @@ static void read_columns(const Plan *plan, const Batch *batch, Frame *frame, siz
     for (uint32_t c = 0, n; c < plan->n_columns; c += n) {
         const Column *column = &batch->columns[plan->columns[c]];
         Real *row = (Real *)frame->rows + plan->column_rows[c] * lanes;
-        n = columns_together(plan, batch->columns, c);
+        n = rows_together(plan, batch->columns, c);
         if (lanes == 1 && n > 1) {
             memcpy(row, column->data + (ptrdiff_t)(samples ? samples[first] : first) * column->stride, n * REAL_BYTES);
             continue;

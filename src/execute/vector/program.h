@@ -39,6 +39,9 @@ typedef struct {
                            double *loss);
     /* to[k] = the sum of the first `valid` doubles of vector k; or +=. Of kernels for doubles alone. */
     void (*fold)(const double *vectors, size_t n, size_t valid, int add, double *to);
+    /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as a
+     * vector has, or multiples of 4. Of kernels for doubles alone. */
+    void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
 } Kernels;
 
 /* -- programs -------------------------------------------------------------------------------------- */
