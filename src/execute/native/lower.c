@@ -3,12 +3,15 @@
 
 #include "elementary.h"
 #include "encode.h"
+#include "terms.h"
 
 typedef struct {
     const Graph *graph;
     Lowered *to;
     Straight *line; /* the one at hand, and which */
     LineKind kind;
+    TermOrder terms;
+    uint32_t (*parts)[MOST_PARTS]; /* of each sum of products: what its terms so far add up to, or NONE */
     uint32_t *value; /* of nodes of the line at hand; of a sum over the batch: which */
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
@@ -79,14 +82,22 @@ static uint32_t plus_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) 
     return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
 }
 
-static uint32_t linear(Lowering *l, const Node *node) {
-    const uint32_t *args = l->graph->args.items + node->a;
-    uint32_t k = 2 * node->c, sum = k < node->b ? operand(l, args[k++]) : NONE; /* a bias first, as eager code does */
-    if (sum == NONE) sum = straight_number(l->line, 0.0); /* and 0 - 0 is not -0 */
-    for (uint32_t p = 0; p < node->c; p++)
-        sum = two(l, PRIMITIVE_ADD, sum, two(l, PRIMITIVE_MUL, operand(l, args[2 * p]), operand(l, args[2 * p + 1])));
-    for (; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+static uint32_t plus(Lowering *l, uint32_t sum, uint32_t value) {
+    return sum == NONE ? value : two(l, PRIMITIVE_ADD, sum, value);
+}
+
+static uint32_t sum_of_parts(Lowering *l, const uint32_t *parts) {
+    uint32_t sum = parts[0];
+    for (int k = 1; k < MOST_PARTS && parts[k] != NONE; k++) sum = two(l, PRIMITIVE_ADD, sum, parts[k]);
     return sum;
+}
+
+/* The sum so far and one term more. Of products alone it begins with 0, so that it is never -0. */
+static uint32_t plus_term(Lowering *l, const Node *node, uint32_t sum, uint32_t term) {
+    const uint32_t *args = l->graph->args.items + node->a;
+    if (term >= node->c) return plus(l, sum, operand(l, args[node->c + term]));
+    uint32_t a = operand(l, args[2 * term]), b = operand(l, args[2 * term + 1]);
+    return sum == NONE && node->b > 2 * node->c ? two(l, PRIMITIVE_MUL, a, b) : plus_product(l, sum, a, b);
 }
 
 static uint32_t adjoint(Lowering *l, const Node *node) {
@@ -178,10 +189,11 @@ static uint32_t part(Lowering *l, const Node *node) {
     return output(l, &product, node->b);
 }
 
-static uint32_t node_value(Lowering *l, const Node *node) {
+static uint32_t node_value(Lowering *l, uint32_t i) {
+    const Node *node = &l->graph->nodes[i];
     switch (form_of(node)) {
     case FORM_MAP: return map(l, node);
-    case FORM_LINEAR: return linear(l, node);
+    case FORM_LINEAR: return sum_of_parts(l, l->parts[i]);
     case FORM_GAIN: return gain(l, node);
     case FORM_ADJOINT: return adjoint(l, node);
     case FORM_TAKE: return take(l, node);
@@ -198,10 +210,6 @@ static uint32_t node_value(Lowering *l, const Node *node) {
     case FORM_OUTER: return NONE; /* have no number */
     }
     abort();
-}
-
-static uint32_t plus(Lowering *l, uint32_t sum, uint32_t value) {
-    return sum == NONE ? value : two(l, PRIMITIVE_ADD, sum, value);
 }
 
 /* What a sample adds to a sum over the batch, with what a node of the sum adds. */
@@ -223,6 +231,16 @@ static void lower_total(Lowering *l, uint32_t i) {
     if (--l->missing[which] == 0) straight_total(l->line, which, l->so_far[which]);
 }
 
+/* The terms of sums that are added behind node i. */
+static void add_terms(Lowering *l, uint32_t i) {
+    for (uint32_t k = l->terms.first[i]; k < l->terms.first[i + 1]; k++) {
+        const Term *term = &l->terms.terms[k];
+        const Node *sum = &l->graph->nodes[term->sum];
+        uint32_t *part = &l->parts[term->sum][term->part];
+        if (line_of(sum) == l->kind) *part = plus_term(l, sum, *part, term->term);
+    }
+}
+
 /* -- the whole -------------------------------------------------------------------------------------- */
 
 static void lower_line(Lowering *l, LineKind kind) {
@@ -235,10 +253,11 @@ static void lower_line(Lowering *l, LineKind kind) {
         if (is_total(graph, node)) {
             if (kind == LINE_SAMPLE) lower_total(l, i); /* at once, while registers still hold it */
         } else if (line_of(node) == kind) {
-            l->value[i] = node_value(l, node);
+            l->value[i] = node_value(l, i);
             if (kind == LINE_SAMPLE && l->to->loss_total != NONE && i == graph->roots[0])
                 straight_total(l->line, l->to->loss_total, operand(l, i));
         }
+        add_terms(l, i);
     }
     if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
 }
@@ -358,6 +377,9 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->so_far = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
     l->missing = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
+    l->terms = order_terms(graph, scratch);
+    l->parts = arena_alloc(scratch, (size_t)graph->size + 1, sizeof *l->parts);
+    memset(l->parts, 0xFF, graph->size * sizeof *l->parts);
     memset(l->row, 0xFF, graph->size * sizeof *l->row);
     for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
     lowered->given_rows = ARENA_ARRAY(arena, uint32_t, count_given(graph) + graph->n_roots + 1);
