@@ -299,11 +299,14 @@ static V in_line_mul(Straight *s, V x, V y) { return DO2(MUL, x, y); }
 static V in_line_truediv(Straight *s, V x, V y) { return DO2(DIV, x, y); }
 
 static V (*const unary[OP_COUNT])(Straight *s, V x) = {
-    [OP_neg] = negative,          [OP_abs] = absolute,        [OP_sqrt] = in_line_sqrt,   [OP_floor] = in_line_floor,
-    [OP_ceil] = in_line_ceil,     [OP_exp] = in_line_exp,     [OP_expm1] = in_line_expm1, [OP_tanh] = in_line_tanh,
-    [OP_cosh] = in_line_cosh,     [OP_sinh] = in_line_sinh,   [OP_log] = in_line_log,     [OP_log1p] = in_line_log1p,
-    [OP_sin] = in_line_sin,       [OP_cos] = in_line_cos,     [OP_atan] = in_line_atan,   [OP_erf] = in_line_erf,
-    [OP_erfc] = in_line_erfc,
+    [OP_neg] = negative,        [OP_abs] = absolute,     [OP_sqrt] = in_line_sqrt,
+    [OP_floor] = in_line_floor, [OP_ceil] = in_line_ceil,
+};
+
+static V (*const functions[OP_COUNT])(Straight *s, V x) = {
+    [OP_exp] = in_line_exp,   [OP_expm1] = in_line_expm1, [OP_tanh] = in_line_tanh, [OP_cosh] = in_line_cosh,
+    [OP_sinh] = in_line_sinh, [OP_log] = in_line_log,     [OP_log1p] = in_line_log1p, [OP_sin] = in_line_sin,
+    [OP_cos] = in_line_cos,   [OP_atan] = in_line_atan,   [OP_erf] = in_line_erf,   [OP_erfc] = in_line_erfc,
 };
 
 static V (*const binary[OP_COUNT])(Straight *s, V x, V y) = {
@@ -366,6 +369,12 @@ V row_gain(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
 V row_value(Straight *s, Op op, double number, V x, V y, V w) {
     V names[NAME_COUNT] = {x, op_info[op].shape == SCALED ? NUM(number) : y, w, NONE, NONE};
     if (unary[op]) return unary[op](s, x);
+    if (functions[op]) return functions[op](s, x);
     if (binary[op]) return binary[op](s, x, y);
     return cell_result(s, cell_of(op, -1), op, names);
+}
+
+uint32_t row_length(Op op) {
+    enum { FUNCTION = 36 }; /* on the average of tanh, exp and sin */
+    return functions[op] ? FUNCTION : 1;
 }

@@ -11,6 +11,9 @@
 /* The value of a row on up to three values; number: a SCALED row's. */
 uint32_t row_value(Straight *s, Op op, double number, uint32_t x, uint32_t y, uint32_t w);
 
+/* About how many instructions an operation takes, with those of its derivative. */
+uint32_t row_length(Op op);
+
 /* What operand `which` of a row gains. */
 uint32_t row_gain(Straight *s, Op op, int which, const uint32_t names[NAME_COUNT]);
 

@@ -86,11 +86,10 @@ static void put_evex(Code *code, const VectorFormInfo *form, unsigned field, uns
                   (~first >> 4 & 1) << 3 | mask);
 }
 
-void encode(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
+static void put_vector(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
     const VectorFormInfo *info = &vector_forms[form];
     int evex = code->machine.evex, has_immediate = 0;
     unsigned field = (unsigned)to, other = 0, opcode = info->opcode & 0xFF, mask = 0, zeroing = 0;
-    if (make_room(code)) return;
     switch ((Place)info->place) {
     case PLACE_THREE: other = (unsigned)first; break;
     case PLACE_TWO:
@@ -131,6 +130,13 @@ void encode(Code *code, VectorForm form, int to, int first, Source source, int i
     put(code, opcode);
     put_operand(code, field, source, unit);
     if (has_immediate) put(code, (unsigned)immediate);
+}
+
+void encode(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
+    if (make_room(code)) return;
+    Code own = *code; /* of which the compiler knows that no byte that is written is part of it */
+    put_vector(&own, form, to, first, source, immediate);
+    code->size = own.size;
 }
 
 /* -- addresses, jumps and calls ------------------------------------------------------------------- */

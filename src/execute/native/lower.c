@@ -367,6 +367,16 @@ static void give_roots(Lowering *l, Arena *arena) {
     }
 }
 
+/* About as many instructions as line SAMPLE will have. */
+static uint32_t expected_length(const Graph *graph) {
+    uint32_t length = graph->args.size;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        int op = graph->nodes[i].op;
+        length += op < OP_COUNT ? row_length((Op)op) : 1;
+    }
+    return length;
+}
+
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     *lowered = (Lowered){.seed = graph->n_parameters, .adjoints = adjoints_at(graph->n_parameters)};
     Lowering lowering = {.graph = graph, .to = lowered};
@@ -381,7 +391,8 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->parts = arena_alloc(scratch, (size_t)graph->size + 1, sizeof *l->parts);
     memset(l->parts, 0xFF, graph->size * sizeof *l->parts);
     memset(l->row, 0xFF, graph->size * sizeof *l->row);
-    for (int k = 0; k < LINES; k++) straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? graph->size : 16);
+    for (int k = 0; k < LINES; k++)
+        straight_begin(&lowered->lines[k], scratch, k == LINE_SAMPLE ? expected_length(graph) : 16);
     lowered->given_rows = ARENA_ARRAY(arena, uint32_t, count_given(graph) + graph->n_roots + 1);
     number_totals(l, scratch);
     number_columns(l, arena);

@@ -114,28 +114,38 @@ static void lose_register(Registers *r, int reg) {
     r->available |= UINT32_C(1) << reg;
 }
 
+/* The register whose value is read last. */
+static int held_longest(const Registers *r, uint32_t pinned) {
+    int reg = -1;
+    for (int k = 0; k < r->n_registers; k++)
+        if (!(pinned >> k & 1) && (reg < 0 || r->until[k] > r->until[reg])) reg = k;
+    return reg;
+}
+
 static int first_of(uint32_t set) {
+#if defined(__GNUC__)
+    return __builtin_ctz(set);
+#else
     int k = 0;
     while (!(set >> k & 1)) k++;
     return k;
+#endif
+}
+
+static void hold(Registers *r, int reg, uint32_t value) {
+    r->held[reg] = value;
+    r->until[reg] = r->next[value];
+    r->reg[value] = (int8_t)reg;
 }
 
 int take_register(Registers *r, uint32_t pinned) {
     uint32_t available = r->available & ~pinned;
-    int reg = -1;
+    int reg;
     if (available) {
         reg = first_of(available);
     } else {
-        uint32_t latest = 0;
-        for (int k = 0; k < r->n_registers; k++) {
-            if (pinned >> k & 1) continue;
-            uint32_t next = r->next[r->held[k]];
-            if (reg < 0 || next > latest) {
-                latest = next;
-                reg = k;
-            }
-        }
-        if (latest != NONE) save(r, r->held[reg]);
+        reg = held_longest(r, pinned);
+        if (r->until[reg] != NONE) save(r, r->held[reg]);
         lose_register(r, reg);
     }
     r->available &= ~(UINT32_C(1) << reg);
@@ -146,8 +156,7 @@ int bring(Registers *r, uint32_t value, uint32_t pinned) {
     if (r->reg[value] >= 0) return r->reg[value];
     int reg = take_register(r, pinned);
     load(r, reg, value);
-    r->reg[value] = (int8_t)reg;
-    r->held[reg] = value;
+    hold(r, reg, value);
     return reg;
 }
 
@@ -163,8 +172,11 @@ void retire(Registers *r) {
     uint32_t count = instruction_operands(in);
     for (uint32_t k = 0; k < count; k++) {
         uint32_t value = in->operands[k];
+        int reg = r->reg[value];
         r->next[value] = r->after[r->at][k];
-        if (r->next[value] == NONE && r->reg[value] >= 0) lose_register(r, r->reg[value]);
+        if (reg < 0) continue;
+        r->until[reg] = r->next[value];
+        if (r->next[value] == NONE) lose_register(r, reg);
     }
 }
 
@@ -180,8 +192,7 @@ void release_slots(Registers *r) {
 }
 
 void give(Registers *r, int reg) {
-    r->held[reg] = r->at;
-    r->reg[r->at] = (int8_t)reg;
+    hold(r, reg, r->at);
     r->available &= ~(UINT32_C(1) << reg);
 }
 

@@ -23,6 +23,7 @@ typedef struct {
     int8_t *reg;                      /* of each value: -1 if it is in none */
     uint32_t *slot;                   /* of each value, or NONE; of a number: its place among the piece's */
     uint32_t held[MOST_REGISTERS];    /* the value in each register, or NONE */
+    uint32_t until[MOST_REGISTERS];   /* ... and who reads it next */
     uint32_t available;               /* registers that hold nothing: a bit each */
     int n_registers;                  /* all but the one that no value ever holds */
     uint32_t at;                      /* the instruction at hand */

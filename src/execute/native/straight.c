@@ -3,15 +3,6 @@
 
 #include "encode.h"
 
-uint32_t instruction_operands(const Instruction *in) {
-    static const uint8_t counts[PRIMITIVE_COUNT] = {
-#define COUNT(id, operands) operands,
-        FOR_EACH_PRIMITIVE(COUNT)
-#undef COUNT
-    };
-    return in->op == PRIMITIVE_CALL ? op_arity((int)in->detail) : counts[in->op];
-}
-
 /* -- the table of instructions ---------------------------------------------------------------------- */
 
 static uint64_t hash_of(const Instruction *in) {
@@ -38,10 +29,10 @@ static void make_table(Straight *s, uint32_t size) {
 }
 
 void straight_begin(Straight *s, Arena *scratch, uint32_t expected) {
-    uint32_t size = 256;
-    while (size < expected && size < UINT32_C(1) << 30) size *= 2;
+    uint32_t size = 512;
+    while (size / 4 * 3 < expected && size < UINT32_C(1) << 30) size *= 2;
     *s = (Straight){.scratch = scratch};
-    make_table(s, 2 * size);
+    make_table(s, size);
     GROW(scratch, &s->instructions, Instruction, expected + 16);
 }
 
@@ -52,7 +43,7 @@ static uint32_t append(Straight *s, const Instruction *in) {
 }
 
 static uint32_t find_or_append(Straight *s, const Instruction *in) {
-    if (2 * s->instructions.size >= s->table_size) make_table(s, 4 * s->table_size);
+    if (s->instructions.size >= s->table_size / 4 * 3) make_table(s, 4 * s->table_size);
     uint32_t slot = (uint32_t)hash_of(in) & (s->table_size - 1);
     for (; s->table[slot]; slot = (slot + 1) & (s->table_size - 1))
         if (same_instruction(&s->instructions.items[s->table[slot] - 1], in)) return s->table[slot] - 1;

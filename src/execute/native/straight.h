@@ -84,7 +84,14 @@ uint32_t straight_call(Straight *s, Op op, double number, uint32_t x, uint32_t y
 void straight_total(Straight *s, uint32_t which, uint32_t value);
 void straight_output(Straight *s, uint32_t row, uint32_t value);
 
-uint32_t instruction_operands(const Instruction *in);
+static inline uint32_t instruction_operands(const Instruction *in) {
+    static const uint8_t counts[PRIMITIVE_COUNT] = {
+#define COUNT(id, operands) operands,
+        FOR_EACH_PRIMITIVE(COUNT)
+#undef COUNT
+    };
+    return in->op == PRIMITIVE_CALL ? op_arity((int)in->detail) : counts[in->op];
+}
 
 /* Whether the value is a number of the text, and which. */
 int straight_known(const Straight *s, uint32_t value, double *number);
