@@ -187,6 +187,7 @@ class CompiledStats(NamedTuple):
     level: str
     executor: str
     dtype: str
+    reason: str | None
 
 @final
 class Outputs:

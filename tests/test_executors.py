@@ -229,7 +229,11 @@ def test_print_says_what_was_chosen_and_why():
     assert layers.stats().executor == "vector"
     assert "  executor vector" in str(layers)
     if "native" in EXECUTORS:
-        why = "executor vector, not native: matrix products have vector kernels of their own"
-        assert why in str(layers)
+        why = "not native: matrix products have vector kernels of their own"
+        assert f"  executor vector, {why}\n" in str(layers)
+        assert layers.stats().reason == why
+        assert one.stats().reason is None
         assert "  executor native\n" in str(one)
-    assert "executor" not in str(mc.compile(lambda x: x * x, executor="vector"))
+    asked = mc.compile(lambda x: x * x, executor="vector")
+    asked([1.0])
+    assert "executor" not in str(asked) and asked.stats().reason is None

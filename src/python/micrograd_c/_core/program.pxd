@@ -36,6 +36,7 @@ cdef class Recorded:
     cdef int note_reads(self) except -1
     cdef Program *take(self, bint gradients) except NULL
     cdef const Executor *executor_in_use(self)
+    cdef str reason_for(self, const Executor *executor)
     cdef void give_back(self, Program *program, bint gradients) noexcept
     cdef void load(self, Program *program, Arguments numbers=*) noexcept
     cdef void store_grads(self, Program *program) noexcept

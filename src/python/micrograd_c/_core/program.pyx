@@ -66,11 +66,12 @@ def optimiser_passes():
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
-    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype')
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason')
 CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar';
-what samples are computed in: 'float64' or 'float32'."""
+what samples are computed in: 'float64' or 'float32'; what speaks against the executors that come
+first, such as 'not native: ...', or None: nothing does, or this one was asked for."""
 
 cdef str READS_DATA = 'a call of a compiled function, with numbers, reads the data'
 
@@ -177,21 +178,25 @@ cdef class Recorded:
         cdef const Executor *executor = self.used if self.used != NULL else preferred(self.wanted)
         return executor if executor != NULL else executor_for(&self.graph)
 
-    def choice_of_executor(self):
-        """Which executor it is, and what speaks against the better ones; None where it was asked for."""
-        cdef const Executor *executor = self.executor_in_use()
+    cdef str reason_for(self, const Executor *executor):
+        """What speaks against those that come before it; None: nothing does, or it was asked for."""
         cdef const Graph *graph = &self.gradient if self.gradient.size else &self.graph
         cdef const Executor *const *better = executors
         cdef const char *reason
         cdef list reasons = []
-        if preferred(self.wanted) != NULL:
-            return None
-        while better[0] != executor:
+        while preferred(self.wanted) == NULL and better[0] != executor:
             reason = reason_against(better[0], graph)
             if reason != NULL:      # made while another was asked for by set_executor()
-                reasons.append(f', not {better[0].name.decode()}: {reason.decode()}')
+                reasons.append(f'not {better[0].name.decode()}: {reason.decode()}')
             better += 1
-        return f'executor {executor.name.decode()}{"".join(reasons)}'
+        return ', '.join(reasons) or None
+
+    def choice_of_executor(self):
+        """Which executor it is, and what speaks against the better ones; None where it was asked for."""
+        cdef const Executor *executor = self.executor_in_use()
+        if preferred(self.wanted) != NULL:
+            return None
+        return ', '.join([f'executor {executor.name.decode()}', *filter(None, [self.reason_for(executor)])])
 
     def stats(self):
         cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
@@ -207,7 +212,7 @@ cdef class Recorded:
             nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
         return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
-                             'float32' if self.graph.is_float32 else 'float64')
+                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor))
 
     def listing(self, bint gradients):
         """The program as text."""
