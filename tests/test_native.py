@@ -311,6 +311,34 @@ def test_batches_of_every_size(size, way):
     assert found["native"] == pytest.approx(found["scalar"], rel=1e-12, abs=1e-14, nan_ok=True)
 
 
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from(NATIVE_WAYS))
+def test_few_samples_are_computed_as_many_are(seed, size, way):
+    """Lines for one vector have an order of their own, and the same instructions."""
+    run_on(way)
+    graph = Graph(random.Random(seed), 3, size)
+    rows, indices = draw_batch(random.Random(seed), graph, 11)
+    f = mc.compile(lambda x, k: [graph(x, k), *(a.tanh() for a in x)], executor="native")
+    whole = np.asarray(f(rows, indices))
+    for first, end in [(0, 4), (4, 7), (7, 9), (9, 10)]:
+        assert same_bits(f(rows[first:end], indices[first:end]), whole[first:end])
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_a_network_of_few_samples(samples, way):
+    """Its layers wait more than they compute."""
+    inputs = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]][:samples]
+    targets = [1.0, -1.0, -1.0, 1.0][:samples]
+    losses = {}
+    for name in ("scalar", "native"):
+        random.seed(1)
+        model = nn.MLP(3, [4, 4, 1])
+        f = mc.compile(lambda x, y, model=model: (model(x) - y) ** 2, executor=name)
+        sgd = mc.optim.SGD(model.parameters(), lr=0.1)
+        losses[name] = f.fit(inputs, targets, optimizer=sgd, steps=50)
+    assert losses["native"] == pytest.approx(losses["scalar"], rel=1e-10)
+
+
 def test_what_no_sample_changes(way):
     w = [Value(0.5), Value(-0.25)]
     for f in [

@@ -3,6 +3,7 @@
 
 #include "execute/chunks.h"
 #include "pages.h"
+#include "schedule.h"
 #include "program/print.h"
 
 extern const Executor vector_executor;
@@ -70,6 +71,7 @@ static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *
         emission->stride = k == LINE_SAMPLE ? code->stride : (uint32_t)code->machine.width;
         emission->n_inputs = k == LINE_SAMPLE ? code->lowered.n_columns : 0;
         emission->is_loop = k == LINE_SAMPLE && code->is_loop;
+        if (!emission->is_loop) straight_schedule(&code->lowered.lines[k], scratch);
         emit(emission, &code->lowered.lines[k], &code->arena, scratch);
         emission->code = NULL;
         if (code->n_slots < emission->n_slots) code->n_slots = emission->n_slots;
