@@ -116,10 +116,12 @@ static void lose_register(Registers *r, int reg) {
 
 /* The register whose value is read last. */
 static int held_longest(const Registers *r, uint32_t pinned) {
-    int reg = -1;
-    for (int k = 0; k < r->n_registers; k++)
-        if (!(pinned >> k & 1) && (reg < 0 || r->until[k] > r->until[reg])) reg = k;
-    return reg;
+    uint64_t latest[2] = {0}; /* and the register: of even and odd ones, so that none waits for the one before */
+    for (int k = 0; k < r->n_registers; k++) {
+        uint64_t at = pinned >> k & 1 ? 0 : (uint64_t)r->until[k] << 8 | (unsigned)k;
+        if (latest[k % 2] < at) latest[k % 2] = at;
+    }
+    return (latest[0] < latest[1] ? latest[1] : latest[0]) & 0xFF;
 }
 
 static int first_of(uint32_t set) {

@@ -18,21 +18,30 @@ static int same_instruction(const Instruction *x, const Instruction *y) {
            memcmp(x->operands, y->operands, sizeof x->operands) == 0;
 }
 
-static void make_table(Straight *s, uint32_t size) {
-    s->table = ARENA_ARRAY(s->scratch, uint32_t, size);
-    s->table_size = size;
+static int is_leaf(const Instruction *in) { return in->op <= PRIMITIVE_INPUT; }
+
+static uint32_t *slot_for(const Straight *s, const InstructionTable *table, const Instruction *in) {
+    uint32_t slot = (uint32_t)hash_of(in) & (table->size - 1);
+    while (table->slots[slot] && !same_instruction(&s->instructions.items[table->slots[slot] - 1], in))
+        slot = (slot + 1) & (table->size - 1);
+    return &table->slots[slot];
+}
+
+static void make_table(Straight *s, InstructionTable *table, uint32_t size) {
+    table->slots = ARENA_ARRAY(s->scratch, uint32_t, size);
+    table->size = size;
     for (uint32_t i = 0; i < s->instructions.size; i++) {
-        uint32_t slot = (uint32_t)hash_of(&s->instructions.items[i]) & (size - 1);
-        while (s->table[slot]) slot = (slot + 1) & (size - 1);
-        s->table[slot] = i + 1;
+        const Instruction *in = &s->instructions.items[i];
+        if (is_leaf(in) == (table == &s->leaves)) *slot_for(s, table, in) = i + 1;
     }
 }
 
 void straight_begin(Straight *s, Arena *scratch, uint32_t expected) {
-    uint32_t size = 512;
+    uint32_t size = 256;
     while (size / 4 * 3 < expected && size < UINT32_C(1) << 30) size *= 2;
     *s = (Straight){.scratch = scratch};
-    make_table(s, size);
+    make_table(s, &s->leaves, 256);
+    make_table(s, &s->others, size);
     GROW(scratch, &s->instructions, Instruction, expected + 16);
 }
 
@@ -43,11 +52,12 @@ static uint32_t append(Straight *s, const Instruction *in) {
 }
 
 static uint32_t find_or_append(Straight *s, const Instruction *in) {
-    if (s->instructions.size >= s->table_size / 4 * 3) make_table(s, 4 * s->table_size);
-    uint32_t slot = (uint32_t)hash_of(in) & (s->table_size - 1);
-    for (; s->table[slot]; slot = (slot + 1) & (s->table_size - 1))
-        if (same_instruction(&s->instructions.items[s->table[slot] - 1], in)) return s->table[slot] - 1;
-    s->table[slot] = s->instructions.size + 1;
+    InstructionTable *table = is_leaf(in) ? &s->leaves : &s->others;
+    if (table->used >= table->size / 4 * 3) make_table(s, table, 4 * table->size);
+    uint32_t *slot = slot_for(s, table, in);
+    if (*slot) return *slot - 1;
+    table->used++;
+    *slot = s->instructions.size + 1;
     return append(s, in);
 }
 

@@ -57,11 +57,16 @@ typedef struct {
     uint32_t operands[MOST_OPERANDS]; /* earlier instructions, or NONE */
 } Instruction;
 
+/* Instructions by what they are: one more than the index, 0: none. */
+typedef struct {
+    uint32_t *slots;
+    uint32_t size, used;
+} InstructionTable;
+
 typedef struct {
     Arena *scratch;
     GROWING(Instruction) instructions;
-    uint32_t *table; /* of instructions by what they are: one more than the index, 0: none */
-    uint32_t table_size;
+    InstructionTable leaves, others; /* leaves are few, and asked for again and again */
 } Straight;
 
 void straight_begin(Straight *s, Arena *scratch, uint32_t expected);
