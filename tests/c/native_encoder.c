@@ -40,62 +40,98 @@ static void vector_text(const Code *code, char *to, int reg) {
     sprintf(to, "%%%cmm%d", code->machine.width == 8 ? 'z' : 'y', reg);
 }
 
-static void source_text(const Code *code, char *to, Source source) {
+/* Of so many numbers, where it is one of memory. */
+static void source_text(const Code *code, char *to, Source source, int numbers) {
     char number[32];
     if (source.reg >= 0) {
         vector_text(code, to, source.reg);
         return;
     }
-    sprintf(to, "%s(%%%s)%s", hex(number, source.at, source.base), addresses[source.base],
-            !source.broadcast ? "" : code->machine.width == 8 ? "{1to8}" : "{1to4}");
+    sprintf(to, "%s(%%%s)", hex(number, source.at, source.base), addresses[source.base]);
+    if (source.broadcast) sprintf(to + strlen(to), "{1to%d}", numbers);
+}
+
+/* The register's lower half. */
+static void half_text(const Code *code, char *to, int reg) {
+    sprintf(to, "%%%cmm%d", code->machine.width == 8 ? 'y' : 'x', reg);
 }
 
 static const char *comparison(int immediate) {
     switch ((Predicate)immediate) {
-    case COMPARE_IS_EQUAL: return "vcmpeqpd";
-    case COMPARE_IS_LESS: return "vcmplt_oqpd";
-    case COMPARE_IS_LESS_EQUAL: return "vcmple_oqpd";
-    case COMPARE_NOT_EQUAL: return "vcmpneqpd";
-    case COMPARE_NOT_LESS: return "vcmpnlt_uqpd";
-    case COMPARE_NOT_LESS_EQUAL: return "vcmpnle_uqpd";
-    case COMPARE_IS_GREATER: return "vcmpgt_oqpd";
-    case COMPARE_IS_GREATER_EQUAL: return "vcmpge_oqpd";
-    case COMPARE_NOT_GREATER: return "vcmpngt_uqpd";
-    case COMPARE_NOT_GREATER_EQUAL: return "vcmpnge_uqpd";
+    case COMPARE_IS_EQUAL: return "vcmpeq";
+    case COMPARE_IS_LESS: return "vcmplt_oq";
+    case COMPARE_IS_LESS_EQUAL: return "vcmple_oq";
+    case COMPARE_NOT_EQUAL: return "vcmpneq";
+    case COMPARE_NOT_LESS: return "vcmpnlt_uq";
+    case COMPARE_NOT_LESS_EQUAL: return "vcmpnle_uq";
+    case COMPARE_IS_GREATER: return "vcmpgt_oq";
+    case COMPARE_IS_GREATER_EQUAL: return "vcmpge_oq";
+    case COMPARE_NOT_GREATER: return "vcmpngt_uq";
+    case COMPARE_NOT_GREATER_EQUAL: return "vcmpnge_uq";
     }
     return "?";
 }
 
+/* Between a vector of doubles and half a vector of floats. */
+static void conversion_text(const Code *code, char *text, int to, Source source) {
+    char a[64], c[64];
+    int is_narrow = code->machine.width == 4;
+    source_text(code, c, source, code->machine.width);
+    if (code->is_float32) {
+        if (source.reg >= 0) half_text(code, c, source.reg);
+        vector_text(code, a, to);
+        sprintf(text, "vcvtps2pd %s,%s", c, a);
+    } else {
+        half_text(code, a, to);
+        sprintf(text, "vcvtpd2ps%s %s,%s", is_narrow && source.reg < 0 && !source.broadcast ? "y" : "", c, a);
+    }
+}
+
+/* Of halves of vectors: 128 bits have another name than 256. */
+static void halves_text(const Code *code, char *text, VectorForm form, int to, int first, int reg) {
+    const char *kind = code->machine.width == 8 ? "f64x4" : code->machine.evex ? "f32x4" : "f128";
+    char whole[64], half[64], other[64];
+    vector_text(code, whole, form == VECTOR_TAKE_UPPER ? reg : to);
+    half_text(code, half, form == VECTOR_TAKE_UPPER ? to : reg);
+    vector_text(code, other, first);
+    if (form == VECTOR_TAKE_UPPER) sprintf(text, "vextract%s $0x1,%s,%s", kind, whole, half);
+    else sprintf(text, "vinsert%s $0x1,%s,%s,%s", kind, half, other, whole);
+}
+
 static void one(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
     const VectorFormInfo *info = &vector_forms[form];
+    const char *mnemonic = info->mnemonics[code->is_float32], *kind = code->is_float32 ? "ps" : "pd";
     char a[64], b[64], c[64], text[300];
     int evex = code->machine.evex;
     vector_text(code, a, to);
     vector_text(code, b, first);
-    source_text(code, c, source);
+    source_text(code, c, source, code->machine.width * (1 + code->is_float32));
     switch ((Place)info->place) {
-    case PLACE_THREE: sprintf(text, "%s %s,%s,%s", info->mnemonic, c, b, a); break;
+    case PLACE_THREE: sprintf(text, "%s %s,%s,%s", mnemonic, c, b, a); break;
     case PLACE_TWO:
         if (form == VECTOR_SPREAD && source.reg >= 0) c[1] = 'x';
-        sprintf(text, "%s %s,%s", info->mnemonic, c, a);
+        sprintf(text, "%s %s,%s", mnemonic, c, a);
+        if (form == VECTOR_CONVERT) conversion_text(code, text, to, source);
         break;
-    case PLACE_STORE: sprintf(text, "%s %s,%s", info->mnemonic, a, c); break;
-    case PLACE_SHIFT: sprintf(text, "%s $0x%x,%s,%s", info->mnemonic, immediate, c, a); break;
+    case PLACE_STORE: sprintf(text, "%s %s,%s", mnemonic, a, c); break;
+    case PLACE_SHIFT: sprintf(text, "%s $0x%x,%s,%s", mnemonic, immediate, c, a); break;
     case PLACE_ROUND:
-        sprintf(text, "%s $0x%x,%s,%s", evex ? "vrndscalepd" : info->mnemonic, immediate, c, a);
+        sprintf(text, "%s%s $0x%x,%s,%s", evex ? "vrndscale" : "vround", kind, immediate, c, a);
         break;
-    case PLACE_COMPARE: sprintf(text, "%s %s,%s,%s", comparison(immediate), c, b, evex ? "%k1" : a); break;
-    case PLACE_BLEND_V: sprintf(text, "%s %%ymm15,%s,%s,%s", info->mnemonic, c, b, a); break;
-    case PLACE_BLEND_M: sprintf(text, "%s %s,%s,%s{%%k1}", info->mnemonic, c, b, a); break;
-    case PLACE_MASKED: sprintf(text, "%s %s,%s{%%k1}{z}", info->mnemonic, c, a); break;
-    case PLACE_SIGNS: sprintf(text, "%s %s,%%%s", info->mnemonic, c, "eax"); break;
+    case PLACE_COMPARE: sprintf(text, "%s%s %s,%s,%s", comparison(immediate), kind, c, b, evex ? "%k1" : a); break;
+    case PLACE_BLEND_V: sprintf(text, "%s %%ymm15,%s,%s,%s", mnemonic, c, b, a); break;
+    case PLACE_BLEND_M: sprintf(text, "%s %s,%s,%s{%%k1}", mnemonic, c, b, a); break;
+    case PLACE_MASKED: sprintf(text, "%s %s,%s{%%k1}{z}", mnemonic, c, a); break;
+    case PLACE_SIGNS: sprintf(text, "%s %s,%%%s", mnemonic, c, "eax"); break;
+    case PLACE_TAKE_UPPER:
+    case PLACE_PUT_UPPER: halves_text(code, text, form, to, first, source.reg); break;
     }
     expect(text);
     encode(code, form, info->place == PLACE_SIGNS ? RAX : to, first, source, immediate);
 }
 
 static void every_form(Code *code) {
-    static const int32_t places[] = {0, 8, 24, 32, 64, 96, 120, 128, -64, -128, 1016, 1024, 4064, 4096, 8128, 8192, -8192, -8256, 1 << 20};
+    static const int32_t places[] = {0, 4, 8, 24, 32, 508, 512, 64, 96, 120, 128, -64, -128, 1016, 1024, 4064, 4096, 8128, 8192, -8192, -8256, 1 << 20};
     static const int immediates[] = {COMPARE_IS_EQUAL, COMPARE_IS_LESS, COMPARE_IS_LESS_EQUAL, COMPARE_NOT_EQUAL,
                                      COMPARE_NOT_LESS, COMPARE_NOT_LESS_EQUAL, COMPARE_IS_GREATER, COMPARE_IS_GREATER_EQUAL,
                                      COMPARE_NOT_GREATER, COMPARE_NOT_GREATER_EQUAL};
@@ -111,7 +147,7 @@ static void every_form(Code *code) {
                     int immediate = place == PLACE_COMPARE ? immediates[count++ % 10] : place == PLACE_ROUND ? 9 + count++ % 2 : 1 + count++ % 63;
                     one(code, (VectorForm)f, to, first, in_register(reg), immediate);
                 }
-        if (place == PLACE_SHIFT || place == PLACE_SIGNS) continue; /* of registers */
+        if (place == PLACE_SHIFT || place >= PLACE_SIGNS) continue; /* of registers */
         for (int base = 0; base < 16; base++)
             for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
                 int immediate = place == PLACE_COMPARE ? immediates[k % 10] : place == PLACE_ROUND ? 10 : 0;
@@ -167,7 +203,7 @@ static void every_address(Code *code) {
         expect(text);
         encode_test(code, (Address)to);
     }
-    expect("kortestb %k1,%k1");
+    expect("kortestw %k1,%k1");
     encode_test_mask(code);
     expect("vzeroupper");
     encode_clear_upper(code);
@@ -223,7 +259,7 @@ int main(void) {
     for (int t = 0; t < 3; t++) {
         Code code = {.machine = machines[t]};
         expected_size = 0;
-        every_form(&code);
+        for (code.is_float32 = 0; code.is_float32 < 2; code.is_float32++) every_form(&code);
         every_address(&code);
         wrong += code.failed || compare(&code);
         code_free(&code);

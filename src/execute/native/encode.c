@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PREFIX_66 = 1 };
+
 const VectorFormInfo vector_forms[VECTOR_FORM_COUNT] = {
-#define FORM(id, mnemonic, map, opcode, vex_w, place) {mnemonic, map, opcode, vex_w, place},
+#define FORM(id, mnemonic, of_floats, map, opcode, floats_opcode, floats_prefix, vex_w, place) \
+    {{mnemonic, of_floats}, map, {opcode, floats_opcode}, {PREFIX_66, floats_prefix}, vex_w, place},
     FOR_EACH_VECTOR_FORM(FORM)
 #undef FORM
 };
@@ -60,43 +63,57 @@ static void put_operand(Code *code, unsigned field, Source source, int32_t unit)
 
 /* -- vectors ------------------------------------------------------------------------------------------ */
 
-enum { PREFIX_66 = 1 };
+/* What an encoding says of the opcode. */
+typedef struct {
+    unsigned map, prefix, w;
+} Opcode;
 
-static void put_vex(Code *code, const VectorFormInfo *form, unsigned field, unsigned first, Source source) {
+static void put_vex(Code *code, Opcode opcode, unsigned field, unsigned first, Source source) {
     unsigned far = source.reg < 0 ? source.base >> 3 & 1u : (unsigned)source.reg >> 3 & 1u;
-    unsigned rest = (~first & 15) << 3 | 1u << 2 | PREFIX_66; /* 256 bits */
-    if (form->map == 1 && !far && !form->vex_w) {
+    unsigned rest = (~first & 15) << 3 | 1u << 2 | opcode.prefix; /* 256 bits */
+    if (opcode.map == 1 && !far && !opcode.w) {
         put(code, 0xC5);
         put(code, (~field >> 3 & 1) << 7 | rest);
         return;
     }
     put(code, 0xC4);
-    put(code, (~field >> 3 & 1) << 7 | 1u << 6 | (far ^ 1) << 5 | form->map);
-    put(code, (unsigned)form->vex_w << 7 | rest);
+    put(code, (~field >> 3 & 1) << 7 | 1u << 6 | (far ^ 1) << 5 | opcode.map);
+    put(code, opcode.w << 7 | rest);
 }
 
-static void put_evex(Code *code, const VectorFormInfo *form, unsigned field, unsigned first, Source source,
-                     unsigned mask, unsigned zeroing) {
+static void put_evex(Code *code, Opcode opcode, unsigned field, unsigned first, Source source, unsigned mask,
+                     unsigned zeroing) {
     unsigned reg = source.reg < 0 ? source.base : (unsigned)source.reg; /* bit 4 stands where an index would */
     put(code, 0x62);
     put(code, (~field >> 3 & 1) << 7 | (~reg >> 4 & 1) << 6 | (~reg >> 3 & 1) << 5 | (~field >> 4 & 1) << 4 |
-                  form->map);
-    put(code, 1u << 7 | (~first & 15) << 3 | 1u << 2 | PREFIX_66);
+                  opcode.map);
+    put(code, opcode.w << 7 | (~first & 15) << 3 | 1u << 2 | opcode.prefix);
     put(code, zeroing << 7 | (code->machine.width == 8 ? 2u : 1u) << 5 | (unsigned)source.broadcast << 4 |
                   (~first >> 4 & 1) << 3 | mask);
 }
 
+/* What short displacements are counted in, with EVEX. */
+static int32_t unit_of(const Code *code, VectorForm form, Source source) {
+    int32_t bytes = 8 * code->machine.width;
+    if (source.broadcast || form == VECTOR_SPREAD) return code->is_float32 ? 4 : 8;
+    return form == VECTOR_CONVERT && code->is_float32 ? bytes / 2 : bytes;
+}
+
 static void put_vector(Code *code, VectorForm form, int to, int first, Source source, int immediate) {
     const VectorFormInfo *info = &vector_forms[form];
-    int evex = code->machine.evex, has_immediate = 0;
-    unsigned field = (unsigned)to, other = 0, opcode = info->opcode & 0xFF, mask = 0, zeroing = 0;
+    int evex = code->machine.evex, floats = code->is_float32, has_immediate = 0;
+    unsigned field = (unsigned)to, other = 0, byte = info->opcodes[floats] & 0xFF, mask = 0, zeroing = 0;
+    Opcode opcode = {info->map, info->prefixes[floats], !floats && (evex || info->vex_w)};
     switch ((Place)info->place) {
     case PLACE_THREE: other = (unsigned)first; break;
     case PLACE_TWO:
     case PLACE_STORE: break;
-    case PLACE_SIGNS: evex = 0; break;
+    case PLACE_SIGNS:
+        evex = 0;
+        opcode.w = 0;
+        break;
     case PLACE_SHIFT:
-        field = (unsigned)info->opcode >> 8;
+        field = (unsigned)info->opcodes[floats] >> 8;
         other = (unsigned)to;
         has_immediate = 1;
         break;
@@ -119,16 +136,21 @@ static void put_vector(Code *code, VectorForm form, int to, int first, Source so
         mask = 1;
         zeroing = 1;
         break;
+    case PLACE_TAKE_UPPER:
+        field = (unsigned)source.reg;
+        source = in_register(to);
+        break;
+    case PLACE_PUT_UPPER: other = (unsigned)first; break;
     }
-    int32_t unit = 1;
-    if (evex) {
-        put_evex(code, info, field, other, source, mask, zeroing);
-        unit = source.broadcast || form == VECTOR_SPREAD ? 8 : 8 * code->machine.width;
-    } else {
-        put_vex(code, info, field, other, source);
+    if (form == VECTOR_TAKE_UPPER || form == VECTOR_PUT_UPPER) {
+        opcode.w = code->machine.width == 8; /* half of 512 bits has opcodes of its own */
+        byte += code->machine.width == 8 ? 2 : 0;
+        immediate = has_immediate = 1;
     }
-    put(code, opcode);
-    put_operand(code, field, source, unit);
+    if (evex) put_evex(code, opcode, field, other, source, mask, zeroing);
+    else put_vex(code, opcode, field, other, source);
+    put(code, byte);
+    put_operand(code, field, source, evex ? unit_of(code, form, source) : 1);
     if (has_immediate) put(code, (unsigned)immediate);
 }
 
@@ -202,9 +224,9 @@ void encode_test(Code *code, Address reg) {
 }
 
 void encode_test_mask(Code *code) {
-    static const uint8_t kortestb[] = {0xC5, 0xF9, 0x98, 0xC9};
+    static const uint8_t kortestw[] = {0xC5, 0xF8, 0x98, 0xC9};
     if (make_room(code)) return;
-    for (size_t k = 0; k < sizeof kortestb; k++) put(code, kortestb[k]);
+    for (size_t k = 0; k < sizeof kortestw; k++) put(code, kortestw[k]);
 }
 
 void encode_clear_upper(Code *code) {
