@@ -23,6 +23,7 @@ def test_c(program, tmp_path):
     binary = tmp_path / program.stem
     sources = [SOURCES / name for name in ("tape/tape.c", "tape/sweep.c", "ops/cells.c")]
     native = ("encode", "straight", "registers", "emit", "elementary", "pages")
+    native += ("elementary_float32",)
     sources += [SOURCES / "execute" / "native" / f"{name}.c" for name in native]
     options = ["-std=gnu11", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", f"-I{SOURCES}"]
     subprocess.run(

@@ -6,17 +6,8 @@
  */
 #include "elementary.h"
 
-#include "encode.h"
+#include "formulas.h"
 
-#define DO1(op, detail, a) straight_do(s, PRIMITIVE_##op, detail, a, NONE, NONE, NONE)
-#define DO2(op, a, b) straight_do(s, PRIMITIVE_##op, 0, a, b, NONE, NONE)
-#define DO3(op, a, b, c) straight_do(s, PRIMITIVE_##op, 0, a, b, c, NONE)
-#define CHOOSE(comparison, a, b, then, otherwise) \
-    straight_do(s, PRIMITIVE_SELECT, COMPARE_##comparison, a, b, then, otherwise)
-#define NUM(number) straight_number(s, number)
-#define BITS(bits) straight_bits(s, bits)
-
-#define SIGN UINT64_C(0x8000000000000000)
 #define MANTISSA UINT64_C(0x000fffffffffffff)
 #define SQRT_HALF UINT64_C(0x3fe6a09e667f3bcd)
 #define ONE UINT64_C(0x3ff0000000000000)
@@ -26,25 +17,7 @@
 #define INV_LN2 1.44269504088896338700
 #define LN2_HI 6.93147180369123816490e-01
 #define LN2_LO 1.90821492927058770002e-10
-#define SIN_LIMIT 1.6e6
 #define ERF_SPLIT 0.477
-
-typedef uint32_t V;
-
-static V absolute(Straight *s, V x) { return DO2(AND, x, BITS(~SIGN)); }
-static V negative(Straight *s, V x) { return DO2(XOR, x, BITS(SIGN)); }
-static V with_sign(Straight *s, V size, V sign) {
-    return DO2(OR, DO2(AND, size, BITS(~SIGN)), DO2(AND, sign, BITS(SIGN)));
-}
-
-/* a[0] + x a[1] + x^2 a[2] + ... */
-static V polynomial(Straight *s, V x, const double *a, int count) {
-    V sum = NUM(a[count - 1]);
-    while (--count) sum = DO3(FMADD, x, sum, NUM(a[count - 1]));
-    return sum;
-}
-#define POLY(x, ...) \
-    polynomial(s, x, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
 
 /* -- exp, expm1, tanh, sinh, cosh ------------------------------------------------------------------- */
 
@@ -205,11 +178,6 @@ static V turned_sin(Straight *s, V x, uint64_t turn) {
     return DO2(XOR, chosen, DO1(SHIFT_LEFT, 62, DO2(AND, turns, BITS(2))));
 }
 
-/* With the library's where the argument is beyond the limit. */
-static V or_library(Straight *s, Op op, V result, V x) {
-    return straight_do(s, PRIMITIVE_TURNED, op, result, x, BITS(~SIGN), NUM(SIN_LIMIT));
-}
-
 static V in_line_sin(Straight *s, V x) {
     V sine = turned_sin(s, absolute(s, x), 0);
     return or_library(s, OP_sin, DO2(XOR, sine, DO2(AND, x, BITS(SIGN))), x);
@@ -316,6 +284,59 @@ static V (*const binary[OP_COUNT])(Straight *s, V x, V y) = {
     [OP_truediv] = in_line_truediv,
 };
 
+/* -- cells ------------------------------------------------------------------------------------------ */
+
+/* A number of a cell: one of the line's kind or, of floats, one that has become a double, in halves. As in C, a
+ * float becomes one where it meets one, or where a function has doubles alone. */
+typedef struct {
+    V lower, upper; /* upper: NONE if the former is all */
+} Lanes;
+
+static int is_wide(Lanes x) { return x.upper != NONE; }
+
+static Lanes widened(Straight *s, Lanes x) {
+    return is_wide(x) ? x : (Lanes){straight_half(s, x.lower, 0), straight_half(s, x.lower, 1)};
+}
+
+static V narrowed(Straight *s, Lanes x) { return is_wide(x) ? straight_joined(s, x.lower, x.upper) : x.lower; }
+
+/* Rows that have floats' functions, as vmath_float32.h has them or in cells of nothing but those. */
+static int has_floats(Op op) {
+    return float32_functions[op] || op == OP_sigmoid || op == OP_product || op == OP_maximum || op == OP_minimum;
+}
+
+static Lanes call_value(Straight *s, Op op, const Lanes of[3]) {
+    uint32_t arity = op_arity(op);
+    int is_arithmetic = op == OP_neg || binary[op], wide = s->is_float32 && !has_floats(op) && !is_arithmetic;
+    for (uint32_t k = 0; k < arity && is_arithmetic; k++) wide |= is_wide(of[k]);
+    V lanes[3] = {NONE, NONE, NONE}, upper[3] = {NONE, NONE, NONE};
+    for (uint32_t k = 0; k < arity; k++) {
+        Lanes x = of[k];
+        if (wide) x = widened(s, x);
+        lanes[k] = wide ? x.lower : narrowed(s, x);
+        upper[k] = x.upper;
+    }
+    if (!wide) return (Lanes){row_value(s, op, 0, lanes[0], lanes[1], lanes[2]), NONE};
+    s->is_float32 = 0;
+    Lanes result = {row_value(s, op, 0, lanes[0], lanes[1], lanes[2]), row_value(s, op, 0, upper[0], upper[1], upper[2])};
+    s->is_float32 = 1;
+    return result;
+}
+
+static Lanes chosen(Straight *s, Predicate predicate, Lanes left, Lanes right, Lanes then, Lanes otherwise) {
+    if (!is_wide(left) && !is_wide(right) && !is_wide(then) && !is_wide(otherwise))
+        return (Lanes){straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower),
+                       NONE};
+    left = widened(s, left), right = widened(s, right);
+    then = widened(s, then), otherwise = widened(s, otherwise);
+    s->is_float32 = 0;
+    Lanes result = {
+        straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower),
+        straight_do(s, PRIMITIVE_SELECT, predicate, left.upper, right.upper, then.upper, otherwise.upper)};
+    s->is_float32 = 1;
+    return result;
+}
+
 static int compare_holds(const Item *compare, double left, double right) {
     switch ((Compare)compare->compare) {
     case COMPARE_LESS: return left < right;
@@ -327,30 +348,32 @@ static int compare_holds(const Item *compare, double left, double right) {
 
 /* own: the row whose value the cell is, or -1. What a row's value calls by the row's own name is a function of
  * the library. */
-static V item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]);
+static Lanes item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]);
 
-static V choice_value(Straight *s, const Cell *cell, const Item *choice, int own, const V names[NAME_COUNT]) {
+static Lanes choice_value(Straight *s, const Cell *cell, const Item *choice, int own, const V names[NAME_COUNT]) {
     static const Predicate predicates[] = {COMPARE_IS_LESS, COMPARE_IS_LESS_EQUAL, COMPARE_IS_EQUAL};
     const Item *compare = &cell->items[choice->a];
-    V left = item_value(s, cell, compare->a, own, names), right = item_value(s, cell, compare->b, own, names);
+    Lanes left = item_value(s, cell, compare->a, own, names), right = item_value(s, cell, compare->b, own, names);
     double numbers[2];
-    if (straight_known(s, left, &numbers[0]) && straight_known(s, right, &numbers[1])) /* the choice is made now */
+    if (straight_known(s, left.lower, &numbers[0]) && straight_known(s, right.lower, &numbers[1])) /* it is made now */
         return item_value(s, cell, compare_holds(compare, numbers[0], numbers[1]) ? choice->b : choice->c, own, names);
-    V then = item_value(s, cell, choice->b, own, names), otherwise = item_value(s, cell, choice->c, own, names);
-    return straight_do(s, PRIMITIVE_SELECT, predicates[compare->compare], left, right, then, otherwise);
+    Lanes then = item_value(s, cell, choice->b, own, names), otherwise = item_value(s, cell, choice->c, own, names);
+    return chosen(s, predicates[compare->compare], left, right, then, otherwise);
 }
 
-static V item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]) {
+static Lanes item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]) {
     const Item *item = &cell->items[at];
     switch ((ItemKind)item->kind) {
-    case ITEM_NUMBER: return NUM(item->number);
-    case ITEM_NAME: return names[item->name];
+    case ITEM_NUMBER: return (Lanes){NUM(item->number), NONE};
+    case ITEM_NAME: return (Lanes){names[item->name], NONE};
     case ITEM_CALL: {
         const uint8_t items[] = {item->a, item->b, item->c};
-        V of[3] = {NONE, NONE, NONE};
+        V own_of[3] = {NONE, NONE, NONE};
+        Lanes of[3];
         for (uint32_t k = 0; k < op_arity(item->op); k++) of[k] = item_value(s, cell, items[k], own, names);
-        if (item->op == own) return straight_call(s, (Op)own, 0, of[0], of[1], of[2]);
-        return row_value(s, (Op)item->op, 0, of[0], of[1], of[2]);
+        if (item->op != own) return call_value(s, (Op)item->op, of);
+        for (uint32_t k = 0; k < op_arity(item->op); k++) own_of[k] = narrowed(s, of[k]);
+        return (Lanes){straight_call(s, (Op)own, 0, own_of[0], own_of[1], own_of[2]), NONE};
     }
     case ITEM_CHOICE: return choice_value(s, cell, item, own, names);
     case ITEM_COMPARE: break; /* part of a choice */
@@ -359,7 +382,7 @@ static V item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V 
 }
 
 static V cell_result(Straight *s, const Cell *cell, int own, const V names[NAME_COUNT]) {
-    return item_value(s, cell, (uint8_t)(cell->size - 1), own, names);
+    return narrowed(s, item_value(s, cell, (uint8_t)(cell->size - 1), own, names));
 }
 
 V row_gain(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
@@ -368,6 +391,8 @@ V row_gain(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
 
 V row_value(Straight *s, Op op, double number, V x, V y, V w) {
     V names[NAME_COUNT] = {x, op_info[op].shape == SCALED ? NUM(number) : y, w, NONE, NONE};
+    if (s->is_float32 && float32_functions[op]) return float32_functions[op](s, x);
+    if (s->is_float32 && unary[op]) return narrowed(s, call_value(s, op, (const Lanes[3]){{x, NONE}}));
     if (unary[op]) return unary[op](s, x);
     if (functions[op]) return functions[op](s, x);
     if (binary[op]) return binary[op](s, x, y);

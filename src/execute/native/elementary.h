@@ -17,4 +17,7 @@ uint32_t row_length(Op op);
 /* What operand `which` of a row gains. */
 uint32_t row_gain(Straight *s, Op op, int which, const uint32_t names[NAME_COUNT]);
 
+/* Functions of floats: elementary_float32.c. Of other rows, NULL. */
+extern uint32_t (*const float32_functions[OP_COUNT])(Straight *s, uint32_t x);
+
 #endif

@@ -10,6 +10,7 @@ typedef struct {
     size_t jump, back;
     int turned, angle;
     uint32_t op;
+    int is_float32;
 } Detour;
 
 typedef struct {
@@ -42,7 +43,7 @@ static void emit_detours(Emitter *e) {
             encode(e->code, VECTOR_STORE, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
         encode(e->code, VECTOR_STORE, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
         encode(e->code, VECTOR_STORE, detour->angle, 0, in_memory(R15, OF_HEADER(angle)), 0);
-        call_c(e, OF_HEADER(turn), detour->op);
+        call_c(e, detour->is_float32 ? OF_HEADER(turn[1]) : OF_HEADER(turn[0]), detour->op);
         for (int reg = 0; reg < all; reg++)
             encode(e->code, VECTOR_LOAD, reg, 0, in_memory(R15, OF_HEADER(saved[0]) + reg * vector_bytes(e)), 0);
         encode(e->code, VECTOR_LOAD, detour->turned, 0, in_memory(R15, OF_HEADER(turned)), 0);
@@ -225,16 +226,44 @@ static void emit_turned(Emitter *e, const Instruction *in) {
         encode(e->code, VECTOR_SIGNS, RAX, 0, in_register(spare(r)), 0);
         encode_test(e->code, RAX);
     }
-    Detour detour = {encode_jump(e->code, JUMP_IF_NOT_ZERO), e->code->size, to, angle, in->detail};
+    Detour detour = {encode_jump(e->code, JUMP_IF_NOT_ZERO), e->code->size, to, angle, in->detail, in->is_float32};
     GROW(e->scratch, &e->detours, Detour, 1);
     e->detours.items[e->detours.size++] = detour;
+    give(r, to);
+}
+
+static void emit_half(Emitter *e, const Instruction *in) {
+    Registers *r = &e->registers;
+    bring_if_best(r, 0, 0);
+    Source from = where_is(r, in->operands[0]);
+    retire(r);
+    int to = take_register(r, 0);
+    if (in->detail && from.reg >= 0) {
+        encode(e->code, VECTOR_TAKE_UPPER, to, 0, from, 0);
+        from = in_register(to);
+    } else if (in->detail) {
+        from.at += vector_bytes(e) / 2;
+    }
+    encode(e->code, VECTOR_CONVERT, to, 0, from, 0);
+    give(r, to);
+}
+
+static void emit_joined(Emitter *e, const Instruction *in) {
+    Registers *r = &e->registers;
+    for (uint32_t k = 0; k < 2; k++) bring_if_best(r, k, pinned(e, in));
+    Source lower = where_is(r, in->operands[0]), upper = where_is(r, in->operands[1]);
+    retire(r);
+    int to = take_register(r, 0);
+    encode(e->code, VECTOR_CONVERT, spare(r), 0, upper, 0);
+    encode(e->code, VECTOR_CONVERT, to, 0, lower, 0);
+    encode(e->code, VECTOR_PUT_UPPER, to, to, in_register(spare(r)), 0);
     give(r, to);
 }
 
 static void emit_call(Emitter *e, const Instruction *in) {
     Registers *r = &e->registers;
     uint32_t count = instruction_operands(in), copies[3];
-    Call call = {.op = (uint8_t)in->detail};
+    Call call = {.op = (uint8_t)in->detail, .is_float32 = in->is_float32};
     if (op_info[call.op].shape == SCALED) memcpy(&call.number, in->operands + 2, sizeof call.number);
     for (uint32_t k = 0; k < count; k++) {
         call.slots[k] = store_in_slot(r, in->operands[k]);
@@ -268,11 +297,12 @@ static void emit_output(Emitter *e, const Instruction *in) {
     uint32_t row = e->emission->n_inputs + in->detail;
     int reg = r->reg[in->operands[0]];
     if (reg < 0) load(r, reg = spare(r), in->operands[0]);
-    encode(e->code, VECTOR_STORE, reg, 0, in_memory(RBP, (int32_t)(row * e->emission->stride * 8)), 0);
+    encode(e->code, VECTOR_STORE, reg, 0, in_memory(RBP, row_place(e->emission, in, row)), 0);
     retire(r);
 }
 
 static void emit_instruction(Emitter *e, const Instruction *in) {
+    e->code->is_float32 = in->is_float32;
     switch ((Primitive)in->op) {
     case PRIMITIVE_NUMBER:
     case PRIMITIVE_INPUT: return; /* read where they stand */
@@ -295,6 +325,8 @@ static void emit_instruction(Emitter *e, const Instruction *in) {
     case PRIMITIVE_FNMADD: emit_fused(e, in, VECTOR_FNMADD_132); break;
     case PRIMITIVE_SELECT: emit_select(e, in); break;
     case PRIMITIVE_TURNED: emit_turned(e, in); break;
+    case PRIMITIVE_HALF: emit_half(e, in); break;
+    case PRIMITIVE_JOINED: emit_joined(e, in); break;
     case PRIMITIVE_CALL: emit_call(e, in); break;
     case PRIMITIVE_TOTAL: emit_total(e, in); break;
     case PRIMITIVE_OUTPUT: emit_output(e, in); break;

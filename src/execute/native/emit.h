@@ -4,9 +4,10 @@
  *
  * Memory that the code works on:
  *   numbers   what is the same in all lanes, in this piece of code: for VEX a vector each, for EVEX one
- *             double each. Of a loop in VEX, what changes from run to run, copied here, is among them
+ *             double each, or one float in its place. What changes from run to run is among them, as a copy,
+ *             where it is read as floats, and of a loop in VEX
  *   given     the program's numbers, among which all else reads what changes from run to run
- *   rows      inputs, then outputs: `stride` doubles from one row to the next
+ *   rows      inputs, then outputs: `stride` numbers from one row to the next
  *   totals    a vector each: what a loop adds to, what a line for one vector sets
  *   slots     a vector each, for values that no register holds; in front of them stands a Header
  */
@@ -20,12 +21,14 @@
 typedef struct {
     double number;
     uint32_t row; /* NONE: the number */
+    int is_float32;
 } Number;
 
 /* An operation that the vector kernels compute, from slots to a slot. */
 typedef struct {
     double number; /* of a SCALED row */
     uint8_t op;
+    uint8_t is_float32; /* slots hold floats */
     uint32_t slots[3], out;
 } Call;
 
@@ -36,9 +39,9 @@ typedef struct Header {
     double saved[MOST_REGISTERS][WIDEST];
     double turned[WIDEST], angle[WIDEST]; /* the library's sine or cosine of what vector code does not take */
     void (*call)(double *slots, uint64_t which);
-    void (*turn)(double *slots, uint64_t op);
+    void (*turn[2])(double *slots, uint64_t op); /* of doubles and of floats */
     const void *owner;
-    double rest[WIDEST - 3];
+    double rest[WIDEST - 4];
 } Header;
 
 static inline Header *header_of(double *slots) { return (Header *)(void *)slots - 1; }
@@ -46,7 +49,8 @@ static inline Header *header_of(double *slots) { return (Header *)(void *)slots 
 /* What code is given. */
 typedef struct {
     const double *numbers, *given;
-    double *rows, *totals, *slots;
+    void *rows;
+    double *totals, *slots;
     uint64_t count; /* vectors; at least 1, and of what is no loop exactly 1 */
 } Memory;
 
@@ -66,5 +70,18 @@ typedef struct {
 
 /* code->failed: no memory for it. */
 void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scratch);
+
+/* Doubles that each number takes among the numbers; puts number `at` there. */
+static inline size_t number_size(const Machine *machine) { return machine->evex ? 1 : (size_t)machine->width; }
+
+static inline void put_number(double *numbers, size_t at, const Machine *machine, double number, int is_float32) {
+    size_t size = number_size(machine);
+    float narrow = (float)number;
+    char *to = (char *)(numbers + at * size);
+    if (is_float32)
+        for (size_t k = 0; k < 2 * size; k++) memcpy(to + k * sizeof narrow, &narrow, sizeof narrow);
+    else
+        for (size_t k = 0; k < size; k++) memcpy(to + k * sizeof number, &number, sizeof number);
+}
 
 #endif

@@ -5,6 +5,17 @@
 #include "encode.h"
 #include "terms.h"
 
+enum { FEW_FLOATS = 8 };
+
+/* What one sample adds to a sum over the batch. Floats are added as such, a few of them, and then as doubles, as
+ * products of two are at once. */
+typedef struct {
+    uint32_t value;     /* numbers of the line's kind; NONE: none so far */
+    uint32_t count;     /* how many */
+    uint32_t halves[2]; /* what floats have become; NONE: nothing so far */
+    uint32_t missing;   /* how many nodes that add to it are still to come */
+} Summand;
+
 typedef struct {
     const Graph *graph;
     Lowered *to;
@@ -16,8 +27,7 @@ typedef struct {
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
     uint32_t *column; /* of arguments: which input of line SAMPLE */
-    uint32_t *so_far; /* of each sum over the batch: what one sample adds to it, or NONE; and how many nodes */
-    uint32_t *missing; /* ... that add to it are still to come */
+    Summand *summands; /* of each sum over the batch */
     uint32_t bad;     /* of the line at hand: above 0 if an index is none; NONE: there are none */
 } Lowering;
 
@@ -53,7 +63,7 @@ static uint32_t operand(Lowering *l, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_CUSTOM: return straight_number(l->line, node->number);
     case FORM_PARAMETER: return straight_once(l->line, node->a);
-    case FORM_SEED: return straight_once(l->line, l->to->seed);
+    case FORM_SEED: return l->line->is_float32 ? straight_number(l->line, 1.0) : straight_once(l->line, l->to->seed);
     case FORM_INPUT: return straight_input(l->line, l->column[node->a]);
     case FORM_MAP:
     case FORM_PART:
@@ -212,23 +222,83 @@ static uint32_t node_value(Lowering *l, uint32_t i) {
     abort();
 }
 
-/* What a sample adds to a sum over the batch, with what a node of the sum adds. */
-static uint32_t with_summand(Lowering *l, uint32_t sum, const Node *node) {
-    if (node->op == NODE_TOTAL) return plus(l, sum, operand(l, node->a));
+/* What floats have added up to so far, as doubles. */
+static void widen(Lowering *l, Summand *sum) {
+    if (sum->value == NONE) return;
+    for (int upper = 0; upper < 2; upper++) {
+        uint32_t half = straight_half(l->line, sum->value, upper);
+        l->line->is_float32 = 0;
+        sum->halves[upper] = plus(l, sum->halves[upper], half);
+        l->line->is_float32 = 1;
+    }
+    sum->value = NONE;
+    sum->count = 0;
+}
+
+static void add_value(Lowering *l, Summand *sum, uint32_t value) {
+    sum->value = plus(l, sum->value, value);
+    if (l->line->is_float32 && ++sum->count == FEW_FLOATS) widen(l, sum);
+}
+
+static uint32_t with_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) {
+    return sum == NONE ? two(l, PRIMITIVE_MUL, a, b) : plus_product(l, sum, a, b);
+}
+
+/* That of two floats is a double to the last digit. */
+static void add_product(Lowering *l, Summand *sum, uint32_t a, uint32_t b) {
+    if (!l->line->is_float32) {
+        sum->value = with_product(l, sum->value, a, b);
+        return;
+    }
+    for (int upper = 0; upper < 2; upper++) {
+        uint32_t x = straight_half(l->line, a, upper), y = straight_half(l->line, b, upper);
+        l->line->is_float32 = 0;
+        sum->halves[upper] = with_product(l, sum->halves[upper], x, y);
+        l->line->is_float32 = 1;
+    }
+}
+
+/* What a node of a sum over the batch adds to it. */
+static void add_summand(Lowering *l, Summand *sum, const Node *node) {
+    if (node->op == NODE_TOTAL) {
+        add_value(l, sum, operand(l, node->a));
+        return;
+    }
     const Node *outer = &l->graph->nodes[node->a];
     const uint32_t *args = l->graph->args.items + outer->a;
     Product product = product_of(l->graph, args[0]);
     uint32_t n_weights = product.n_out * product.n_in;
-    if (node->b >= n_weights) return plus(l, sum, operand(l, args[1 + node->b - n_weights - outer->c]));
+    if (node->b >= n_weights) {
+        add_value(l, sum, operand(l, args[1 + node->b - n_weights - outer->c]));
+        return;
+    }
     uint32_t g = operand(l, args[1 + node->b / product.n_in - outer->c]);
-    uint32_t x = operand(l, product.inputs[node->b % product.n_in]);
-    return sum == NONE ? two(l, PRIMITIVE_MUL, g, x) : plus_product(l, sum, g, x);
+    add_product(l, sum, g, operand(l, product.inputs[node->b % product.n_in]));
+}
+
+/* The summand is whole. */
+static void give_total(Lowering *l, uint32_t which, Summand *sum) {
+    if (!l->line->is_float32) {
+        straight_total(l->line, which, sum->value);
+        return;
+    }
+    widen(l, sum);
+    for (uint32_t upper = 0; upper < 2; upper++)
+        straight_total(l->line, which + upper * l->to->n_totals, sum->halves[upper]);
 }
 
 static void lower_total(Lowering *l, uint32_t i) {
     uint32_t which = l->value[i];
-    l->so_far[which] = with_summand(l, l->so_far[which], &l->graph->nodes[i]);
-    if (--l->missing[which] == 0) straight_total(l->line, which, l->so_far[which]);
+    Summand *sum = &l->summands[which];
+    add_summand(l, sum, &l->graph->nodes[i]);
+    if (--sum->missing == 0) give_total(l, which, sum);
+}
+
+/* A sum over the batch of one value. */
+static void total_of(Lowering *l, uint32_t which, uint32_t value) {
+    Summand *sum = &l->summands[which];
+    add_value(l, sum, value);
+    give_total(l, which, sum);
 }
 
 /* The terms of sums that are added behind node i. */
@@ -247,6 +317,7 @@ static void lower_line(Lowering *l, LineKind kind) {
     const Graph *graph = l->graph;
     l->kind = kind;
     l->line = &l->to->lines[kind];
+    l->line->is_float32 = graph->is_float32 && kind == LINE_SAMPLE;
     l->bad = NONE;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
@@ -255,18 +326,17 @@ static void lower_line(Lowering *l, LineKind kind) {
         } else if (line_of(node) == kind) {
             l->value[i] = node_value(l, i);
             if (kind == LINE_SAMPLE && l->to->loss_total != NONE && i == graph->roots[0])
-                straight_total(l->line, l->to->loss_total, operand(l, i));
+                total_of(l, l->to->loss_total, operand(l, i));
         }
         add_terms(l, i);
     }
-    if (kind == LINE_SAMPLE && l->bad != NONE) straight_total(l->line, l->to->bad_total, l->bad);
+    if (kind == LINE_SAMPLE && l->bad != NONE) total_of(l, l->to->bad_total, l->bad);
 }
 
 /* A sum over the batch of so many nodes: this one, or, NONE, another one. */
 static uint32_t new_total(Lowering *l, uint32_t which, uint32_t nodes) {
     if (which == NONE) which = l->to->n_totals++;
-    l->so_far[which] = NONE;
-    l->missing[which] = nodes;
+    l->summands[which] = (Summand){.value = NONE, .halves = {NONE, NONE}, .missing = nodes};
     return which;
 }
 
@@ -384,8 +454,7 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->value = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->row = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->given = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
-    l->so_far = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
-    l->missing = ARENA_ARRAY(scratch, uint32_t, graph->size + graph->n_parameters + 2);
+    l->summands = ARENA_ARRAY(scratch, Summand, graph->size + graph->n_parameters + 2);
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
     l->terms = order_terms(graph, scratch);
     l->parts = arena_alloc(scratch, (size_t)graph->size + 1, sizeof *l->parts);

@@ -3,6 +3,8 @@
  * From a graph to straight lines: one for what is computed once a batch, one for every sample, and one for
  * what is computed of the sums over the batch.
  *
+ * Of samples in float32, the line for every sample is on floats, and the others are on doubles.
+ *
  * What one line leaves for another stands in the program's numbers: the parameters, their adjoints, the
  * seed, the sums over the batch, and what the first line gives.
  */
@@ -17,7 +19,8 @@ typedef struct {
     Straight lines[LINES];
     uint32_t n_numbers;
     uint32_t adjoints, n_totals;   /* where in the numbers sums over the batch begin; how many. The first    */
-                                   /* are parameters' adjoints, if that is what those are                    */
+                                   /* are parameters' adjoints, if that is what those are. Of floats, vectors */
+                                   /* of doubles: lower halves, and as many upper halves behind them         */
     uint32_t *batch_rows, n_batch; /* ... each output of line BATCH goes; how many                           */
     uint32_t seed;                 /* ... the seed stands                                                    */
     uint32_t *given_rows, n_given; /* ... each output of line ONCE goes; how many                            */

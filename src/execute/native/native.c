@@ -20,17 +20,18 @@ enum {
 
 /* -- code --------------------------------------------------------------------------------------------- */
 
-/* How often each number of a piece stands in its memory. */
-static size_t copies_of(const Machine *machine) { return machine->evex ? 1 : (size_t)machine->width; }
+static size_t numbers_size(const Piece *piece, const Machine *machine) {
+    return piece->emission.numbers.size * number_size(machine);
+}
 
 /* Room for the numbers that a piece reads, with those of its text in place. */
 static int make_numbers(Piece *piece, const Machine *machine) {
-    size_t copies = copies_of(machine);
-    piece->numbers = numbers_make(piece->emission.numbers.size * copies);
+    piece->numbers = numbers_make(numbers_size(piece, machine));
     if (!piece->numbers) return -1;
-    for (uint32_t k = 0; k < piece->emission.numbers.size; k++)
-        for (size_t c = 0; c < copies; c++)
-            piece->numbers[k * copies + c] = piece->emission.numbers.items[k].number;
+    for (uint32_t k = 0; k < piece->emission.numbers.size; k++) {
+        const Number *number = &piece->emission.numbers.items[k];
+        put_number(piece->numbers, k, machine, number->number, number->is_float32);
+    }
     return 0;
 }
 
@@ -38,23 +39,24 @@ void native_code_free(NativeCode *code) {
     if (!code) return;
     pages_free(code->pages, code->size);
     for (int k = 0; k < LINES; k++)
-        numbers_free(code->pieces[k].numbers, code->pieces[k].emission.numbers.size * copies_of(&code->machine));
+        numbers_free(code->pieces[k].numbers, numbers_size(&code->pieces[k], &code->machine));
     arena_free(&code->arena);
     free(code);
 }
 
-static uint32_t choose_lanes(const Lowered *lowered) {
-    uint32_t lanes = ROWS_BYTES / (uint32_t)sizeof(double) / (lowered->n_columns + lowered->n_outputs + 1) / 8 * 8;
+static uint32_t choose_lanes(const NativeCode *code) {
+    const uint32_t number = code->is_float32 ? sizeof(float) : sizeof(double), line = 64 / number;
+    uint32_t lanes = ROWS_BYTES / number / (code->lowered.n_columns + code->lowered.n_outputs + 1) / line * line;
     return lanes > MOST_LANES ? MOST_LANES : lanes < LEAST_LANES ? LEAST_LANES : lanes;
 }
 
 /* A header, slots, totals, rows, and the outputs of whichever other line has more. */
 static size_t desk_doubles(const NativeCode *code) {
     const Lowered *lowered = &code->lowered;
-    size_t vectors = code->n_slots + (size_t)lowered->n_totals;
-    size_t rows = (lowered->n_columns + (size_t)lowered->n_outputs) * code->stride;
+    size_t vectors = code->n_slots + total_vectors(code);
     vectors += lowered->n_given > lowered->n_batch ? lowered->n_given : lowered->n_batch;
-    return round_up(sizeof(Header) / sizeof(double) + vectors * (size_t)code->machine.width + rows, CACHE_LINE);
+    return round_up(sizeof(Header) / sizeof(double) + vectors * (size_t)code->machine.width + rows_size(code),
+                    CACHE_LINE);
 }
 
 /* The code as bytes; 0, or -1: no memory. */
@@ -63,8 +65,8 @@ static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *
     if (setjmp(out_of_memory)) return -1;
     code->arena.out_of_memory = scratch->out_of_memory = &out_of_memory;
     lower(&code->lowered, graph, &code->arena, scratch);
-    code->lanes = code->is_loop ? choose_lanes(&code->lowered) : (uint32_t)code->machine.width;
-    code->stride = code->is_loop ? code->lanes + APART : code->lanes;
+    code->lanes = code->is_loop ? choose_lanes(code) : code->width;
+    code->stride = code->is_loop ? code->lanes + (code->is_float32 ? 2 * APART : APART) : code->lanes;
     for (int k = 0; k < LINES; k++) {
         Emission *emission = &code->pieces[k].emission;
         emission->code = bytes;
@@ -82,12 +84,12 @@ static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *
     return bytes->failed ? -1 : 0;
 }
 
-/* The best kernels for vectors of so many doubles. */
-static const Kernels *kernels_for(int width) {
+/* The best level for vectors of so many doubles. */
+static const Level *level_for(int width) {
     int count;
     const Level *const *levels = levels_available(&count);
     while (count > 1 && levels[count - 1]->width > (uint32_t)width) count--;
-    return (const Kernels *)(const void *)levels[count - 1]; /* a level is the beginning of its kernels */
+    return levels[count - 1];
 }
 
 /* What a making needs meanwhile is kept for the next one: first touches of memory are dear. Several may be under
@@ -120,7 +122,10 @@ static NativeCode *make_code(const Graph *graph, Machine machine, int is_loop, R
     scratch->least = graph->size * (size_t)200;
     code->machine = machine;
     code->is_loop = is_loop;
-    code->kernels = kernels_for(machine.width);
+    code->is_float32 = graph->is_float32;
+    code->width = (uint32_t)machine.width << code->is_float32;
+    code->kernels = kernels_of(level_for(machine.width));
+    code->float32_kernels = float32_kernels_of(level_for(machine.width));
     if (write_code(code, graph, &bytes, scratch) == 0) {
         *status = RUN_DONE;
         code->size = bytes.size;
@@ -136,7 +141,7 @@ static NativeCode *make_code(const Graph *graph, Machine machine, int is_loop, R
 NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status) {
     static const Machine machines[] = {
         [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
-    int is_loop = batch->size > 4;
+    int is_loop = batch->size > (program->graph->is_float32 ? 8 : 4);
     int which = batch->level->width == 8 ? is_loop ? WIDE : WIDE_ONE : is_loop ? NARROW : NARROW_ONE;
     *status = RUN_DONE;
     if (batch->level->width < 4) return NULL;
@@ -149,7 +154,6 @@ NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *s
 static const char *native_refuses(const Graph *graph) {
     int count;
     const Level *const *levels = levels_available(&count);
-    if (graph->is_float32) return "machine code computes in float64 alone";
     if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
     if (graph->size + (size_t)graph->args.size > MOST_NODES) return "it is too long for machine code";
     return pages_refused();
@@ -242,8 +246,6 @@ static void put_lines(Text *to, const char *text) {
 }
 
 static char *native_listing(const Program *base) {
-    static const char *const targets[] = {[WIDE] = "AVX-512, 8 lanes", [WIDE_ONE] = "AVX-512, 4 lanes once",
-                                          [NARROW] = "AVX2, 4 lanes", [NARROW_ONE] = "AVX2, 4 lanes once"};
     static const char *const lines[] = {"once a batch", "for every vector of samples", "after the batch"};
     const NativeProgram *program = (const NativeProgram *)base;
     Text text = {0}, graph = {0};
@@ -255,7 +257,8 @@ static char *native_listing(const Program *base) {
     for (int k = 0; k < CODES; k++) {
         const NativeCode *code = program->codes[k];
         if (!code) continue;
-        put(&text, "  machine code for %s: %zu bytes\n", targets[k], code->size);
+        put(&text, "  machine code for %s, %u lanes%s: %zu bytes\n", code->machine.evex ? "AVX-512" : "AVX2", code->width,
+            code->is_loop ? "" : " once", code->size);
         for (int line = 0; line < LINES; line++) {
             const Emission *emission = &code->pieces[line].emission;
             put(&text, "    %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n", lines[line],

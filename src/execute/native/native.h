@@ -3,7 +3,7 @@
  * A program as machine code, and what its runs need.
  *
  * Code is made when a batch first asks for it: for AVX-512 or AVX2, as the batch's level says; and without a
- * loop where four lanes hold all samples.
+ * loop where four lanes of doubles, or eight of floats, hold all samples.
  */
 #ifndef MICROGRAD_C_NATIVE_H
 #define MICROGRAD_C_NATIVE_H
@@ -25,14 +25,17 @@ typedef struct {
     Piece pieces[LINES];
     const uint8_t *pages;
     size_t size;
-    uint32_t lanes, stride; /* samples of a block; doubles from one row to the next */
+    uint32_t width;         /* samples of a vector */
+    uint32_t lanes, stride; /* samples of a block; numbers from one row to the next */
     uint32_t n_slots;       /* of all pieces, the most */
     size_t desk_size;       /* doubles of a worker's memory: see run.c */
     int is_loop;            /* else its batches are one vector */
+    int is_float32;         /* samples are */
     const Kernels *kernels; /* for vectors as wide */
+    const Kernels *float32_kernels;
 } NativeCode;
 
-/* For AVX-512 and AVX2: loops, and what is for one vector of four. */
+/* For AVX-512 and AVX2: loops, and what is for one vector of 256 bits. */
 enum { WIDE, WIDE_ONE, NARROW, NARROW_ONE, CODES };
 
 typedef struct {
@@ -53,6 +56,17 @@ typedef struct {
 enum { MOST_LANES = 256 }; /* of a block */
 
 extern const Executor native_executor;
+
+/* Vectors of sums over the batch. */
+static inline size_t total_vectors(const NativeCode *code) {
+    return (size_t)code->lowered.n_totals << code->is_float32;
+}
+
+/* Doubles that the rows of inputs and outputs take. */
+static inline size_t rows_size(const NativeCode *code) {
+    size_t numbers = (code->lowered.n_columns + (size_t)code->lowered.n_outputs) * code->stride;
+    return code->is_float32 ? (numbers + 1) / 2 : numbers;
+}
 
 /* The code for a batch. *status: RUN_DONE, or RUN_NO_MEMORY; NULL without that: the system gives none. */
 NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status);

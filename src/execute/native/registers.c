@@ -7,7 +7,8 @@ static int has_effect(const Instruction *in) {
 
 /* What changes from run to run and stands among the program's numbers alone. */
 static int is_given(const Registers *r, const Instruction *in) {
-    return in->op == PRIMITIVE_NUMBER && in->operands[2] != NONE && (r->code->machine.evex || !r->emission->is_loop);
+    int reads_doubles = r->code->machine.evex || !r->emission->is_loop;
+    return in->op == PRIMITIVE_NUMBER && in->operands[2] != NONE && reads_doubles && !in->is_float32;
 }
 
 /* Those of the text, or copies of the others. */
@@ -17,9 +18,8 @@ static void list_numbers(Registers *r, Arena *arena, int moving) {
         const Instruction *in = instruction_at(r, i);
         if (in->op != PRIMITIVE_NUMBER || r->next[i] == NONE || (in->operands[2] != NONE) != moving) continue;
         if (is_given(r, in)) continue;
-        Number number = {0, in->operands[2]};
-        uint64_t bits = bits_at(in->operands);
-        if (!moving) memcpy(&number.number, &bits, sizeof bits);
+        Number number = {0, in->operands[2], in->is_float32};
+        if (!moving) number.number = number_of_bits(bits_at(in->operands), in->is_float32);
         GROW(arena, &emission->numbers, Number, 1);
         r->slot[i] = emission->numbers.size;
         emission->numbers.items[emission->numbers.size++] = number;
@@ -61,7 +61,7 @@ static Source slot_at(const Registers *r, uint32_t slot) {
 Source where_is(const Registers *r, uint32_t value) {
     if (r->reg[value] >= 0) return in_register(r->reg[value]);
     const Instruction *in = instruction_at(r, value);
-    if (in->op == PRIMITIVE_INPUT) return in_memory(RBP, (int32_t)(in->detail * r->emission->stride * 8));
+    if (in->op == PRIMITIVE_INPUT) return in_memory(RBP, row_place(r->emission, in, in->detail));
     if (in->op != PRIMITIVE_NUMBER) return slot_at(r, r->slot[value]);
     if (is_given(r, in)) return number_in_memory(R12, (int32_t)in->operands[2] * 8);
     int32_t place = (int32_t)r->slot[value] * 8;

@@ -44,6 +44,11 @@ static inline int is_leaf(const Registers *r, uint32_t value) {
     return instruction_at(r, value)->op <= PRIMITIVE_INPUT;
 }
 
+/* Where a row of the instruction's numbers begins. */
+static inline int32_t row_place(const Emission *emission, const Instruction *in, uint32_t row) {
+    return (int32_t)(row * emission->stride * (in->is_float32 ? sizeof(float) : sizeof(double)));
+}
+
 /* Where the value stands: its register, or memory. */
 Source where_is(const Registers *r, uint32_t value);
 

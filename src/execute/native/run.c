@@ -18,44 +18,59 @@ extern const Executor vector_executor;
 
 typedef struct {
     const Call *calls;
-    const Kernels *kernels;
-    size_t width;
+    const NativeCode *code;
 } Callee;
 
 static void call_kernel(double *slots, uint64_t which) {
     const Callee *callee = header_of(slots)->owner;
     const Call *call = &callee->calls[which];
+    const Kernels *kernels = call->is_float32 ? callee->code->float32_kernels : callee->code->kernels;
+    size_t width = (size_t)callee->code->machine.width << call->is_float32;
     double scratch[4 * WIDEST];
     Step step = {.kind = STEP_MAP, .op = call->op, .count = 1, .flat = 1, .number = call->number};
     Ref *refs[] = {&step.x, &step.y, &step.w};
     step.out = (Ref){call->out, IN_ROWS, 1};
     for (uint32_t k = 0; k < op_arity(call->op); k++) *refs[k] = (Ref){call->slots[k], IN_ROWS, 1};
-    Frame frame = {.rows = slots, .lanes = callee->width, .valid = callee->width, .scratch = scratch, .bad_lane = NONE};
-    callee->kernels->run(&step, 1, &frame);
+    Frame frame = {.rows = slots, .lanes = width, .valid = width, .scratch = scratch, .bad_lane = NONE};
+    kernels->run(&step, 1, &frame);
 }
 
 /* The library's sine or cosine where code has left it to it. */
+#define FAR_ANGLE 1.6e6
+
+static double turned_by_library(double angle, uint64_t op) { return op == OP_sin ? sin(angle) : cos(angle); }
+
 static void turn_far(double *slots, uint64_t op) {
     Header *header = header_of(slots);
     const Callee *callee = header->owner;
-    for (size_t k = 0; k < callee->width; k++)
-        if (fabs(header->angle[k]) > 1.6e6)
-            header->turned[k] = op == OP_sin ? sin(header->angle[k]) : cos(header->angle[k]);
+    for (int k = 0; k < callee->code->machine.width; k++)
+        if (fabs(header->angle[k]) > FAR_ANGLE) header->turned[k] = turned_by_library(header->angle[k], op);
+}
+
+static void turn_far_floats(double *slots, uint64_t op) {
+    Header *header = header_of(slots);
+    const Callee *callee = header->owner;
+    float angle[2 * WIDEST], turned[2 * WIDEST];
+    memcpy(angle, header->angle, sizeof angle);
+    memcpy(turned, header->turned, sizeof turned);
+    for (int k = 0; k < 2 * callee->code->machine.width; k++)
+        if (fabs((double)angle[k]) > FAR_ANGLE) turned[k] = (float)turned_by_library((double)angle[k], op);
+    memcpy(header->turned, turned, sizeof turned);
 }
 
 /* -- pieces --------------------------------------------------------------------------------------------- */
 
 /* What one worker works on. */
 typedef struct {
-    double *slots, *rows, *totals, *once; /* of lines that are run once */
+    double *slots, *rows, *totals, *once; /* of lines that are run once. Of floats, rows are */
 } Desk;
 
 static Desk desk_of(const NativeProgram *program, const NativeCode *code, size_t worker) {
     Desk desk;
     desk.slots = program->memory + worker * code->desk_size + sizeof(Header) / sizeof(double);
     desk.totals = desk.slots + (size_t)code->n_slots * (size_t)code->machine.width;
-    desk.rows = desk.totals + (size_t)code->lowered.n_totals * (size_t)code->machine.width;
-    desk.once = desk.rows + (code->lowered.n_columns + (size_t)code->lowered.n_outputs) * code->stride;
+    desk.rows = desk.totals + total_vectors(code) * (size_t)code->machine.width;
+    desk.once = desk.rows + rows_size(code);
     return desk;
 }
 
@@ -72,23 +87,23 @@ typedef void (*Entry)(const Memory *memory);
 static void run_piece(const NativeProgram *program, const NativeCode *code, const Piece *piece, const Desk *desk,
                       double *rows, size_t count) {
     const uint8_t *at = code->pages + piece->emission.entry;
-    Callee callee = {piece->emission.calls.items, code->kernels, (size_t)code->machine.width};
+    Callee callee = {piece->emission.calls.items, code};
     Header *header = header_of(desk->slots);
     Memory memory = {piece->numbers, program->numbers, rows, desk->totals, desk->slots, count};
     Entry entry;
     header->call = call_kernel;
-    header->turn = turn_far;
+    header->turn[0] = turn_far;
+    header->turn[1] = turn_far_floats;
     header->owner = &callee;
     memcpy(&entry, &at, sizeof entry); /* ISO C has no conversion of one to the other */
     entry(&memory);
 }
 
-/* Gives a piece its copies of the program's numbers, all lanes of each. */
-static void copy_numbers(const NativeProgram *program, Piece *piece) {
+/* Gives a piece its copies of the program's numbers. */
+static void copy_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
     const Number *numbers = piece->emission.numbers.items;
-    double *to = piece->numbers;
-    for (uint32_t k = 0; k < piece->emission.n_moving; k++, to += 4)
-        to[0] = to[1] = to[2] = to[3] = program->numbers[numbers[k].row];
+    for (uint32_t k = 0; k < piece->emission.n_moving; k++)
+        put_number(piece->numbers, k, &code->machine, program->numbers[numbers[k].row], numbers[k].is_float32);
 }
 
 /* A line that is run once. rows: where its outputs go. */
@@ -141,9 +156,36 @@ static void read_array(const NativeCode *code, const Batch *batch, const Column 
     code->kernels->turn(rows, code->stride, samples, lanes, n);
 }
 
+static void read_floats(const Column *column, const uint32_t *samples, size_t first, float *row, size_t valid) {
+    const char *at = column->data + (ptrdiff_t)first * column->stride;
+    if (samples) {
+        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(column, samples[first + k]);
+    } else if (!column->is_float32) {
+        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(column, first + k);
+    } else if (column->stride == sizeof(float)) {
+        memcpy(row, at, valid * sizeof(float));
+    } else {
+        for (size_t k = 0; k < valid; k++, at += column->stride) memcpy(&row[k], at, sizeof row[k]);
+    }
+}
+
+static void read_float_columns(const NativeCode *code, const Batch *batch, float *rows, size_t first, size_t valid,
+                               size_t lanes) {
+    const Lowered *lowered = &code->lowered;
+    for (uint32_t c = 0; c < lowered->n_columns; c++) {
+        float *row = rows + c * code->stride;
+        read_floats(&batch->columns[lowered->columns[c]], batch->samples, first, row, valid);
+        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
+    }
+}
+
 static void read_columns(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
                          size_t lanes) {
     const Lowered *lowered = &code->lowered;
+    if (code->is_float32) {
+        read_float_columns(code, batch, (float *)(void *)rows, first, valid, lanes);
+        return;
+    }
     for (uint32_t c = 0, n; c < lowered->n_columns; c += n) {
         const Column *column = &batch->columns[lowered->columns[c]];
         double *row = rows + c * code->stride;
@@ -186,8 +228,28 @@ static void write_output(const Target *target, const double *row, size_t step, s
     else for (size_t k = 0; k < valid; k++) out[k * target->stride] = row[k * step];
 }
 
+static void write_float_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
+                                const float *rows, size_t first, size_t valid) {
+    const float *row = rows + code->lowered.n_columns * code->stride;
+    for (uint32_t r = 0; r < program->base.n_roots; r++) {
+        const Target target = batch->targets[r];
+        double *out = target.data + first * target.stride;
+        uint32_t number = code->lowered.root_rows[r];
+        if (number != NONE) {
+            write_output(&target, program->numbers + number, 0, first, valid);
+            continue;
+        }
+        for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
+        row += code->stride;
+    }
+}
+
 static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
                           const double *rows, size_t first, size_t valid) {
+    if (code->is_float32) {
+        write_float_outputs(program, code, batch, (const float *)(const void *)rows, first, valid);
+        return;
+    }
     const double *row = rows + code->lowered.n_columns * code->stride;
     for (uint32_t r = 0, n; r < program->base.n_roots; r += n) {
         const Target *target = &batch->targets[r];
@@ -201,13 +263,15 @@ static void write_outputs(const NativeProgram *program, const NativeCode *code, 
     }
 }
 
-/* Adds the first `valid` lanes of each total to the sums. */
-static void add_totals(const Job *job, const double *totals, size_t valid, double *sums) {
-    job->code->kernels->fold(totals, job->code->lowered.n_totals, valid, 1, sums);
+/* The first `valid` lanes of each total go to the sums, or are added to them. */
+static void fold_totals(const NativeCode *code, const double *totals, size_t valid, int add, double *sums) {
+    size_t width = (size_t)code->machine.width, n = code->lowered.n_totals;
+    code->kernels->fold(totals, n, valid < width ? valid : width, add, sums);
+    if (valid > width) code->kernels->fold(totals + n * width, n, valid - width, 1, sums);
 }
 
-static void clear_totals(const Job *job, const Desk *desk) {
-    memset(desk->totals, 0, (size_t)job->code->lowered.n_totals * (size_t)job->code->machine.width * sizeof(double));
+static void clear_totals(const NativeCode *code, const Desk *desk) {
+    memset(desk->totals, 0, total_vectors(code) * (size_t)code->machine.width * sizeof(double));
 }
 
 /* `valid` samples from `first` on. The totals grow; what the last vector adds, if it is not full, is left to
@@ -215,15 +279,15 @@ static void clear_totals(const Job *job, const Desk *desk) {
 static void run_block(const Job *job, const Desk *desk, size_t first, size_t valid, double *sums) {
     const NativeCode *code = job->code;
     const Piece *piece = &code->pieces[LINE_SAMPLE];
-    size_t width = (size_t)code->machine.width, full = valid / width, rest = valid % width;
+    size_t width = code->width, full = valid / width, rest = valid % width;
     read_columns(code, job->batch, desk->rows, first, valid, round_up(valid, width));
     if (full) run_piece(job->program, code, piece, desk, desk->rows, full);
     if (rest) {
-        add_totals(job, desk->totals, width, sums);
-        clear_totals(job, desk);
-        run_piece(job->program, code, piece, desk, desk->rows + full * width, 1);
-        add_totals(job, desk->totals, rest, sums);
-        clear_totals(job, desk);
+        fold_totals(code, desk->totals, width, 1, sums);
+        clear_totals(code, desk);
+        run_piece(job->program, code, piece, desk, desk->rows + full * (size_t)code->machine.width, 1);
+        fold_totals(code, desk->totals, rest, 1, sums);
+        clear_totals(code, desk);
     }
     if (!job->program->graph->primal) write_outputs(job->program, code, job->batch, desk->rows, first, valid);
 }
@@ -235,7 +299,7 @@ static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_pol
     size_t first = chunk * job->n_blocks / job->n_chunks, end = (chunk + 1) * job->n_blocks / job->n_chunks;
     double *sums = job->sums + chunk * sums_size(job);
     for (uint32_t k = 0; k < job->code->lowered.n_totals; k++) sums[k] = 0.0; /* sums: NULL if there are none */
-    clear_totals(job, desk);
+    clear_totals(job->code, desk);
     for (size_t block = first; block < end; block++) {
         size_t at = block * job->code->lanes, left = job->batch->size - at;
         run_block(job, desk, at, left < job->code->lanes ? left : job->code->lanes, sums);
@@ -245,8 +309,8 @@ static RunStatus run_chunk(Job *job, const Desk *desk, size_t chunk, int may_pol
             return RUN_STOPPED;
         }
     }
-    if (job->batch->size % (size_t)job->code->machine.width == 0 || end < job->n_blocks)
-        add_totals(job, desk->totals, (size_t)job->code->machine.width, sums);
+    if (job->batch->size % job->code->width == 0 || end < job->n_blocks)
+        fold_totals(job->code, desk->totals, job->code->width, 1, sums);
     return RUN_DONE;
 }
 
@@ -274,7 +338,7 @@ static RunStatus run_samples(NativeProgram *program, NativeCode *code, Batch *ba
     job.n_chunks = chunks_of(job.n_blocks);
     int threads = threads_for(program->base.work * (double)batch->size, batch->threads, job.n_chunks);
     if (grow(&program->memory, &program->memory_size, code->desk_size * (size_t)threads)) return RUN_NO_MEMORY;
-    copy_numbers(program, &code->pieces[LINE_SAMPLE]);
+    copy_numbers(program, code, &code->pieces[LINE_SAMPLE]);
     if (job.n_chunks == 1) {
         Desk desk = desk_of(program, code, 0);
         job.sums = sums;
@@ -296,11 +360,12 @@ static RunStatus run_samples(NativeProgram *program, NativeCode *code, Batch *ba
 static RunStatus run_vector(NativeProgram *program, NativeCode *code, Batch *batch) {
     Desk desk = desk_of(program, code, 0);
     double *sums = program->numbers + code->lowered.adjoints;
-    if (!batch->is_known) read_columns(code, batch, desk.rows, 0, batch->size, (size_t)code->machine.width);
+    if (!batch->is_known) read_columns(code, batch, desk.rows, 0, batch->size, code->width);
     batch->is_known = 1;
     program->known = code;
+    copy_numbers(program, code, &code->pieces[LINE_SAMPLE]);
     run_piece(program, code, &code->pieces[LINE_SAMPLE], &desk, desk.rows, 1);
-    code->kernels->fold(desk.totals, code->lowered.n_totals, batch->size, 0, sums);
+    fold_totals(code, desk.totals, batch->size, 0, sums);
     if (!program->graph->primal) write_outputs(program, code, batch, desk.rows, 0, batch->size);
     return poll_after(&program->base, batch, program->base.work * code->lanes + 100) ? RUN_STOPPED : RUN_DONE;
 }
@@ -347,6 +412,13 @@ static NativeCode *code_for(NativeProgram *program, const Batch *batch, RunStatu
     return NULL;
 }
 
+/* Samples in float32 have the seed 1. */
+static void seed_sums(NativeProgram *program, const Lowered *lowered, double seed) {
+    double *sums = program->numbers + lowered->adjoints;
+    for (uint32_t k = 0; k < lowered->n_totals; k++)
+        if (k != lowered->loss_total) sums[k] *= seed;
+}
+
 static RunStatus run(NativeProgram *program, Batch *batch) {
     RunStatus status = RUN_DONE;
     NativeCode *code = batch->is_known ? program->known : code_for(program, batch, &status);
@@ -360,6 +432,7 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
     else
         status = (code->is_loop ? run_samples : run_vector)(program, code, batch);
     if (status != RUN_DONE) return status;
+    if (code->is_float32 && is_of_samples(code) && batch->size) seed_sums(program, lowered, sample_seed(batch));
     /* An index was none: the other executor says which. */
     if (lowered->bad_total != NONE && program->numbers[lowered->adjoints + lowered->bad_total] > 0)
         return run_instead(program, batch);

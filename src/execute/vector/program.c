@@ -124,10 +124,7 @@ static size_t choose_lanes(const Plan *plan, size_t size, const Kernels *kernels
     return best;
 }
 
-/* A level is the beginning of its kernels for doubles. */
-static const Kernels *kernels_of(const Level *level) { return (const Kernels *)(const void *)level; }
-
-static const Kernels *float32_kernels_of(const Level *level) {
+const Kernels *float32_kernels_of(const Level *level) {
 #if defined(__x86_64__) && defined(__GNUC__)
     if (level == &kernels_avx2.level) return &kernels_avx2_float32;
     if (level == &kernels_avx512.level) return &kernels_avx512_float32;

@@ -44,6 +44,10 @@ typedef struct {
     void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
 } Kernels;
 
+/* A level's: for doubles, of which it is the beginning, and for floats. */
+static inline const Kernels *kernels_of(const Level *level) { return (const Kernels *)(const void *)level; }
+const Kernels *float32_kernels_of(const Level *level);
+
 /* -- programs -------------------------------------------------------------------------------------- */
 
 typedef struct {
