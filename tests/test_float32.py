@@ -25,6 +25,9 @@ def way(request):
     run_on(request.param)
 
 
+needs_native = pytest.mark.skipif(not NATIVE_WAYS, reason="no machine code here")
+
+
 def square(x):
     return x * x
 
@@ -201,6 +204,38 @@ def _executor(dtype):
     return "scalar" if dtype == "float64" else None
 
 
+EDGES = [0.0, 1.0, 0.5, 2.0, 3.0, 1e-20, 1e20, LARGEST, SMALLEST, 1e-40, math.inf, math.nan]
+EDGES += [88.8, 89.5, 103.5, 104.5, 20.0, 9.3, 12.5, 1e-36, 9e-37, 0.625, 0.6249999, 10.000001]
+EDGES += [1.1754944e-38, 0.99999994, 1.0000001, 1.6e6, 1.7e6, 16777216.0, 0.477, 5.3]
+
+
+@needs_native
+@pytest.mark.parametrize("level", _core.levels()[1:])
+@pytest.mark.parametrize("name", ROWS)
+def test_each_operation_of_machine_code_is_that_of_steps(level, name):
+    """Zeros, infinities and NaN are the same; numbers are, but for how products are contracted."""
+    row, rng = ROWS[name], np.random.default_rng(3)
+    edges = np.array([*EDGES, *(-x for x in EDGES)])
+    x, y = (a.ravel() for a in np.meshgrid(edges, edges))
+    any_bits = rng.integers(0, 2**32, (2, 500), dtype=np.uint32).view(np.float32)
+    with np.errstate(invalid="ignore"):
+        numbers = np.hstack([[x, y], any_bits, rng.normal(size=(2, 500))]).astype(np.float32)
+
+    def value(x, y):
+        return binary(name, x * 1.0, y) if row["shape"] == "binary" else unary(row, x * 1.0)
+
+    for fn in (value, mc.grad(value, 0), mc.grad(value, 1)):
+        found = []
+        for executor in ("native", "vector"):
+            run_on(f"{executor} {level}")
+            found.append(np.asarray(mc.compile(fn, dtype="float32")(*numbers)))
+        ours, theirs = found
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.abs(ours - theirs) / np.spacing(np.abs(theirs.astype(np.float32)))
+        same = (ours == theirs) & (np.signbit(ours) == np.signbit(theirs))
+        assert np.all(same | (apart <= 4) | (np.isnan(ours) & np.isnan(theirs)))
+
+
 FUNCTIONS = {
     "exp": math.exp,
     "expm1": math.expm1,
@@ -323,7 +358,7 @@ def test_of_no_samples_gradients_are_zero(way, reduction):
     assert w.grad == 0.0
 
 
-def test_results_do_not_depend_on_threads():
+def test_results_do_not_depend_on_threads(way):
     model = nn.MLP(4, [9, 1])
     rows = np.random.default_rng(0).normal(size=(5000, 4))
     gradients = []
@@ -391,6 +426,38 @@ def test_products_of_float32_are_summed_without_a_rounding(way, seed):
     exact = slopes.astype(float).T @ rows.astype(float)
     found = [p.grad for name, p in layer.named_parameters() if "b" not in name]
     np.testing.assert_allclose(np.reshape(found, exact.shape), exact, rtol=1e-11, atol=1e-11)
+
+
+def test_what_a_parameter_gains_within_a_sample_is_as_exact(way):
+    """Float32 sums of a thousand numbers of one sign are off by far more than what is allowed here."""
+    rng = np.random.default_rng(2)
+    coefficients = rng.uniform(0.5, 1.5, size=1000).astype(np.float32).tolist()
+    rows = rng.uniform(0.5, 1.5, size=(21, 3)).astype(np.float32)
+    w = Value(1.0)
+
+    def fn(xs):
+        total = xs[0]
+        for k, c in enumerate(coefficients):
+            total = total * 0.5 + (xs[k % 3] * c) * w
+        return total
+
+    f = mc.compile(lambda xs: fn(xs), reduction="sum", dtype="float32", skip=["sums"])
+    flat = mc.compile(
+        lambda xs: mc.sum([(xs[k % 3] * c) * w for k, c in enumerate(coefficients)]),
+        reduction="sum",
+        dtype="float32",
+        skip=["sums", "matrices"],
+    )
+    f.value_and_grad(rows)
+    assert w.grad == pytest.approx(float64_gradient(fn, rows, w), rel=3e-7)
+    flat.value_and_grad(rows)
+    exact = sum(np.float64(row[k % 3]) * c for row in rows for k, c in enumerate(coefficients))
+    assert w.grad == pytest.approx(exact, rel=1e-7)
+
+
+def float64_gradient(fn, rows, w):
+    mc.compile(lambda xs: fn(xs), reduction="sum", executor="scalar").value_and_grad(rows)
+    return w.grad
 
 
 def test_what_no_sample_changes_is_float64(way):
