@@ -429,7 +429,7 @@ def test_products_of_float32_are_summed_without_a_rounding(way, seed):
 
 
 def test_what_a_parameter_gains_within_a_sample_is_as_exact(way):
-    """Float32 sums of a thousand numbers of one sign are off by far more than what is allowed here."""
+    """Float32 sums of a thousand numbers of one sign are off by far more than is allowed here."""
     rng = np.random.default_rng(2)
     coefficients = rng.uniform(0.5, 1.5, size=1000).astype(np.float32).tolist()
     rows = rng.uniform(0.5, 1.5, size=(21, 3)).astype(np.float32)
