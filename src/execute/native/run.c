@@ -157,16 +157,13 @@ static void read_array(const NativeCode *code, const Batch *batch, const Column 
 }
 
 static void read_floats(const Column *column, const uint32_t *samples, size_t first, float *row, size_t valid) {
-    const char *at = column->data + (ptrdiff_t)first * column->stride;
-    if (samples) {
-        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(column, samples[first + k]);
-    } else if (!column->is_float32) {
-        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(column, first + k);
-    } else if (column->stride == sizeof(float)) {
-        memcpy(row, at, valid * sizeof(float));
-    } else {
-        for (size_t k = 0; k < valid; k++, at += column->stride) memcpy(&row[k], at, sizeof row[k]);
-    }
+    const Column from = *column; /* the row may be anywhere, as far as the compiler knows */
+    if (!samples && from.is_float32 && from.stride == sizeof(float))
+        memcpy(row, from.data + first * sizeof(float), valid * sizeof(float));
+    else if (samples)
+        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(&from, samples[first + k]);
+    else
+        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(&from, first + k);
 }
 
 static void read_float_columns(const NativeCode *code, const Batch *batch, float *rows, size_t first, size_t valid,
