@@ -102,7 +102,8 @@ static int run(const Case *of, Machine machine, int is_float32) {
     double *numbers = calloc(emission.numbers.size * number_size(&machine), sizeof *numbers);
     char *slots = calloc(1, sizeof(Header) + (emission.n_slots + 1) * width * sizeof(double));
     for (uint32_t k = 0; k < emission.numbers.size; k++)
-        put_number(numbers, k, &machine, emission.numbers.items[k].number, emission.numbers.items[k].is_float32);
+        put_number(numbers + k * number_size(&machine), number_size(&machine), emission.numbers.items[k].number,
+                   emission.numbers.items[k].is_float32);
     memcpy(results, arguments, SAMPLES * number);
     Memory memory = {.numbers = numbers, .rows = results, .slots = (double *)(void *)(slots + sizeof(Header)),
                      .count = SAMPLES / width >> is_float32};

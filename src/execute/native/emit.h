@@ -71,17 +71,17 @@ typedef struct {
 /* code->failed: no memory for it. */
 void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scratch);
 
-/* Doubles that each number takes among the numbers; puts number `at` there. */
+/* Doubles that each number takes among the numbers. */
 static inline size_t number_size(const Machine *machine) { return machine->evex ? 1 : (size_t)machine->width; }
 
-static inline void put_number(double *numbers, size_t at, const Machine *machine, double number, int is_float32) {
-    size_t size = number_size(machine);
+/* Puts a number where `size` doubles are for it. */
+static inline void put_number(double *to, size_t size, double number, int is_float32) {
     float narrow = (float)number;
-    char *to = (char *)(numbers + at * size);
-    if (is_float32)
-        for (size_t k = 0; k < 2 * size; k++) memcpy(to + k * sizeof narrow, &narrow, sizeof narrow);
-    else
-        for (size_t k = 0; k < size; k++) memcpy(to + k * sizeof number, &number, sizeof number);
+    if (is_float32) {
+        for (size_t k = 0; k < 2 * size; k++) memcpy((char *)to + k * sizeof narrow, &narrow, sizeof narrow);
+        return;
+    }
+    for (size_t k = 0; k < size; k++) to[k] = number;
 }
 
 #endif

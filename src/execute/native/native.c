@@ -30,7 +30,7 @@ static int make_numbers(Piece *piece, const Machine *machine) {
     if (!piece->numbers) return -1;
     for (uint32_t k = 0; k < piece->emission.numbers.size; k++) {
         const Number *number = &piece->emission.numbers.items[k];
-        put_number(piece->numbers, k, machine, number->number, number->is_float32);
+        put_number(piece->numbers + k * number_size(machine), number_size(machine), number->number, number->is_float32);
     }
     return 0;
 }

@@ -99,11 +99,18 @@ static void run_piece(const NativeProgram *program, const NativeCode *code, cons
     entry(&memory);
 }
 
-/* Gives a piece its copies of the program's numbers. */
-static void copy_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
+/* Gives a piece its copies of the program's numbers, in `size` doubles each. */
+static inline void copy_numbers_of(const NativeProgram *program, Piece *piece, size_t size, int is_float32) {
     const Number *numbers = piece->emission.numbers.items;
-    for (uint32_t k = 0; k < piece->emission.n_moving; k++)
-        put_number(piece->numbers, k, &code->machine, program->numbers[numbers[k].row], numbers[k].is_float32);
+    double *to = piece->numbers;
+    for (uint32_t k = 0; k < piece->emission.n_moving; k++, to += size)
+        put_number(to, size, program->numbers[numbers[k].row], is_float32);
+}
+
+static void copy_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
+    if (code->machine.evex) copy_numbers_of(program, piece, 1, 1); /* of floats alone: doubles are read where they are */
+    else if (code->is_float32) copy_numbers_of(program, piece, 4, 1);
+    else copy_numbers_of(program, piece, 4, 0);
 }
 
 /* A line that is run once. rows: where its outputs go. */
