@@ -295,44 +295,50 @@ typedef struct {
 static int is_wide(Lanes x) { return x.upper != NONE; }
 
 static Lanes widened(Straight *s, Lanes x) {
-    return is_wide(x) ? x : (Lanes){straight_half(s, x.lower, 0), straight_half(s, x.lower, 1)};
+    if (is_wide(x)) return x;
+    V lower = straight_half(s, x.lower, 0);
+    return (Lanes){lower, straight_half(s, x.lower, 1)};
 }
 
 static V narrowed(Straight *s, Lanes x) { return is_wide(x) ? straight_joined(s, x.lower, x.upper) : x.lower; }
 
-/* Rows that have floats' functions, as vmath_float32.h has them or in cells of nothing but those. */
+/* Rows that have floats' functions, as vmath_float32.h and kernels_elementwise.h have them. */
 static int has_floats(Op op) {
     return float32_functions[op] || op == OP_sigmoid || op == OP_product || op == OP_maximum || op == OP_minimum;
 }
 
 static Lanes call_value(Straight *s, Op op, const Lanes of[3]) {
     uint32_t arity = op_arity(op);
-    int is_arithmetic = op == OP_neg || binary[op], wide = s->is_float32 && !has_floats(op) && !is_arithmetic;
+    int is_arithmetic = op == OP_neg || binary[op], wide = s->is_float32 && !is_arithmetic && !has_floats(op);
+    V x[3] = {NONE, NONE, NONE}, upper[3] = {NONE, NONE, NONE};
     for (uint32_t k = 0; k < arity && is_arithmetic; k++) wide |= is_wide(of[k]);
-    V lanes[3] = {NONE, NONE, NONE}, upper[3] = {NONE, NONE, NONE};
     for (uint32_t k = 0; k < arity; k++) {
-        Lanes x = of[k];
-        if (wide) x = widened(s, x);
-        lanes[k] = wide ? x.lower : narrowed(s, x);
-        upper[k] = x.upper;
+        Lanes operand = wide ? widened(s, of[k]) : (Lanes){narrowed(s, of[k]), NONE};
+        x[k] = operand.lower;
+        upper[k] = operand.upper;
     }
-    if (!wide) return (Lanes){row_value(s, op, 0, lanes[0], lanes[1], lanes[2]), NONE};
+    if (!wide) return (Lanes){row_value(s, op, 0, x[0], x[1], x[2]), NONE};
+    Lanes result;
     s->is_float32 = 0;
-    Lanes result = {row_value(s, op, 0, lanes[0], lanes[1], lanes[2]), row_value(s, op, 0, upper[0], upper[1], upper[2])};
+    result.lower = row_value(s, op, 0, x[0], x[1], x[2]);
+    result.upper = row_value(s, op, 0, upper[0], upper[1], upper[2]);
     s->is_float32 = 1;
     return result;
 }
 
-static Lanes chosen(Straight *s, Predicate predicate, Lanes left, Lanes right, Lanes then, Lanes otherwise) {
-    if (!is_wide(left) && !is_wide(right) && !is_wide(then) && !is_wide(otherwise))
-        return (Lanes){straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower),
-                       NONE};
-    left = widened(s, left), right = widened(s, right);
-    then = widened(s, then), otherwise = widened(s, otherwise);
+static Lanes choice_of(Straight *s, Predicate predicate, Lanes left, Lanes right, Lanes then, Lanes otherwise) {
+    Lanes result = {NONE, NONE};
+    if (!is_wide(left) && !is_wide(right) && !is_wide(then) && !is_wide(otherwise)) {
+        result.lower = straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower);
+        return result;
+    }
+    left = widened(s, left);
+    right = widened(s, right);
+    then = widened(s, then);
+    otherwise = widened(s, otherwise);
     s->is_float32 = 0;
-    Lanes result = {
-        straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower),
-        straight_do(s, PRIMITIVE_SELECT, predicate, left.upper, right.upper, then.upper, otherwise.upper)};
+    result.lower = straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower);
+    result.upper = straight_do(s, PRIMITIVE_SELECT, predicate, left.upper, right.upper, then.upper, otherwise.upper);
     s->is_float32 = 1;
     return result;
 }
@@ -358,7 +364,7 @@ static Lanes choice_value(Straight *s, const Cell *cell, const Item *choice, int
     if (straight_known(s, left.lower, &numbers[0]) && straight_known(s, right.lower, &numbers[1])) /* it is made now */
         return item_value(s, cell, compare_holds(compare, numbers[0], numbers[1]) ? choice->b : choice->c, own, names);
     Lanes then = item_value(s, cell, choice->b, own, names), otherwise = item_value(s, cell, choice->c, own, names);
-    return chosen(s, predicates[compare->compare], left, right, then, otherwise);
+    return choice_of(s, predicates[compare->compare], left, right, then, otherwise);
 }
 
 static Lanes item_value(Straight *s, const Cell *cell, uint8_t at, int own, const V names[NAME_COUNT]) {
