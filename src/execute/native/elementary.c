@@ -304,7 +304,8 @@ static V narrowed(Straight *s, Lanes x) { return is_wide(x) ? straight_joined(s,
 
 /* Rows that have floats' functions, as vmath_float32.h and kernels_elementwise.h have them. */
 static int has_floats(Op op) {
-    return float32_functions[op] || op == OP_sigmoid || op == OP_product || op == OP_maximum || op == OP_minimum;
+    return float32_functions[op] || unary[op] || op == OP_sigmoid || op == OP_product || op == OP_maximum ||
+           op == OP_minimum;
 }
 
 static Lanes call_value(Straight *s, Op op, const Lanes of[3]) {
@@ -398,7 +399,7 @@ V row_gain(Straight *s, Op op, int which, const V names[NAME_COUNT]) {
 V row_value(Straight *s, Op op, double number, V x, V y, V w) {
     V names[NAME_COUNT] = {x, op_info[op].shape == SCALED ? NUM(number) : y, w, NONE, NONE};
     if (s->is_float32 && float32_functions[op]) return float32_functions[op](s, x);
-    if (s->is_float32 && unary[op]) return narrowed(s, call_value(s, op, (const Lanes[3]){{x, NONE}}));
+    if (s->is_float32 && functions[op]) return narrowed(s, call_value(s, op, (const Lanes[3]){{x, NONE}}));
     if (unary[op]) return unary[op](s, x);
     if (functions[op]) return functions[op](s, x);
     if (binary[op]) return binary[op](s, x, y);

@@ -135,14 +135,7 @@ static V in_line_sin(Straight *s, V x) {
 
 static V in_line_cos(Straight *s, V x) { return or_library(s, OP_cos, turned_sin(s, absolute(s, x), 1), x); }
 
-/* -- rows ------------------------------------------------------------------------------------------- */
-
-static V in_line_sqrt(Straight *s, V x) { return DO1(SQRT, 0, x); }
-static V in_line_floor(Straight *s, V x) { return DO1(ROUND, ROUND_DOWN, x); }
-static V in_line_ceil(Straight *s, V x) { return DO1(ROUND, ROUND_UP, x); }
-
 uint32_t (*const float32_functions[OP_COUNT])(Straight *s, uint32_t x) = {
-    [OP_neg] = negative,      [OP_abs] = absolute,      [OP_sqrt] = in_line_sqrt,   [OP_floor] = in_line_floor,
-    [OP_ceil] = in_line_ceil, [OP_exp] = in_line_exp,   [OP_expm1] = in_line_expm1, [OP_log] = in_line_log,
-    [OP_log1p] = in_line_log1p, [OP_tanh] = in_line_tanh, [OP_sin] = in_line_sin,   [OP_cos] = in_line_cos,
+    [OP_exp] = in_line_exp,   [OP_expm1] = in_line_expm1, [OP_log] = in_line_log, [OP_log1p] = in_line_log1p,
+    [OP_tanh] = in_line_tanh, [OP_sin] = in_line_sin,     [OP_cos] = in_line_cos,
 };
