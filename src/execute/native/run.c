@@ -143,64 +143,53 @@ enum {
 
 static size_t whole_turns(size_t n) { return n - n % TURNED; }
 
-static void read_column(const Column *column, const uint32_t *samples, size_t first, double *row, size_t valid) {
-    if (!samples && !column->is_float32 && column->stride == sizeof(double)) {
-        memcpy(row, column->data + first * sizeof(double), valid * sizeof(double));
-        return;
-    }
-    for (size_t k = 0; k < valid; k++) row[k] = column_number(column, samples ? samples[first + k] : first + k);
+/* Row `row` of inputs and outputs: of doubles, or of floats. */
+static void *row_at(const NativeCode *code, double *rows, size_t row) {
+    size_t at = row * code->stride;
+    return code->is_float32 ? (void *)((float *)(void *)rows + at) : rows + at;
+}
+
+static void read_doubles(Column column, const uint32_t *samples, size_t first, double *row, size_t valid, size_t lanes) {
+    if (!samples && !column.is_float32 && column.stride == sizeof(double))
+        memcpy(row, column.data + first * sizeof(double), valid * sizeof(double));
+    else
+        for (size_t k = 0; k < valid; k++) row[k] = column_number(&column, samples ? samples[first + k] : first + k);
+    for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
+}
+
+static void read_floats(Column column, const uint32_t *samples, size_t first, float *row, size_t valid, size_t lanes) {
+    if (!samples && column.is_float32 && column.stride == sizeof(float))
+        memcpy(row, column.data + first * sizeof(float), valid * sizeof(float));
+    else
+        for (size_t k = 0; k < valid; k++)
+            row[k] = (float)column_number(&column, samples ? samples[first + k] : first + k);
+    for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
 }
 
 /* Columns of an array whose rows are samples. */
-static void read_array(const NativeCode *code, const Batch *batch, const Column *column, double *rows, size_t n,
+static void read_array(const NativeCode *code, const Batch *batch, const Column *column, void *rows, size_t n,
                        size_t first, size_t valid, size_t lanes) {
-    const double *samples[MOST_LANES];
+    const void *samples[MOST_LANES];
     for (size_t k = 0; k < lanes; k++) {
         size_t at = first + (k < valid ? k : valid - 1);
-        const char *sample = column->data + (ptrdiff_t)(batch->samples ? batch->samples[at] : at) * column->stride;
-        samples[k] = (const double *)(const void *)sample;
+        samples[k] = column->data + (ptrdiff_t)(batch->samples ? batch->samples[at] : at) * column->stride;
     }
-    code->kernels->turn(rows, code->stride, samples, lanes, n);
-}
-
-static void read_floats(const Column *column, const uint32_t *samples, size_t first, float *row, size_t valid) {
-    const Column from = *column; /* the row may be anywhere, as far as the compiler knows */
-    if (!samples && from.is_float32 && from.stride == sizeof(float))
-        memcpy(row, from.data + first * sizeof(float), valid * sizeof(float));
-    else if (samples)
-        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(&from, samples[first + k]);
-    else
-        for (size_t k = 0; k < valid; k++) row[k] = (float)column_number(&from, first + k);
-}
-
-static void read_float_columns(const NativeCode *code, const Batch *batch, float *rows, size_t first, size_t valid,
-                               size_t lanes) {
-    const Lowered *lowered = &code->lowered;
-    for (uint32_t c = 0; c < lowered->n_columns; c++) {
-        float *row = rows + c * code->stride;
-        read_floats(&batch->columns[lowered->columns[c]], batch->samples, first, row, valid);
-        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
-    }
+    const Kernels *kernels = code->is_float32 ? code->float32_kernels : code->kernels;
+    (code->is_float32 && !column->is_float32 ? kernels->turn_doubles : kernels->turn)(rows, code->stride, samples, lanes, n);
 }
 
 static void read_columns(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
                          size_t lanes) {
     const Lowered *lowered = &code->lowered;
-    if (code->is_float32) {
-        read_float_columns(code, batch, (float *)(void *)rows, first, valid, lanes);
-        return;
-    }
     for (uint32_t c = 0, n; c < lowered->n_columns; c += n) {
         const Column *column = &batch->columns[lowered->columns[c]];
-        double *row = rows + c * code->stride;
-        n = (uint32_t)whole_turns(columns_together(batch->columns, lowered->columns + c, lowered->n_columns - c, 0));
-        if (n) {
-            read_array(code, batch, column, row, n, first, valid, lanes);
-            continue;
-        }
-        n = 1;
-        read_column(column, batch->samples, first, row, valid);
-        for (size_t k = valid; k < lanes; k++) row[k] = row[valid - 1];
+        void *row = row_at(code, rows, c);
+        int is_float32 = code->is_float32 && column->is_float32; /* doubles are read of doubles alone */
+        n = (uint32_t)whole_turns(columns_together(batch->columns, lowered->columns + c, lowered->n_columns - c, is_float32));
+        if (n) read_array(code, batch, column, row, n, first, valid, lanes);
+        else if (code->is_float32) read_floats(*column, batch->samples, first, row, valid, lanes);
+        else read_doubles(*column, batch->samples, first, row, valid, lanes);
+        if (!n) n = 1;
     }
 }
 
@@ -214,56 +203,46 @@ static uint32_t targets_together(const NativeProgram *program, const NativeCode 
     return n;
 }
 
-static void write_array(const NativeCode *code, const Target *target, const double *rows, size_t n, size_t first,
+/* Samples' numbers, or one number for all of them: a step of 0. */
+static void write_doubles(double *out, size_t stride, const double *row, size_t step, size_t valid) {
+    if (stride == 1 && step == 1) memcpy(out, row, valid * sizeof(double));
+    else for (size_t k = 0; k < valid; k++) out[k * stride] = row[k * step];
+}
+
+static void write_floats(double *out, size_t stride, const float *row, size_t valid) {
+    for (size_t k = 0; k < valid; k++) out[k * stride] = (double)row[k];
+}
+
+static void write_row(const NativeCode *code, double *out, size_t stride, double *rows, size_t row, size_t from,
+                      size_t valid) {
+    if (code->is_float32) write_floats(out, stride, (const float *)row_at(code, rows, row) + from, valid - from);
+    else write_doubles(out, stride, (const double *)row_at(code, rows, row) + from, 1, valid - from);
+}
+
+/* Rows from the row-th on; lanes that make no whole turn, one by one. */
+static void write_array(const NativeCode *code, double *out, size_t stride, double *rows, size_t row, size_t n,
                         size_t valid) {
-    const double *from[MOST_TOGETHER] = {NULL};
+    const void *from[MOST_TOGETHER] = {NULL};
     size_t turned = whole_turns(valid);
-    for (size_t k = 0; k < n; k++) from[k] = rows + k * code->stride;
-    double *out = target->data + first * target->stride;
-    code->kernels->turn(out, target->stride, from, n, turned);
-    for (size_t lane = turned; lane < valid; lane++)
-        for (size_t k = 0; k < n; k++) out[lane * target->stride + k] = from[k][lane];
+    for (size_t k = 0; k < n; k++) from[k] = row_at(code, rows, row + k);
+    (code->is_float32 ? code->float32_kernels->turn_out : code->kernels->turn)(out, stride, from, n, turned);
+    for (size_t k = 0; k < n && turned < valid; k++)
+        write_row(code, out + turned * stride + k, stride, rows, row + k, turned, valid);
 }
 
-/* A result of each sample, or one number for all of them. */
-static void write_output(const Target *target, const double *row, size_t step, size_t first, size_t valid) {
-    double *out = target->data + first * target->stride;
-    if (target->stride == 1 && step == 1) memcpy(out, row, valid * sizeof(double));
-    else for (size_t k = 0; k < valid; k++) out[k * target->stride] = row[k * step];
-}
-
-static void write_float_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
-                                const float *rows, size_t first, size_t valid) {
-    const float *row = rows + code->lowered.n_columns * code->stride;
-    for (uint32_t r = 0; r < program->base.n_roots; r++) {
-        const Target target = batch->targets[r];
-        double *out = target.data + first * target.stride;
-        uint32_t number = code->lowered.root_rows[r];
-        if (number != NONE) {
-            write_output(&target, program->numbers + number, 0, first, valid);
-            continue;
-        }
-        for (size_t k = 0; k < valid; k++) out[k * target.stride] = row[k];
-        row += code->stride;
-    }
-}
-
-static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch,
-                          const double *rows, size_t first, size_t valid) {
-    if (code->is_float32) {
-        write_float_outputs(program, code, batch, (const float *)(const void *)rows, first, valid);
-        return;
-    }
-    const double *row = rows + code->lowered.n_columns * code->stride;
+static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch, double *rows,
+                          size_t first, size_t valid) {
+    size_t row = code->lowered.n_columns;
     for (uint32_t r = 0, n; r < program->base.n_roots; r += n) {
-        const Target *target = &batch->targets[r];
+        size_t stride = batch->targets[r].stride;
+        double *out = batch->targets[r].data + first * stride;
         uint32_t number = code->lowered.root_rows[r];
         n = (uint32_t)whole_turns(targets_together(program, code, batch->targets, r));
-        if (n) write_array(code, target, row, n, first, valid);
-        else if (number != NONE) write_output(target, program->numbers + number, 0, first, valid);
-        else write_output(target, row, 1, first, valid);
-        if (number == NONE) row += (n ? n : 1) * code->stride;
+        if (n) write_array(code, out, stride, rows, row, n, valid);
+        else if (number != NONE) write_doubles(out, stride, program->numbers + number, 0, valid);
+        else write_row(code, out, stride, rows, row, 0, valid);
         if (!n) n = 1;
+        if (number == NONE) row += n;
     }
 }
 

@@ -386,14 +386,26 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
 
 #include "kernels_block.h"
 
+/* A turn for those who know rows by their place alone. */
+#define TURN_ANY(name, From, To)                                                                             \
+    static void any_##name(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes) {   \
+        name(to, apart, (const From *const *)rows, n_rows, lanes);                                           \
+    }
+TURN_ANY(turn_rows, Real, Real)
+
 #ifdef FLOAT32
-const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {.level = {LEVEL_NAME, WIDTH, NULL}, .number_bytes = REAL_BYTES,
-                                                         .run = run_steps, .run_block = run_block};
+TURN_ANY(turn_doubles, double, Real)
+TURN_ANY(turn_to_panel, Real, double)
+
+const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {
+    .level = {LEVEL_NAME, WIDTH, NULL}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
+    .turn = any_turn_rows, .turn_doubles = any_turn_doubles, .turn_out = any_turn_to_panel};
 #else
 #include "kernels_fold.h"
 
 #include "train/rules.h"
 
-const Kernels LEVEL_FUNCTION(kernels) = {{LEVEL_NAME, WIDTH, update}, REAL_BYTES, run_steps, run_block, fold,
-                                         turn_rows};
+const Kernels LEVEL_FUNCTION(kernels) = {
+    .level = {LEVEL_NAME, WIDTH, update}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
+    .fold = fold, .turn = any_turn_rows};
 #endif

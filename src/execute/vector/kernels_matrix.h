@@ -299,12 +299,18 @@ void LEVEL_FUNCTION(sum_double_rows)(const DoubleSums *s, size_t n_sums, size_t 
 #if DOUBLES >= 4
 TURN_4(turn_wide, Real, double, __builtin_convertvector)
 TURN_ROWS(turn_to_panel, Real, double, 4, turn_wide)
+TURN_4(turn_narrow, double, Real, __builtin_convertvector)
+TURN_ROWS(turn_doubles, double, Real, 4, turn_narrow)
 #elif DOUBLES == 2
 TURN_2(turn_wide, Real, double)
 TURN_ROWS(turn_to_panel, Real, double, 2, turn_wide)
+TURN_2(turn_narrow, double, Real)
+TURN_ROWS(turn_doubles, double, Real, 2, turn_narrow)
 #else
 TURN_1(turn_wide, Real, double)
 TURN_ROWS(turn_to_panel, Real, double, 1, turn_wide)
+TURN_1(turn_narrow, double, Real)
+TURN_ROWS(turn_doubles, double, Real, 1, turn_narrow)
 #endif
 
 static const double *as_doubles(const Frame *frame, const Real *rows, size_t n_rows) {

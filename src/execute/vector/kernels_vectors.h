@@ -36,12 +36,12 @@ FORCE_INLINE Vector splat(Real x) { return x; }
 #define TURN_2(name, From, To)                                                           \
     FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) { \
         for (size_t k = 0; k < 2; k++)                                                   \
-            for (size_t row = 0; row < 2; row++) to[k * apart + row] = rows[row][lane + k]; \
+            for (size_t row = 0; row < 2; row++) to[k * apart + row] = (To)rows[row][lane + k]; \
     }
 #define TURN_1(name, From, To)                                                           \
     FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) { \
         (void)apart;                                                                     \
-        *to = rows[0][lane];                                                             \
+        *to = (To)rows[0][lane];                                                         \
     }
 /* -- sums over lanes, in doubles --------------------------------------------------------------------- */
 

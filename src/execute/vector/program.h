@@ -29,6 +29,8 @@ typedef struct {
     double bad_index;
 } Frame;
 
+typedef void (*Turn)(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes);
+
 typedef struct {
     Level level;         /* what others know of it */
     size_t number_bytes; /* of a number in rows */
@@ -40,8 +42,9 @@ typedef struct {
     /* to[k] = the sum of the first `valid` doubles of vector k; or +=. Of kernels for doubles alone. */
     void (*fold)(const double *vectors, size_t n, size_t valid, int add, double *to);
     /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as a
-     * vector has, or multiples of 4. Of kernels for doubles alone. */
-    void (*turn)(double *to, size_t apart, const double *const *rows, size_t n_rows, size_t lanes);
+     * vector has, or multiples of 4. Rows are of the kernels' numbers; of kernels for floats, also doubles to floats,
+     * and floats to doubles. */
+    Turn turn, turn_doubles, turn_out;
 } Kernels;
 
 /* A level's: for doubles, of which it is the beginning, and for floats. */
