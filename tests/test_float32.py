@@ -5,6 +5,7 @@ import copy
 import math
 import pickle
 import random
+import re
 
 import numpy as np
 import pytest
@@ -234,6 +235,43 @@ def test_each_operation_of_machine_code_is_that_of_steps(level, name):
             apart = np.abs(ours - theirs) / np.spacing(np.abs(theirs.astype(np.float32)))
         same = (ours == theirs) & (np.signbit(ours) == np.signbit(theirs))
         assert np.all(same | (apart <= 4) | (np.isnan(ours) & np.isnan(theirs)))
+
+
+@needs_native
+@pytest.mark.parametrize("level", _core.levels()[1:])
+def test_machine_code_has_twice_the_lanes_of_float64(level):
+    run_on(f"native {level}")
+    lanes = {}
+    for dtype in ("float64", "float32"):
+        f = mc.compile(square, dtype=dtype)
+        f.value_and_grad(np.ones(9))
+        f.value_and_grad(np.ones(3))
+        lanes[dtype] = [int(n) for n in re.findall(r"machine code for .*, (\d+) lanes", str(f))]
+    assert lanes["float64"] == [8 if level == "avx512" else 4, 4]
+    assert lanes["float32"] == [2 * n for n in lanes["float64"]]
+
+
+@needs_native
+@pytest.mark.parametrize("level", _core.levels()[1:])
+@pytest.mark.parametrize("size", [1, 5, 17, 64])
+def test_far_angles_are_the_library_s_and_disturb_nothing(level, size):
+    """Values that are alive while the library computes a sine are what they were afterwards."""
+    run_on(f"native {level}")
+    x = np.random.default_rng(size).uniform(-1.0, 1.0, size) * 1e7
+    x[-1] = math.inf
+    alive = [0.5 + k for k in range(40)]
+
+    def fn(v):
+        products = [v * k for k in alive]
+        return [v.sin(), v.cos(), *(p + 0.0 for p in products)]
+
+    found = np.asarray(mc.compile(fn, dtype="float32")(x))
+    narrow = x.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        sines = np.stack([np.sin(narrow.astype(float)), np.cos(narrow.astype(float))], axis=1)
+        expected = narrow[:, None] * np.array(alive, dtype=np.float32)
+    np.testing.assert_allclose(found[:, :2], sines, rtol=1e-6, atol=3e-7)
+    np.testing.assert_array_equal(found[:, 2:], expected)
 
 
 FUNCTIONS = {
