@@ -509,10 +509,11 @@ def test_the_listing_says_what_was_made(way):
     assert "1 calls" in text
 
 
-def test_a_level_without_code_runs_all_the_same():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_level_without_code_runs_all_the_same(dtype):
     run_on("native baseline")
     w = Value(3.0)
-    f = mc.compile(lambda x: x * w, executor="native")
+    f = mc.compile(lambda x: x * w, executor="native", dtype=dtype)
     assert f([1.0, 2.0]).tolist() == [3.0, 6.0]
     assert f.value_and_grad([1.0, 2.0]) == 4.5
     assert w.grad == 1.5
