@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from . import engine, losses, nn, optim
+from . import random as random
 from .compat import install, uninstall
 from .compiled import CompiledFunction, TraceError
 from .compiled import compile as compile

@@ -5,6 +5,7 @@ import contextlib
 import copyreg
 import functools
 import inspect
+import random
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, SupportsIndex, TypeAlias, overload
@@ -144,19 +145,26 @@ class CompiledFunction:
         self._last: Recorded | SampleHessians | None = None  # the program used last
         self.history: History | None = None  # of the last fit, one that was interrupted, too
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(
+        self, *arrays: Any, samples: SupportsIndex | None = None, seed: SupportsIndex | None = None
+    ) -> Any:
         """The results for a batch, float64: of shape (B,) for a Value that fn returns, (B, n) for a
         list of n, (B, m, n) for a list of m lists of n; for a tuple or a dict, one of these.
 
         arrays: for each argument of fn a float32 or float64 buffer, or a nested sequence, of
         shape (B,) for a Value, (B, n) for a list of n Values.
 
+        samples: B, of a function without arguments; with arrays, it has to agree with them.
+        seed: of what micrograd_c.random draws, any whole number; None: from Python's random module.
+
         NumPy arrays where an argument is one; else buffers, which numpy.asarray() takes without a
         copy, and which have len(), indexing and tolist().
         """
         if any(_holds_values(array) for array in arrays):
+            if samples is not None or seed is not None:
+                raise TypeError("a call with Values is of one sample: no samples=, no seed=")
             return self._fn(*arrays)  # called by a function of one sample: part of its graph
-        arguments = Arguments(arrays, self._name_of)
+        arguments = Arguments(arrays, self._name_of, samples, seed)
         program = self._sample_hessians(arguments) or self._program(arguments)
         outputs: list[Any] = program.evaluate(arguments, self._threads)
         numpy: Any = sys.modules.get("numpy")
@@ -166,32 +174,47 @@ class CompiledFunction:
             outputs = [numpy.asarray(output) for output in outputs]
         return put_together(program.layout, iter(outputs))
 
-    def value_and_grad(self, *arrays: Any, comm: Any = None) -> float:
+    def value_and_grad(
+        self,
+        *arrays: Any,
+        samples: SupportsIndex | None = None,
+        seed: SupportsIndex | None = None,
+        comm: Any = None,
+    ) -> float:
         """The reduced loss of a batch; sets the grad of each parameter to its derivative.
 
+        samples, seed: as in a call; one seed gives the same draws here and there.
         comm: a communicator of mpi4py whose ranks all call this, each with its own samples: all get
-        the loss of all samples, and its derivatives, the same to the bit. RuntimeError with its
-        message where another rank fails; ValueError where they do not do the same.
+        the loss of all samples, and its derivatives, the same to the bit. What is drawn is drawn by
+        rank 0's seed, as if it had all samples. RuntimeError with its message where another rank
+        fails; ValueError where they do not do the same.
         """
         if comm is not None:
-            return self._value_and_grad_of_all(arrays, comm)
+            return self._value_and_grad_of_all(arrays, comm, samples, seed)
         last = self._last
-        if type(last) is Recorded:
+        if type(last) is Recorded and samples is None and seed is None:
             loss = last.again(arrays, self._reduction == "mean", self._threads)
             if loss is not None:
                 return loss
-        arguments = Arguments(arrays, self._name_of)
+        arguments = Arguments(arrays, self._name_of, samples, seed)
         program = self._program(arguments, "value_and_grad")
         return program.value_and_grad(arguments, self._reduction == "mean", self._threads)
 
-    def _value_and_grad_of_all(self, arrays: tuple[Any, ...], comm: Any) -> float:
+    def _value_and_grad_of_all(
+        self,
+        arrays: tuple[Any, ...],
+        comm: Any,
+        samples: SupportsIndex | None,
+        seed: SupportsIndex | None,
+    ) -> float:
         ranks = Ranks(comm, "value_and_grad")
         with ranks.together() as facts:
-            arguments = Arguments(arrays, self._name_of)
+            arguments = Arguments(arrays, self._name_of, samples, seed)
             program = self._program(arguments, "value_and_grad")
-            facts.update(self._facts(program))
+            facts.update(self._facts(program), count=arguments.size, seed=arguments.seed)
             exchange = Exchange(comm, len(program.parameters))
         try:
+            ranks.share_draws(arguments, ranks.counts)
             return program.value_and_grad(
                 arguments, self._reduction == "mean", self._threads, exchange
             )
@@ -210,6 +233,7 @@ class CompiledFunction:
         optimizer: Optimizer,
         steps: SupportsIndex | None = None,
         epochs: SupportsIndex | None = None,
+        samples: SupportsIndex | None = None,
         batch_size: SupportsIndex | None = None,
         shuffle: bool = False,
         seed: SupportsIndex | None = None,
@@ -227,8 +251,11 @@ class CompiledFunction:
         the core. An epoch has as many as there are batches.
 
         optimizer: of micrograd_c.optim; its parameters are updated in place.
+        samples: how many, of a function without arguments.
         batch_size: samples a step, in order, the rest of an epoch in a smaller batch; None: all.
-        shuffle: draws a new order for every epoch, from seed; None: from Python's random module.
+        shuffle: draws a new order for every epoch.
+        seed: of the orders, and of what micrograd_c.random draws, anew in every step; None: from
+        Python's random module.
         scheduler: of optim.lr_scheduler; its step() comes after each epoch where epochs are given,
         else after each step. ReduceLROnPlateau gets the validation loss, or else that of training:
         the mean over the epoch, or the step's.
@@ -273,18 +300,25 @@ class CompiledFunction:
                 progress,
                 callback,
             )
-            arguments = Arguments(arrays, self._name_of)
+            arguments = Arguments(arrays, self._name_of, samples, plan.seed)
             held_out = None
             if plan.validation is not None:
-                apart = Arguments(plan.validation, self._name_of)
+                apart = Arguments(plan.validation, self._name_of, None, plan.seed)
                 held_out = self._program(apart, "fit: validation"), apart
             program = self._program(arguments, "fit")
             history = History()
+            if held_out and program.draws:
+                held_out[1].seed = arguments.seed
             if ranks:
-                facts.update(self._facts(program), **plan.facts(), count=arguments.size)
+                counts = {"count": arguments.size, "held_out": held_out[1].size if held_out else 0}
+                facts.update(self._facts(program), **plan.facts(), **counts, seed=arguments.seed)
         self.history = history
         is_mean = self._reduction == "mean"
         try:
+            if ranks:
+                ranks.share_draws(arguments, ranks.counts)
+            if ranks and held_out:
+                ranks.share_draws(held_out[1], ranks.held_out)
             plan.run(program, arguments, held_out, is_mean, self._threads, history, ranks)
         finally:
             if ranks:
@@ -292,32 +326,45 @@ class CompiledFunction:
         return history
 
     def objective(
-        self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
+        self,
+        *arrays: Any,
+        params: Iterable[Value] | None = None,
+        sparse: bool = False,
+        samples: SupportsIndex | None = None,
+        seed: SupportsIndex | None = None,
     ) -> Objective:
         """The reduced loss of a batch as a function of a vector of parameters: for SciPy.
 
         params: which parameters, in the vector's order; None: all that the function reads. sparse:
-        whether hess gives a scipy.sparse.csr_matrix. An Objective with x0, fun(theta), jac(theta),
-        fun_and_jac(theta), hess(theta), hessp(theta, v) and assign(theta), on NumPy arrays.
-        ImportError without NumPy; TypeError if fn returns
-        anything but a Value; ValueError if it has no parameters, or reads a Value that was computed
-        outside of it; TraceError if it reads a parameter's number.
+        whether hess gives a scipy.sparse.csr_matrix. samples, seed: as in a call; all that the
+        objective computes has the same draws, so that it is one function. An Objective with x0,
+        fun(theta), jac(theta), fun_and_jac(theta), hess(theta), hessp(theta, v) and assign(theta),
+        on NumPy arrays.
+
+        ImportError without NumPy; TypeError if fn returns anything but a Value; ValueError if it
+        has no parameters, or reads a Value that was computed outside of it; TraceError if it reads
+        a parameter's number.
         """
-        arguments = Arguments(arrays, self._name_of)
+        arguments = Arguments(arrays, self._name_of, samples, seed)
         return Objective(self, self._alike, arguments, params, sparse=sparse)
 
     def residuals(
-        self, *arrays: Any, params: Iterable[Value] | None = None, sparse: bool = False
+        self,
+        *arrays: Any,
+        params: Iterable[Value] | None = None,
+        sparse: bool = False,
+        samples: SupportsIndex | None = None,
+        seed: SupportsIndex | None = None,
     ) -> Residuals:
         """All results of a batch as a function of a vector of parameters: for SciPy, too.
 
         fn returns a Value, a list of Values, or a list of lists of them. A Residuals with x0,
         fun(theta), jac(theta) and assign(theta), on NumPy arrays.
 
-        params: as in objective(). sparse: whether jac gives a scipy.sparse.csr_matrix. Errors: as
-        in objective().
+        params, samples, seed: as in objective(). sparse: whether jac gives a
+        scipy.sparse.csr_matrix. Errors: as in objective().
         """
-        arguments = Arguments(arrays, self._name_of)
+        arguments = Arguments(arrays, self._name_of, samples, seed)
         return Residuals(self, self._alike, arguments, params, sparse=sparse)
 
     def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":
@@ -353,7 +400,7 @@ class CompiledFunction:
             executor = program.choice_of_executor() if isinstance(program, Recorded) else None
             lines += [
                 "",
-                f"program for {shapes}",
+                f"program for {shapes or 'no arguments'}",
                 f"  {stats.recorded_nodes} nodes recorded, {stats.optimised_nodes} after"
                 f" optimisation, {stats.parameters} parameters",
                 *([f"  {executor}"] if executor else []),
@@ -386,6 +433,7 @@ class CompiledFunction:
             )
             self._programs[arguments.structure] = program
         self._last = program
+        _seed(program, arguments)
         if loss_for and not _is_value(program):
             got = describe(program.layout, program.shapes)
             raise TypeError(f"{loss_for}: expected a function that returns a Value, got {got}")
@@ -409,6 +457,7 @@ class CompiledFunction:
             found = record(products, read_result, arguments, *options, directions=n)
             program = SampleHessians(Products(found))
             self._hessians[structure] = program
+        _seed(program, arguments)
         if not program.suits(arguments.size):
             del self._hessians[structure]
             return None
@@ -429,6 +478,12 @@ class CompiledFunction:
 def _is_value(program: Recorded | SampleHessians) -> bool:
     """Whether the function returns a Value, and no structure of them."""
     return program.layout is None and program.shapes[0] == ()
+
+
+def _seed(program: Recorded | SampleHessians, arguments: Arguments) -> None:
+    """A seed for what is drawn, if anything is, and the caller has given none."""
+    if program.draws and arguments.seed is None:
+        arguments.seed = random.getrandbits(64)
 
 
 _NUMBERS = {float, int, list, tuple}

@@ -84,8 +84,10 @@ class Fit:
             batch_size = _whole_number("batch_size", batch_size, least=1)
         if callback is not None and not callable(callback):
             raise TypeError(f"fit: expected a callable as callback, got {type(callback).__name__}")
-        if seed is None:
-            seed = random.getrandbits(64) if shuffle else 0
+        if seed is not None:
+            seed = _whole_number("seed", seed) % 2**64
+        elif shuffle:
+            seed = random.getrandbits(64)
         if scheduler is not None:
             if not isinstance(scheduler, LRScheduler):
                 raise TypeError(
@@ -106,7 +108,7 @@ class Fit:
         self.optimizer, self.scheduler, self.callback = optimizer, scheduler, callback
         self.batch_size: int = batch_size or 0
         self.shuffle, self.progress = bool(shuffle), bool(progress)
-        self.seed = _whole_number("seed", seed) % 2**64
+        self.seed = seed  # of the orders; None: there are none
         self.clip_norm = (
             math.inf if clip_norm is None else at_least_zero("fit", "clip_norm", clip_norm)
         )
@@ -145,7 +147,7 @@ class Fit:
             is_mean,
             batch_size,
             self.shuffle,
-            self.seed,
+            self.seed or 0,
             threads,
             self.clip_norm,
             exchange,

@@ -41,6 +41,7 @@ class SampleHessians:
         self.layout: Any = None
         self.shapes: list[tuple[int, ...]] = [(products.n, products.n)]
         self.parameters = self._program.parameters
+        self.draws = self._program.draws
         self.still_holds = self._program.still_holds
         self.check_movable = self._program.check_movable
         self.stats = self._program.stats

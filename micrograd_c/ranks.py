@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ._core import Arguments
+
 __all__ = ["Ranks"]
 
 _ROOM = 2048  # bytes that a rank has to say what it is about to do
@@ -34,15 +36,19 @@ class Ranks:
         self.comm, self.call = comm, call
         self.size: int = comm.Get_size()
         self.rank: int = comm.Get_rank()
-        self.counts: list[int] = []  # numbers that the ranks have given, in their order
+        # What the ranks have given, in their order: see together().
+        self.counts: list[int] = []
+        self.held_out: list[int] = []
+        self.seeds: list[int | None] = []
 
     @contextlib.contextmanager
     def together(self) -> Iterator[dict[str, Any]]:
         """For what a rank does by itself before the common work, the checks above all.
 
-        Gives a dict for facts that have to be the same on every rank, by name, and for `count`, a
-        number that need not be. At the end the ranks compare them, and all raise ValueError where
-        they differ; where a rank has failed, the others raise RuntimeError with its message.
+        Gives a dict for facts that have to be the same on every rank, by name, and for numbers that
+        need not be: `count` and `held_out`, of samples, and `seed`, of draws. At the end the ranks
+        compare them, and all raise ValueError where they differ; where a rank has failed, the
+        others raise RuntimeError with its message.
         """
         if id(self.comm) in _busy:
             raise RuntimeError(f"{self.call}: comm is in use by a call that has not ended")
@@ -63,6 +69,17 @@ class Ranks:
         """Others may use the communicator again."""
         _busy.discard(id(self.comm))
 
+    def share_draws(self, arguments: Arguments, counts: list[int]) -> None:
+        """Of samples that stand behind those of the ranks before, `counts` of each: their draws are
+        those that they would have if rank 0 had all samples. ValueError, on all ranks, where these
+        are more than there are numbers for."""
+        if self.seeds[0] is None:
+            return  # nothing is drawn
+        if sum(counts) > 2**32:
+            raise ValueError(f"{self.call}: {sum(counts)} samples are more than draws tell apart")
+        arguments.first_sample = sum(counts[: self.rank])
+        arguments.seed = self.seeds[0]
+
     def _pass_round(self, said: dict[str, Any]) -> list[dict[str, Any]]:
         sent = json.dumps(said).encode().ljust(_ROOM)
         heard = bytearray(_ROOM * self.size)
@@ -74,6 +91,8 @@ class Ranks:
             if "failed" in theirs:
                 raise RuntimeError(f"rank {rank}: {theirs['failed']}")
         self.counts = [theirs.pop("count", 0) for theirs in said]
+        self.held_out = [theirs.pop("held_out", 0) for theirs in said]
+        self.seeds = [theirs.pop("seed", None) for theirs in said]
         first = said[0]
         for rank, theirs in enumerate(said):
             if theirs == first:

@@ -17,6 +17,7 @@ from micrograd_c import _core
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
 PARTS = [
+    "draws/*.c",
     "ops/*.c",
     "tape/*.c",
     "program/[!etp]*.c",
@@ -24,6 +25,9 @@ PARTS = [
     "execute/vector/plan*.c",
     "execute/vector/verify*.c",
 ]
+
+OF_ITS_STAGE = "parameters are of stage ONCE, inputs and draws of SAMPLE"
+NO_SUCH_LEAF = "parameters, inputs and draws are those that there are"
 
 # What verifier.c spoils -> where it is found, and the rule that it breaks.
 BROKEN = {
@@ -42,11 +46,14 @@ BROKEN = {
     "stage_of_a_choice": ("node 11", "a stage is the latest of the operands'"),
     "stage_of_a_row": ("node 9", "a stage is the latest of the operands'"),
     "number_by_sample": ("node 2", "a number is of stage CONSTANT"),
-    "input_once": ("node 5", "parameters are of stage ONCE, inputs of stage SAMPLE"),
-    "parameter_by_sample": ("node 1", "parameters are of stage ONCE, inputs of stage SAMPLE"),
+    "input_once": ("node 5", OF_ITS_STAGE),
+    "parameter_by_sample": ("node 1", OF_ITS_STAGE),
     "custom_by_sample": ("node 20", "a given value does not change with the sample"),
-    "input_that_is_not": ("node 5", "parameters and inputs are those that there are"),
-    "parameter_twice": ("node 1", "parameters and inputs stand once each"),
+    "input_that_is_not": ("node 5", NO_SUCH_LEAF),
+    "draw_that_is_not": ("node 5", NO_SUCH_LEAF),
+    "draw_of_no_kind": ("node 5", NO_SUCH_LEAF),
+    "draw_once": ("node 5", OF_ITS_STAGE),
+    "parameter_twice": ("node 1", "parameters, inputs and draws stand once each"),
     "root_outside": ("root 0", "roots are nodes of the graph"),
     "part_of_no_record": ("node 8", "a part belongs to a record"),
     "record_as_root": ("root 0", "a record is no number"),
@@ -115,6 +122,8 @@ BROKEN_PLANS = {
     "copies_by_sample": "once rows are copied once a batch, each",
     "three_of_many": "three operands stand in a step for one node",
     "choice_of_nothing": "a choice has as many operands as it needs",
+    "three_draws": "draws are drawn for samples, one or two of a counter",
+    "no_such_draw": "draws are those that there are",
     "no_kind": "a step is of a kind that there is",
     "column_outside": "columns are those that there are",
     "no_room_for_members": "a step on once rows has room for its members",

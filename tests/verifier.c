@@ -99,6 +99,9 @@ static uint32_t *args_of(uint32_t node) { return graph.args.items + graph.nodes[
     BROKEN(parameter_by_sample, graph.nodes[Q].stage = SAMPLE)             \
     BROKEN(custom_by_sample, graph.nodes[ROOT].op = OP_custom)             \
     BROKEN(input_that_is_not, graph.nodes[X].a = 2)                        \
+    BROKEN(draw_that_is_not, graph.nodes[X].op = NODE_DRAW)                \
+    BROKEN(draw_of_no_kind, (graph.n_draws = 1, graph.nodes[X].op = NODE_DRAW, graph.nodes[X].which = DRAW_KINDS)) \
+    BROKEN(draw_once, (graph.n_draws = 1, graph.nodes[X].op = NODE_DRAW, graph.nodes[X].stage = ONCE)) \
     BROKEN(parameter_twice, graph.nodes[Q].a = 0)                          \
     BROKEN(root_outside, graph.roots[0] = SIZE)                            \
     BROKEN(part_of_no_record, graph.nodes[ROW_0].a = X)                    \
@@ -242,6 +245,8 @@ static void spoil_once_gain(Op op, Ref x, Ref z) {
     BROKEN(three_of_many, FORWARD(STEP_MAP, OP_where)->count = 2)                 \
     BROKEN(copies_by_sample, FORWARD(STEP_TAKE, 0)->kind = STEP_GATHER)           \
     BROKEN(choice_of_nothing, FORWARD(STEP_TAKE, 0)->n_refs = 1)                  \
+    BROKEN(three_draws, (FORWARD(STEP_TAKE, 0)->count = 3, FORWARD(STEP_TAKE, 0)->kind = STEP_DRAW)) \
+    BROKEN(no_such_draw, FORWARD(STEP_TAKE, 0)->kind = STEP_DRAW)                 \
     BROKEN(no_kind, FORWARD(STEP_TAKE, 0)->kind = 99)                             \
     BROKEN(column_outside, plan.columns[0] = 2)                                   \
     BROKEN(no_room_for_members, plan.most_members = 0)

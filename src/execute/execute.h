@@ -19,6 +19,7 @@ typedef struct {
     /* One step of an optimiser on n numbers; `from` is their place in the moments. */
     void (*update)(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
                    size_t from);
+    void (*draw)(const Drawing *drawing);
 } Level;
 
 /* The levels that this processor has, the best last; *count: how many. */
@@ -77,6 +78,8 @@ typedef struct {
 } Target;
 
 typedef struct {
+    Stream stream;           /* which draws */
+    uint32_t first_sample;   /* ... of its sample 0, if others are computed elsewhere */
     const Column *columns;   /* of all inputs */
     const uint32_t *samples; /* which, in order; NULL: all from the first on */
     size_t size;

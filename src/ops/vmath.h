@@ -40,7 +40,7 @@
 #endif
 #endif
 #if VMATH_FMA
-#define FMA(a, b, c) __builtin_fma(a, b, c)
+#define FMA(a, b, c) fma(a, b, c)
 #else
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif

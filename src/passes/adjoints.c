@@ -247,6 +247,7 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_PART:
     case FORM_PRODUCT: /* see append_adjoints */
         return;
@@ -276,8 +277,8 @@ static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size
 
 static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t args) {
     Graph copy = {.arena = to->arena, .scratch = to->scratch, .size = graph->size, .n_inputs = graph->n_inputs,
-                  .n_parameters = graph->n_parameters, .primal = graph->size, .recorded = graph->recorded,
-                  .n_roots = 1 + graph->n_parameters};
+                  .n_draws = graph->n_draws, .n_parameters = graph->n_parameters, .primal = graph->size,
+                  .recorded = graph->recorded, .n_roots = 1 + graph->n_parameters};
     nodes += graph->size;
     args += graph->args.size;
     if (nodes > UINT32_MAX || args > UINT32_MAX) longjmp(*to->arena->out_of_memory, 1);

@@ -36,6 +36,7 @@ static uint32_t fold(Graph *graph, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_SEED:
     case FORM_PART:
     case FORM_PRODUCT:

@@ -287,6 +287,7 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
         return;
     case FORM_MAP:
         for (uint32_t k = 0; k < op_arity(node.op); k++) {

@@ -15,7 +15,7 @@ typedef struct {
     GROWING(Entry) entries;
     uint32_t *entry;     /* of each old node: one more than its first entry */
     uint32_t *place;     /* of each old node: the new one */
-    uint32_t input;      /* a new node that changes with the sample */
+    uint32_t varying;    /* a new node that changes with the sample, before all others */
     uint32_t one, zero;  /* new nodes, for conditions */
     uint32_t *gaining;   /* of each old product: the side of the samples in which its weights gain; NONE: of none */
     uint32_t *index;     /* of each old take: a new node, its index from the first element on; 0: none so far */
@@ -57,7 +57,7 @@ static uint32_t get_gate(Work *work, uint32_t operand, uint32_t side) {
         if (work->entries.items[*last - 1].side == side) return work->entries.items[*last - 1].node;
     /* The sum over the batch, if there is one, comes behind the gate. */
     int is_wider = work->sides.all.items[side].stage == SAMPLE && work->to->nodes[x].stage != SAMPLE;
-    uint32_t gate = is_wider ? append_map(work, OP_where, work->input, x, x) : append_map(work, OP_same, x, 0, 0);
+    uint32_t gate = is_wider ? append_map(work, OP_where, work->varying, x, x) : append_map(work, OP_same, x, 0, 0);
     uint32_t first = work->entry[operand];
     GROW(work->scratch, &work->entries, Entry, 1);
     work->entries.items[work->entries.size++] = (Entry){side, gate, first};
@@ -84,7 +84,13 @@ static void copy_node(Work *work, uint32_t i) {
     if (!has_args(&node) && count) memcpy(&node.a, places, count * sizeof *places);
     work->place[i] = append(work, node);
     set_stage(work->to, work->place[i]);
-    if (node.op == NODE_INPUT && work->input == NONE) work->input = work->place[i];
+}
+
+/* An input or a draw, the first one; NONE: no node changes with the sample. */
+static uint32_t find_varying(const Graph *graph) {
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (graph->nodes[i].op == NODE_INPUT || graph->nodes[i].op == NODE_DRAW) return i;
+    return NONE;
 }
 
 /* Not what is added to it, which gains the part's adjoint as it is. */
@@ -222,7 +228,7 @@ static Gate *make_gates(Work *work) {
 Gate *add_gates(const Graph *graph, const uint8_t *leads, Arena *scratch, Graph *with_gates) {
     uint32_t size = graph->size;
     if (!has_choices(graph, size)) return NULL;
-    Work work = {.from = graph, .to = with_gates, .scratch = scratch, .input = NONE,
+    Work work = {.from = graph, .to = with_gates, .scratch = scratch, .varying = NONE,
                  .sides = {.graph = graph, .scratch = scratch, .size = size, .leads = leads, .over_batch = 1,
                            .of = ARENA_ARRAY(scratch, uint32_t, size)}};
     for (uint32_t i = 0; i < size; i++) work.sides.of[i] = graph->nodes[i].op == NODE_PARAMETER ? 0 : NONE;
@@ -234,7 +240,13 @@ Gate *add_gates(const Graph *graph, const uint8_t *leads, Arena *scratch, Graph 
     with_gates->size = 0;
     memset(&with_gates->args, 0, sizeof with_gates->args);
     with_gates->roots = ARENA_ARRAY(scratch, uint32_t, 1);
-    for (uint32_t i = 0; i < size; i++) copy_node(&work, i);
+    uint32_t first = find_varying(graph);
+    if (first != NONE) {
+        copy_node(&work, first);
+        work.varying = work.place[first];
+    }
+    for (uint32_t i = 0; i < size; i++)
+        if (i != first) copy_node(&work, i);
     if (!work.entries.size) return NULL;
     with_gates->roots[0] = work.place[graph->roots[0]];
     return make_gates(&work);

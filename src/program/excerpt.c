@@ -326,6 +326,7 @@ static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     case FORM_LINEAR: return append_linear(e->tape, &e->graph, node, on_tape, value);
     case FORM_TAKE: return append_list(e->tape, OP_take, e->graph.args.items + node->a, node->b, on_tape, value);
     case FORM_PARAMETER:
+    case FORM_DRAW:
     case FORM_PRODUCT:
     case FORM_PART:
     case FORM_CUSTOM:

@@ -82,13 +82,14 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
     return node->op == OP_custom && node->stage == SAMPLE ? FREEZE_CUSTOM : FROZEN;
 }
 
-static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
-                           uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
-                           uint32_t **parameters) {
+static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters) {
     Arena *arena = graph->arena;
     uint32_t total = 0;
     Reach reach = {tape, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)tape->size + 1), mark};
     uint32_t *number = reach.number;
+    const uint32_t *inputs = varying->nodes, *draws = varying->nodes + varying->n_inputs;
+    uint32_t n_inputs = varying->n_inputs, n_draws = varying->n_draws, draw = 0;
     for (uint32_t k = 0; k < n_roots; k++) {
         number[roots[k]] = REACHED;
         if (roots[k] < reach.lowest) reach.lowest = roots[k];
@@ -101,6 +102,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     graph->roots = ARENA_ARRAY(arena, uint32_t, n_roots);
     graph->n_roots = n_roots;
     graph->n_inputs = n_inputs;
+    graph->n_draws = n_draws;
     *parameters = ARENA_ARRAY(arena, uint32_t, total); /* read before the graph is packed */
     for (uint32_t k = 0; k < n_inputs; k++) {
         if (!number[inputs[k]]) continue;
@@ -110,7 +112,10 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     for (uint32_t i = reach.lowest; i < tape->size; i++) {
         if (number[i] != REACHED) continue;
         Node *node = &graph->nodes[graph->size];
-        if (i < mark || (is_leaf(tape, i) && owner_anchor(tape->owner[i]))) {
+        while (draw < n_draws && draws[draw] < i) draw++;
+        if (draw < n_draws && draws[draw] == i) { /* in its place, so that no row waits for it */
+            *node = (Node){.op = NODE_DRAW, .stage = SAMPLE, .a = draw, .which = varying->kinds[draw]};
+        } else if (i < mark || (is_leaf(tape, i) && owner_anchor(tape->owner[i]))) {
             *node = (Node){.op = NODE_PARAMETER, .stage = ONCE, .a = graph->n_parameters};
             (*parameters)[graph->n_parameters++] = i;
         } else {
@@ -124,16 +129,15 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     return FROZEN;
 }
 
-FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
-                          uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
-                          uint32_t **parameters) {
+FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                          const uint32_t *roots, uint32_t n_roots, uint32_t **parameters) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     size_t least = (size_t)(tape->size - mark) * 32;
     if (graph->scratch->least < least) graph->scratch->least = least;
     graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
-    return freeze(graph, tape, mark, inputs, n_inputs, roots, n_roots, parameters);
+    return freeze(graph, tape, mark, varying, roots, n_roots, parameters);
 }
 
 void graph_pack(Graph *graph, Arena *to) {

@@ -9,6 +9,7 @@
 #define MICROGRAD_C_GRAPH_H
 
 #include "arena.h"
+#include "draws/draws.h"
 #include "ops/cells.h"
 #include "tape/tape.h"
 
@@ -19,7 +20,7 @@
 typedef enum {
     CONSTANT, /* numbers of the program's text                    */
     ONCE,     /* parameters: once a batch                         */
-    SAMPLE,   /* inputs: for every sample                         */
+    SAMPLE,   /* inputs and draws: for every sample               */
     BATCH     /* sums over the batch: once, after all its samples */
 } Stage;
 
@@ -29,6 +30,7 @@ typedef enum {
     NODE_CONSTANT = OP_leaf, /* number                                                             */
     NODE_PARAMETER = OP_COUNT, /* a: which                                                         */
     NODE_INPUT,              /* a: which column of the arguments                                   */
+    NODE_DRAW,               /* a random number. a: which, in the order of recording; which: a DrawKind */
     NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all       */
     NODE_PRODUCT,            /* record: a matrix-vector product, W x + bias: see Product           */
     NODE_PART,               /* number b of record a; of a product: output b                       */
@@ -57,6 +59,7 @@ typedef enum {
     FORM(CONSTANT,   0,      CONSTANT, 1)   \
     FORM(PARAMETER,  0,      ONCE,     0)   \
     FORM(INPUT,      0,      SAMPLE,   0)   \
+    FORM(DRAW,       0,      SAMPLE,   0)   \
     FORM(SEED,       0,      OF_LOSS,  0)   \
     FORM(MAP,        ARITY,  LATEST,   1)   \
     FORM(PART,       1,      LATEST,   0)   \
@@ -110,7 +113,7 @@ typedef struct {
     uint32_t a, b, c; /* as on the tape, or as above */
     uint8_t op;
     uint8_t stage;
-    uint8_t of, which; /* NODE_GAIN; NODE_PRODUCT has biases if `which` is 1 */
+    uint8_t of, which; /* NODE_GAIN; NODE_PRODUCT has biases if `which` is 1; NODE_DRAW */
 } Node;
 
 /* A NODE_PRODUCT's operands: sums that multiply the same inputs by weights which no sample changes. All
@@ -153,6 +156,7 @@ typedef struct {
     GROWING(uint32_t) args;
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
+    uint32_t n_draws; /* that were recorded: some of them may be gone */
     int is_float32;  /* samples are computed in float32 */
     uint32_t primal; /* of a gradient graph: nodes of the function; else 0 */
     Fault fault;
@@ -161,7 +165,7 @@ typedef struct {
 
 /* Kinds of nodes besides the operations; each is a form of its own. */
 #define FOR_EACH_KIND(KIND)                                                         \
-    KIND(PARAMETER) KIND(INPUT) KIND(LINEAR) KIND(PRODUCT) KIND(PART)               \
+    KIND(PARAMETER) KIND(INPUT) KIND(DRAW) KIND(LINEAR) KIND(PRODUCT) KIND(PART)    \
     KIND(SEED) KIND(GAIN) KIND(ADJOINT) KIND(TOTAL) KIND(TRANSPOSED) KIND(OUTER) KIND(SCATTER)
 
 /* By operation and kind of node; one without a form does not build. */
@@ -192,11 +196,17 @@ typedef enum {
     FREEZE_NO_MEMORY
 } FreezeStatus;
 
+/* What stands for other numbers in every sample: nodes of the tape, ascending. Inputs first, then draws. */
+typedef struct {
+    const uint32_t *nodes;
+    uint32_t n_inputs, n_draws;
+    const uint8_t *kinds; /* of draws: DrawKind */
+} Varying;
+
 /* Copies what the roots depend on off the tape. Nodes below `mark`, and leaves above it that somebody
  * holds, become parameters: *parameters lists their tape indices. */
-FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
-                          uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
-                          uint32_t **parameters);
+FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                          const uint32_t *roots, uint32_t n_roots, uint32_t **parameters);
 
 /* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
 void graph_pack(Graph *graph, Arena *to);

@@ -19,6 +19,7 @@ static void put_operands(Text *to, const uint32_t *nodes, uint32_t count) {
 static const char *kind_of(const Node *node) {
     static const char *const names[] = {
         [NODE_PARAMETER - OP_COUNT] = "parameter", [NODE_INPUT - OP_COUNT] = "input",
+        [NODE_DRAW - OP_COUNT] = "draw",
         [NODE_LINEAR - OP_COUNT] = "sum",          [NODE_PRODUCT - OP_COUNT] = "matrix product",
         [NODE_PART - OP_COUNT] = "part",           [NODE_SEED - OP_COUNT] = "seed",
         [NODE_GAIN - OP_COUNT] = "gain",           [NODE_ADJOINT - OP_COUNT] = "adjoint",
@@ -36,6 +37,7 @@ static void put_node(Text *to, const Graph *graph, uint32_t i) {
     put(to, "    n%u = %s", i, kind_of(node));
     if (node->op == NODE_CONSTANT) put(to, " %.17g", node->number);
     if (node->op == NODE_PARAMETER || node->op == NODE_INPUT) put(to, " %u", node->a);
+    if (node->op == NODE_DRAW) put(to, " %u, %s", node->a, draw_kinds[node->which]);
     if (node->op == NODE_PART) put(to, " %u", node->b);
     if (node->op == NODE_GAIN) put(to, " of %s's operand %u", op_info[node->of].name, node->which);
     if (node->op == NODE_ADJOINT) put(to, " of n%u", node->c);

@@ -53,6 +53,8 @@ static IndexSet set_of(Sets *sets, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
         return set;
+    case FORM_DRAW: /* of the point: recorded with directions, it is a parameter */
+        return set;
     case FORM_INPUT:
         set = (IndexSet){WORD_OF(node->a), 1, ARENA_ARRAY(sets->arena, uint64_t, 1)};
         set.words[0] = BIT_OF(node->a);
@@ -86,6 +88,7 @@ static double cost_of(const Graph *graph, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_PART: return 0;
     case FORM_MAP:
     case FORM_TAKE:

@@ -15,7 +15,7 @@ int verifying = 0;
 typedef struct {
     Graph *graph;
     uint32_t *row_count;       /* of a matrix product: parts that have stood there */
-    uint8_t *has_parameter, *has_input;
+    uint8_t *has_parameter, *has_input, *has_draw;
     uint32_t *seen_by_product; /* of a node: the last product that has it as input */
 } Seen;
 
@@ -109,13 +109,14 @@ static const char *broken_leaf(const Seen *seen, const Node *node) {
         HOLDS(node->stage == CONSTANT, "a number is of stage CONSTANT");
         return NULL;
     }
-    int is_input = node->op == NODE_INPUT;
-    HOLDS(node->a < (is_input ? graph->n_inputs : graph->n_parameters),
-          "parameters and inputs are those that there are");
-    uint8_t *has = is_input ? seen->has_input : seen->has_parameter;
-    HOLDS(!has[node->a], "parameters and inputs stand once each");
+    int is_parameter = node->op == NODE_PARAMETER, is_draw = node->op == NODE_DRAW;
+    uint32_t count = is_parameter ? graph->n_parameters : is_draw ? graph->n_draws : graph->n_inputs;
+    uint8_t *has = is_parameter ? seen->has_parameter : is_draw ? seen->has_draw : seen->has_input;
+    HOLDS(node->a < count && (!is_draw || node->which < DRAW_KINDS),
+          "parameters, inputs and draws are those that there are");
+    HOLDS(!has[node->a], "parameters, inputs and draws stand once each");
     has[node->a] = 1;
-    HOLDS(node->stage == (is_input ? SAMPLE : ONCE), "parameters are of stage ONCE, inputs of stage SAMPLE");
+    HOLDS(node->stage == (is_parameter ? ONCE : SAMPLE), "parameters are of stage ONCE, inputs and draws of SAMPLE");
     return NULL;
 }
 
@@ -155,6 +156,7 @@ static int is_counted(const Node *node) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_SEED:
     case FORM_MAP:
     case FORM_PART:
@@ -189,7 +191,8 @@ static const char *broken_node(const Seen *seen, uint32_t i) {
     HOLDS(is_known(node), "a graph has operations that can be planned");
     HOLDS(is_counted(node), "an operation has as many operands as it needs");
     Form form = form_of(node);
-    if (form == FORM_CONSTANT || form == FORM_PARAMETER || form == FORM_INPUT) return broken_leaf(seen, node);
+    if (form == FORM_CONSTANT || form == FORM_PARAMETER || form == FORM_INPUT || form == FORM_DRAW)
+        return broken_leaf(seen, node);
     const char *rule = has_args(node) ? broken_list(graph, node->a, node->b, i) : NULL;
     if (rule) return rule;
     uint32_t count;
@@ -241,6 +244,7 @@ int verify_graph(Graph *graph, const char *after) {
                  .row_count = ARENA_ARRAY(scratch, uint32_t, graph->size),
                  .has_parameter = ARENA_ARRAY(scratch, uint8_t, graph->n_parameters),
                  .has_input = ARENA_ARRAY(scratch, uint8_t, graph->n_inputs),
+                 .has_draw = ARENA_ARRAY(scratch, uint8_t, graph->n_draws),
                  .seen_by_product = ARENA_ARRAY(scratch, uint32_t, graph->size)};
     const char *list = "";
     uint32_t at = 0;

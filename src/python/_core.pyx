@@ -9,7 +9,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
-             'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'runs',
+             'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'drawing', 'runs',
              'ranks', 'program', 'hessians', 'optimizer', 'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
@@ -22,6 +22,7 @@ del name, loader, spec, module, sys, ExtensionFileLoader, ModuleSpec
 from ._core.arguments import Arguments
 from ._core.conditions import Condition, logical_and, logical_not, logical_or
 from ._core.derivatives import gradients, hessian_of, is_in_no_grad, pull_back, push_forward, recorded, same
+from ._core.drawing import draw, drawn, drawn_row, operand, philox
 from ._core.functions import clip, custom, dot, sum, take, where
 from ._core.graph import (TapeStats, accumulate_grads, around_collection, attributes_of, compact, is_stale, operands,
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)

@@ -59,6 +59,7 @@ RunStatus program_train(Program *program, Training *training, size_t steps) {
     training->batch.is_known = 0;
     for (size_t end = training->done + steps; training->done < end; training->done++) {
         choose_batch(training);
+        training->batch.stream.call = (uint32_t)training->done;
         RunStatus status = program->executor->gradients(program, &training->batch);
         if (training->meet) status = training->meet(training->ranks, program, &training->batch, status);
         if (status != RUN_DONE) return status;

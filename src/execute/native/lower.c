@@ -27,6 +27,7 @@ typedef struct {
     uint32_t *row;   /* of nodes that another line reads: where in the numbers; NONE so far */
     uint32_t *given; /* nodes that line ONCE gives, in order */
     uint32_t *column; /* of arguments: which input of line SAMPLE */
+    uint32_t *draw;   /* of draws */
     Summand *summands; /* of each sum over the batch */
     uint32_t bad;     /* of the line at hand: above 0 if an index is none; NONE: there are none */
 } Lowering;
@@ -65,6 +66,7 @@ static uint32_t operand(Lowering *l, uint32_t i) {
     case FORM_PARAMETER: return straight_once(l->line, node->a);
     case FORM_SEED: return l->line->is_float32 ? straight_number(l->line, 1.0) : straight_once(l->line, l->to->seed);
     case FORM_INPUT: return straight_input(l->line, l->column[node->a]);
+    case FORM_DRAW: return straight_input(l->line, l->draw[node->a]);
     case FORM_MAP:
     case FORM_PART:
     case FORM_TOTAL:
@@ -211,6 +213,7 @@ static uint32_t node_value(Lowering *l, uint32_t i) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_SEED:
     case FORM_CUSTOM:  /* all of these are read where they stand */
     case FORM_TOTAL:
@@ -399,6 +402,23 @@ static void number_columns(Lowering *l, Arena *arena) {
     }
 }
 
+/* In order, so that the two of a counter stand side by side. */
+static void number_draws(Lowering *l, Arena *arena) {
+    const Graph *graph = l->graph;
+    Lowered *to = l->to;
+    to->draws = ARENA_ARRAY(arena, uint32_t, graph->n_draws + 1);
+    to->kinds = ARENA_ARRAY(arena, uint8_t, graph->n_draws + 1);
+    for (uint32_t i = 0; i < graph->size; i++) /* one more than the node, for now */
+        if (graph->nodes[i].op == NODE_DRAW) l->draw[graph->nodes[i].a] = i + 1;
+    for (uint32_t draw = 0; draw < graph->n_draws; draw++) {
+        if (!l->draw[draw]) continue;
+        to->kinds[to->n_draws] = graph->nodes[l->draw[draw] - 1].which;
+        l->draw[draw] = to->n_columns + to->n_draws;
+        to->draws[to->n_draws++] = draw;
+    }
+    to->n_inputs = to->n_columns + to->n_draws;
+}
+
 /* As many nodes as line ONCE may give. */
 static size_t count_given(const Graph *graph) {
     size_t count = 0;
@@ -456,6 +476,7 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     l->given = ARENA_ARRAY(scratch, uint32_t, graph->size + 1);
     l->summands = ARENA_ARRAY(scratch, Summand, graph->size + graph->n_parameters + 2);
     l->column = ARENA_ARRAY(scratch, uint32_t, graph->n_inputs + 1);
+    l->draw = ARENA_ARRAY(scratch, uint32_t, graph->n_draws + 1);
     l->terms = order_terms(graph, scratch);
     l->parts = arena_alloc(scratch, (size_t)graph->size + 1, sizeof *l->parts);
     memset(l->parts, 0xFF, graph->size * sizeof *l->parts);
@@ -465,6 +486,7 @@ void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch) {
     lowered->given_rows = ARENA_ARRAY(arena, uint32_t, count_given(graph) + graph->n_roots + 1);
     number_totals(l, scratch);
     number_columns(l, arena);
+    number_draws(l, arena);
 
     lower_line(l, LINE_BATCH);
     give_adjoints(l, arena);

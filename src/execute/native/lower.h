@@ -28,6 +28,9 @@ typedef struct {
     uint32_t bad_total;            /* which of the sums is above 0 if an index was none; NONE: there are none */
     uint32_t bad_row;              /* where in the numbers is what is above 0 if one of line ONCE was; NONE  */
     uint32_t *columns, n_columns;  /* of the arguments: those that line SAMPLE reads, as its inputs          */
+    uint32_t *draws, n_draws;      /* ... which draws are its further inputs, ascending; and their kinds      */
+    uint8_t *kinds;
+    uint32_t n_inputs;             /* of line SAMPLE: columns and draws                                      */
     uint32_t *root_rows;           /* of each root: its number; NONE: an output of line SAMPLE, in order     */
     uint32_t n_outputs;            /* of line SAMPLE */
     double work;                   /* operations for one sample, about */

@@ -11,6 +11,7 @@ extern const Executor vector_executor;
 enum {
     ROWS_BYTES = 16 * 1024, /* of a block's inputs and outputs: they stay in the first cache */
     LEAST_LANES = 32,
+    LEAST_DRAWN = 128,      /* where rows are drawn: fewer are not worth the start of a drawing */
     FEW_PRODUCTS = 64,      /* multiply-adds of matrix products: measured from the lesson's 32 up */
     APART = 8,              /* doubles between rows, so that they do not fall on each other in the cache */
     FIRST_LINES = 50,       /* of a graph's listing */
@@ -46,8 +47,9 @@ void native_code_free(NativeCode *code) {
 
 static uint32_t choose_lanes(const NativeCode *code) {
     const uint32_t number = code->is_float32 ? sizeof(float) : sizeof(double), line = 64 / number;
-    uint32_t lanes = ROWS_BYTES / number / (code->lowered.n_columns + code->lowered.n_outputs + 1) / line * line;
-    return lanes > MOST_LANES ? MOST_LANES : lanes < LEAST_LANES ? LEAST_LANES : lanes;
+    uint32_t lanes = ROWS_BYTES / number / (code->lowered.n_inputs + code->lowered.n_outputs + 1) / line * line;
+    uint32_t least = code->lowered.n_draws ? LEAST_DRAWN : LEAST_LANES;
+    return lanes > MOST_LANES ? MOST_LANES : lanes < least ? least : lanes;
 }
 
 /* A header, slots, totals, rows, and the outputs of whichever other line has more. */
@@ -71,7 +73,7 @@ static int write_code(NativeCode *code, const Graph *graph, Code *bytes, Arena *
         Emission *emission = &code->pieces[k].emission;
         emission->code = bytes;
         emission->stride = k == LINE_SAMPLE ? code->stride : (uint32_t)code->machine.width;
-        emission->n_inputs = k == LINE_SAMPLE ? code->lowered.n_columns : 0;
+        emission->n_inputs = k == LINE_SAMPLE ? code->lowered.n_inputs : 0;
         emission->is_loop = k == LINE_SAMPLE && code->is_loop;
         if (!emission->is_loop) straight_schedule(&code->lowered.lines[k], scratch);
         emit(emission, &code->lowered.lines[k], &code->arena, scratch);
@@ -192,6 +194,7 @@ static size_t count_numbers(const Graph *graph, double *work) {
         const Node *node = &graph->nodes[i];
         count += node->stage != SAMPLE;
         if (node->stage == SAMPLE) *work += 2 + (has_args(node) ? node->b : 0);
+        if (node->op == NODE_DRAW) *work += DRAW_WORK;
     }
     return count;
 }

@@ -64,7 +64,7 @@ static inline size_t total_vectors(const NativeCode *code) {
 
 /* Doubles that the rows of inputs and outputs take. */
 static inline size_t rows_size(const NativeCode *code) {
-    size_t numbers = (code->lowered.n_columns + (size_t)code->lowered.n_outputs) * code->stride;
+    size_t numbers = (code->lowered.n_inputs + (size_t)code->lowered.n_outputs) * code->stride;
     return code->is_float32 ? (numbers + 1) / 2 : numbers;
 }
 

@@ -193,6 +193,28 @@ static void read_columns(const NativeCode *code, const Batch *batch, double *row
     }
 }
 
+/* Draws are inputs behind the columns. */
+static void fill_draws(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
+                       size_t lanes) {
+    const Lowered *lowered = &code->lowered;
+    size_t row = lowered->n_columns, end = lowered->n_inputs, number = code->is_float32 ? sizeof(float) : sizeof(double);
+    Drawing drawing = drawing_of(batch, first, valid);
+    drawing.is_float32 = code->is_float32;
+    for (uint32_t d = 0; d < lowered->n_draws; d++) {
+        uint32_t draw = lowered->draws[d];
+        drawing.rows[draw % 2] = row_at(code, rows, row + d);
+        drawing.kinds[draw % 2] = lowered->kinds[d];
+        if (draw % 2 == 0 && d + 1 < lowered->n_draws && lowered->draws[d + 1] == draw + 1) continue;
+        drawing.pair = draw / 2;
+        code->kernels->level.draw(&drawing);
+        drawing.rows[0] = drawing.rows[1] = NULL;
+    }
+    for (; row < end && valid < lanes; row++) {
+        char *last = (char *)row_at(code, rows, row) + (valid - 1) * number;
+        for (size_t k = valid; k < lanes; k++) memcpy(last + (k + 1 - valid) * number, last, number);
+    }
+}
+
 /* How many results from the r-th on are of each sample and go side by side. */
 static uint32_t targets_together(const NativeProgram *program, const NativeCode *code, const Target *targets,
                                  uint32_t r) {
@@ -232,7 +254,7 @@ static void write_array(const NativeCode *code, double *out, size_t stride, doub
 
 static void write_outputs(const NativeProgram *program, const NativeCode *code, const Batch *batch, double *rows,
                           size_t first, size_t valid) {
-    size_t row = code->lowered.n_columns;
+    size_t row = code->lowered.n_inputs;
     for (uint32_t r = 0, n; r < program->base.n_roots; r += n) {
         size_t stride = batch->targets[r].stride;
         double *out = batch->targets[r].data + first * stride;
@@ -264,6 +286,7 @@ static void run_block(const Job *job, const Desk *desk, size_t first, size_t val
     const Piece *piece = &code->pieces[LINE_SAMPLE];
     size_t width = code->width, full = valid / width, rest = valid % width;
     read_columns(code, job->batch, desk->rows, first, valid, round_up(valid, width));
+    fill_draws(code, job->batch, desk->rows, first, valid, round_up(valid, width));
     if (full) run_piece(job->program, code, piece, desk, desk->rows, full);
     if (rest) {
         fold_totals(code, desk->totals, width, 1, sums);
@@ -344,6 +367,7 @@ static RunStatus run_vector(NativeProgram *program, NativeCode *code, Batch *bat
     Desk desk = desk_of(program, code, 0);
     double *sums = program->numbers + code->lowered.adjoints;
     if (!batch->is_known) read_columns(code, batch, desk.rows, 0, batch->size, code->width);
+    fill_draws(code, batch, desk.rows, 0, batch->size, code->width);
     batch->is_known = 1;
     program->known = code;
     copy_numbers(program, code, &code->pieces[LINE_SAMPLE]);

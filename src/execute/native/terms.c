@@ -12,6 +12,7 @@ static int stands_ready(const Node *node) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
+    case FORM_DRAW:
     case FORM_SEED:
     case FORM_CUSTOM: return 1;
     case FORM_MAP:

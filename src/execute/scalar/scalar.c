@@ -105,6 +105,9 @@ static double node_value(const ScalarProgram *program, uint32_t i, const Batch *
     case FORM_CUSTOM: return node->number;
     case FORM_PARAMETER: return program->parameters[node->a];
     case FORM_INPUT: return column_number(&batch->columns[node->a], sample);
+    case FORM_DRAW:
+        return draw_one(&batch->stream, batch->first_sample + (uint32_t)sample, node->a, (DrawKind)node->which,
+                        graph->is_float32);
     case FORM_SEED: return node->stage != SAMPLE ? once_seed(batch) : graph->is_float32 ? 1.0 : sample_seed(batch);
     case FORM_MAP: {
         uint32_t arity = op_arity(node->op);
@@ -255,6 +258,7 @@ static void list_nodes(ScalarProgram *program) {
         if (is_sum(graph, node)) program->sums[program->n_sums++] = i;
         else program->nodes[node->stage][program->sizes[node->stage]++] = i;
         program->base.work += node->stage == SAMPLE ? 2 + (has_args(node) ? node->b : 0) : 0;
+        program->base.work += node->op == NODE_DRAW ? DRAW_WORK : 0;
     }
 }
 

@@ -356,6 +356,21 @@ static void run_take_gain(const Step *step, Frame *frame) {
     }
 }
 
+static void run_draw(const Step *step, Frame *frame) {
+    Drawing drawing = drawing_of(frame->batch, frame->first, frame->valid);
+    drawing.pair = step->draw / 2;
+    drawing.is_float32 = sizeof(Real) == sizeof(float);
+    for (uint32_t m = 0; m < step->count; m++) {
+        drawing.rows[(step->draw + m) % 2] = row_at(frame, member(step->out, m));
+        drawing.kinds[(step->draw + m) % 2] = step->kinds[m];
+    }
+    LEVEL_FUNCTION(draw)(&drawing);
+    for (uint32_t m = 0; m < step->count; m++) {
+        Real *row = row_at(frame, member(step->out, m));
+        for (size_t k = frame->valid; k < frame->lanes; k++) row[k] = row[frame->valid - 1];
+    }
+}
+
 static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
     Real *rows = frame->rows; /* those of one lane */
     for (const Step *step = steps; step < steps + n_steps; step++) {
@@ -370,6 +385,7 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_MATVEC_W: run_matvec_w(step, frame); break;
         case STEP_TAKE: run_take(step, frame); break;
         case STEP_TAKE_GAIN: run_take_gain(step, frame); break;
+        case STEP_DRAW: run_draw(step, frame); break;
         case STEP_ZERO: fill(row_at(frame, step->out), 0.0, step->count * frame->lanes); break;
         case STEP_NUMBER: fill(row_at(frame, step->out), step->number, frame->lanes); break;
         case STEP_GATHER:
@@ -398,7 +414,7 @@ TURN_ANY(turn_doubles, double, Real)
 TURN_ANY(turn_to_panel, Real, double)
 
 const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {
-    .level = {LEVEL_NAME, WIDTH, NULL}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
+    .level = {LEVEL_NAME, WIDTH, NULL, NULL}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
     .turn = any_turn_rows, .turn_doubles = any_turn_doubles, .turn_out = any_turn_to_panel};
 #else
 #include "kernels_fold.h"
@@ -406,6 +422,6 @@ const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {
 #include "train/rules.h"
 
 const Kernels LEVEL_FUNCTION(kernels) = {
-    .level = {LEVEL_NAME, WIDTH, update}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
-    .fold = fold, .turn = any_turn_rows};
+    .level = {LEVEL_NAME, WIDTH, update, LEVEL_FUNCTION(draw)}, .number_bytes = REAL_BYTES, .run = run_steps,
+    .run_block = run_block, .fold = fold, .turn = any_turn_rows};
 #endif

@@ -59,6 +59,8 @@ static RunStatus run_block(const Plan *plan, const Batch *batch, int gradients, 
     size_t left = batch->size - first;
     frame->valid = left < frame->lanes ? left : frame->lanes;
     frame->bad_lane = NONE;
+    frame->batch = batch;
+    frame->first = first;
     read_columns(plan, batch, frame, first);
     run_steps(plan->forward.items, plan->forward.size, frame);
     if (frame->bad_lane != NONE) return RUN_BAD_INDEX;

@@ -27,7 +27,8 @@ static int same_place(Ref a, Ref b) { return a.space == b.space && a.stride == b
 /* Whether the steps differ in nothing but their rows and numbers. */
 static int same_shape(const Step *a, const Step *b) {
     if (a->kind != b->kind || a->op != b->op || a->which != b->which || a->add != b->add ||
-        a->count != b->count || a->n_refs != b->n_refs || a->n_runs != b->n_runs)
+        a->count != b->count || a->n_refs != b->n_refs || a->n_runs != b->n_runs ||
+        memcmp(a->kinds, b->kinds, sizeof a->kinds) != 0)
         return 0;
     if (!same_place(a->out, b->out) || !same_place(a->g, b->g) || !same_place(a->x, b->x) ||
         !same_place(a->y, b->y) || !same_place(a->w, b->w) || !same_place(a->z, b->z))
@@ -87,6 +88,7 @@ static const char *name_of(StepKind kind) {
     case STEP_TAKE: return "take";
     case STEP_GATHER: return "copy";
     case STEP_NUMBER: return "number";
+    case STEP_DRAW: return "draw";
     case STEP_ZERO: return "zero";
     case STEP_GAIN: return "gain of ";
     case STEP_CHAIN_GAIN: return "gain of chain of ";

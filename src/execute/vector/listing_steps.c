@@ -113,6 +113,10 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
     case STEP_GATHER: REF(out), put(to, " = ("), put_refs(to, step, once, n_once), put(to, ")"); break;
     case STEP_SCATTER: put(to, "("), put_refs(to, step, once, n_once), put(to, ") += "), REF(g); break;
     case STEP_NUMBER: REF(out), put(to, " = %g", step->number); break;
+    case STEP_DRAW:
+        REF(out), put(to, " = draw %u, %s", step->draw, draw_kinds[step->kinds[0]]);
+        if (step->count == 2) put(to, ", and %u, %s", step->draw + 1, draw_kinds[step->kinds[1]]);
+        break;
     case STEP_ZERO: REF(out), put(to, " = 0"); break;
     }
 #undef REF

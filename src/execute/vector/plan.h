@@ -37,6 +37,7 @@ typedef enum {
     STEP_TAKE,        /* out = refs[1 + refs[0]]                                     */
     STEP_GATHER,      /* out rows = the rows in refs                                 */
     STEP_NUMBER,      /* out = number                                                */
+    STEP_DRAW,        /* out = draw; of two members, the second is the next draw     */
     STEP_ZERO,        /* out = 0                                                     */
     STEP_GAIN,        /* out (+)= chain rule of op for operand `which`, given g      */
     STEP_CHAIN_GAIN,  /* the same, from the last member to the first                 */
@@ -49,9 +50,11 @@ typedef enum {
 typedef struct {
     uint8_t kind, op;
     uint8_t which;
+    uint8_t kinds[2]; /* STEP_DRAW: of the members; `draw`: the first one's number */
     uint8_t add;  /* 0: out is assigned */
     uint8_t flat; /* all members are one stretch of memory */
     uint8_t nth, is_last; /* STEP_MATVEC_W: in its bundle */
+    uint32_t draw;
     uint32_t count; /* members; STEP_MATVEC and its gains: n_out */
     Ref out, g, x, y, w, z;
     double number; /* as the operation has it; STEP_MATVEC_X: the matrix's columns; STEP_MATVEC_W: see Plan.bundles */

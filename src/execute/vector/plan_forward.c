@@ -131,6 +131,16 @@ static void plan_each(Planner *p, StepKind kind, const Group *group, Stage stage
     }
 }
 
+static void plan_draw(Planner *p, const Group *group) {
+    const Node *first = &p->graph->nodes[group->first], *last = &p->graph->nodes[group->last];
+    Step *step = new_step(p, STEP_DRAW, group->count);
+    step->out = (Ref){group->row, IN_ROWS, 1};
+    step->draw = first->a;
+    step->kinds[0] = first->which;
+    step->kinds[1] = last->which;
+    p->plan->work += DRAW_WORK * group->count;
+}
+
 void plan_forward(Planner *p, uint32_t from, Stage stage) {
     for (uint32_t g = from; g < p->groups.size; g++) {
         Group *group = &p->groups.items[g];
@@ -139,6 +149,7 @@ void plan_forward(Planner *p, uint32_t from, Stage stage) {
         switch (form_of(node)) {
         case FORM_MAP: plan_map(p, group, stage); break;
         case FORM_LINEAR: plan_each(p, STEP_LINEAR, group, stage); break;
+        case FORM_DRAW: plan_draw(p, group); break;
         case FORM_PART: plan_matvec(p, group); break;
         case FORM_TAKE: plan_each(p, STEP_TAKE, group, stage); break;
         case FORM_CUSTOM: plan_one(p, STEP_NUMBER, group, stage)->number = node->number; break;

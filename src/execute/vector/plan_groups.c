@@ -59,6 +59,13 @@ static int follows(const Planner *p, uint32_t i, uint32_t g) {
     return 1;
 }
 
+/* Two draws that come of one counter are drawn together. pairs: one more than the group of each pair. */
+static void place_draw(Planner *p, uint32_t i, uint32_t *pairs, uint32_t *before) {
+    uint32_t draw = p->graph->nodes[i].a, *group = &pairs[draw / 2];
+    if (*group && draw % 2) join(p, *group - 1, i, before);
+    else *group = new_group(p, i) + 1;
+}
+
 enum { MOST_LINKS = 64 }; /* of a chain: the rows of all live as long as one of them is read */
 
 /* The chain that node i of two operands is the next link of: it begins where the last one ends, and its other operand
@@ -82,6 +89,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
     uint32_t *table = ARENA_ARRAY(p->scratch, uint32_t, size); /* key of the last member -> group + 1 */
     uint64_t *keys = ARENA_ARRAY(p->scratch, uint64_t, size);
     uint32_t listed = NONE; /* the group of the last sum or take */
+    uint32_t *pairs = ARENA_ARRAY(p->scratch, uint32_t, graph->n_draws / 2 + 1);
     for (uint32_t i = 0; i < p->size; i++) {
         const Node *node = &graph->nodes[i];
         if (stage == SAMPLE ? node->stage != SAMPLE : node->stage == SAMPLE) continue;
@@ -90,6 +98,9 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         case FORM_PARAMETER:
         case FORM_INPUT:
         case FORM_PRODUCT:
+            continue;
+        case FORM_DRAW:
+            place_draw(p, i, pairs, before);
             continue;
         case FORM_PART:
             if (node->b == 0) join_rows(p, i, before); /* the first row brings them all */

@@ -14,6 +14,8 @@ enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product t
 
 /* What steps work on. Numbers in rows are doubles; of kernels for float32, floats. */
 typedef struct {
+    const Batch *batch;   /* whose samples from `first` on the lanes are */
+    size_t first;
     void *rows;           /* a row's lanes stand at rows + row * lanes */
     size_t lanes;         /* a multiple of the vectors' width, or 1 for the once rows, and for one sample */
     size_t valid;         /* lanes that hold samples; those after them repeat the last one */
@@ -28,6 +30,14 @@ typedef struct {
     uint32_t bad_count;   /* ... and among how many it chose */
     double bad_index;
 } Frame;
+
+/* The lanes' draws, but for which: those of a batch's samples from `first` on, `valid` of them. */
+static inline Drawing drawing_of(const Batch *batch, size_t first, size_t valid) {
+    Drawing drawing = {.stream = batch->stream, .n = valid, .first = batch->first_sample};
+    if (batch->samples) drawing.samples = batch->samples + first;
+    else drawing.first += (uint32_t)first;
+    return drawing;
+}
 
 typedef void (*Turn)(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes);
 

@@ -211,6 +211,12 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
         TOUCH(g, step->count, READ);
         touch_refs(r, name, step, 0, ADD);
         return;
+    case STEP_DRAW:
+        expect(r, r->by_sample && (step->count == 1 || (step->count == 2 && step->draw % 2 == 0)),
+               "draws are drawn for samples, one or two of a counter");
+        expect(r, (uint64_t)step->draw + step->count <= r->graph->n_draws, "draws are those that there are");
+        TOUCH(out, step->count, WRITE);
+        return;
     case STEP_NUMBER:
     case STEP_ZERO:
         TOUCH(out, step->count, WRITE);

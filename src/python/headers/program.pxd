@@ -11,9 +11,25 @@ cdef extern from "program/arena.h" nogil:
     void arena_free(Arena *arena)
     void arena_rest(Arena *arena)
 
+cdef extern from "draws/draws.h" nogil:
+    ctypedef enum DrawKind:
+        DRAW_UNIFORM, DRAW_NORMAL, DRAW_KINDS
+    const char *const draw_kinds[]
+    ctypedef struct Stream:
+        uint64_t seed
+        uint32_t call, step
+    ctypedef struct Drawing:
+        Stream stream
+        uint32_t first, pair
+        size_t n
+        void *rows[2]
+        uint8_t kinds[2]
+    double draw_one(const Stream *stream, uint32_t sample, uint32_t draw, DrawKind kind, int is_float32)
+    void philox(const uint32_t *counter, uint64_t key, uint32_t *numbers)
+
 cdef extern from "program/graph.h" nogil:
     enum:
-        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PRODUCT
+        NONE, PASS_COUNT, NODE_CONSTANT, NODE_DRAW, NODE_PRODUCT
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef enum MakeStatus:
@@ -32,15 +48,18 @@ cdef extern from "program/graph.h" nogil:
         Fault fault
         Node *nodes
         uint32_t *roots
-        uint32_t size, recorded, n_parameters, n_roots, n_inputs
+        uint32_t size, recorded, n_parameters, n_roots, n_inputs, n_draws
         int is_float32
     ctypedef struct Pass:
         const char *name
         const char *text
     const Pass passes[]
-    FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const uint32_t *inputs,
-                              uint32_t n_inputs, const uint32_t *roots, uint32_t n_roots,
-                              uint32_t **parameters)
+    ctypedef struct Varying:
+        const uint32_t *nodes
+        uint32_t n_inputs, n_draws
+        const uint8_t *kinds
+    FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                              const uint32_t *roots, uint32_t n_roots, uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
     MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
 
@@ -87,6 +106,7 @@ cdef extern from "execute/execute.h" nogil:
         const char *name
         void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
                     size_t first)
+        void draw(const Drawing *drawing)
     const Level *const *levels_available(int *count)
 
     ctypedef struct Column:
@@ -101,6 +121,8 @@ cdef extern from "execute/execute.h" nogil:
         double *data
         size_t stride
     ctypedef struct Batch:
+        Stream stream
+        uint32_t first_sample
         const Column *columns
         const uint32_t *samples
         size_t size

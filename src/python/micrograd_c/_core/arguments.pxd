@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Batches of numbers that go in, for other units; see arguments.pyx.
 cimport cython
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from headers.program cimport Column
 
@@ -26,6 +26,10 @@ cdef class Arguments:
     cdef Column *columns
     cdef uint32_t n_columns
     cdef readonly Py_ssize_t size       # B
+    cdef Py_ssize_t samples             # B as the call says it; -1: it does not
+    cdef bint is_seeded
+    cdef uint64_t chosen                # the seed, once there is one
+    cdef public uint32_t first_sample   # among those of all ranks, the number of the first one here
     cdef readonly tuple structure       # an argument's n; -1: of shape (B,)
     cdef Py_buffer *buffers
     cdef int n_buffers

@@ -5,7 +5,7 @@ from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_Release, P
                              PyObject_GetBuffer)
 from cpython.long cimport PyLong_AsSsize_t
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -13,6 +13,7 @@ from headers.objects cimport PY_SSIZE_T_MAX
 from .handles cimport is_handle, new_leaf
 from .numbers cimport as_real, is_number, is_numpy_number, kind
 
+import operator
 import sys
 
 cdef list integer_rows(view, bint is_little, bint is_signed):
@@ -24,6 +25,11 @@ cdef list integer_rows(view, bint is_little, bint is_signed):
     if view.ndim == 1:
         return numbers
     return [numbers[row * view.shape[1]:(row + 1) * view.shape[1]] for row in range(view.shape[0])]
+
+cdef Py_ssize_t whole_number(number, str what) except? -1:
+    if not hasattr(type(number), '__index__'):
+        raise TypeError(f'{what}: expected a whole number, got {kind(number)}')
+    return min(max(operator.index(number), -1), PY_SSIZE_T_MAX)
 
 cdef double *room_for(Py_ssize_t rows, Py_ssize_t n) except NULL:
     """Room for rows of n numbers, and for one number more, so that there always is some."""
@@ -79,20 +85,27 @@ cdef class Arguments:
     arrays: float32 or float64 buffers, which are read where they are unless their bytes are in the
     other order; other buffers of numbers, what gives a NumPy array by __array__, or nested sequences,
     which are copied; of shape (B,) or (B, n), all of one B, else ValueError.
-    name_of: a function that gives argument k's name for messages.
+    name_of: a function that gives argument k's name for messages. samples: B, which has to agree with the
+    arrays, if there are any. seed: of the draws; None: one that is chosen when it is needed.
     """
 
-    def __init__(self, tuple arrays, name_of):
+    def __init__(self, tuple arrays, name_of, samples=None, seed=None):
         cdef int k, count = <int>len(arrays)
-        if self.buffers != NULL or not arrays:
-            raise TypeError('a compiled function needs an array for each argument, got none')
-        self.buffers = <Py_buffer *>calloc(<size_t>count, sizeof(Py_buffer))
-        self.copies = <double **>calloc(<size_t>count, sizeof(double *))
+        if self.buffers != NULL or not (arrays or samples is not None):
+            raise TypeError('a compiled function needs an array for each argument, or, if it has none, samples=; '
+                            'got neither')
+        self.samples = -1 if samples is None else whole_number(samples, 'samples')
+        if samples is not None and not 0 <= self.samples < 0xFFFFFFFF:
+            raise ValueError(f'samples: expected a number from 0 to {0xFFFFFFFE}, got {samples}')
+        if seed is not None:
+            self.seed = seed
+        self.buffers = <Py_buffer *>calloc(<size_t>count + 1, sizeof(Py_buffer))
+        self.copies = <double **>calloc(<size_t>count + 1, sizeof(double *))
         if self.buffers == NULL or self.copies == NULL:
             raise MemoryError
         self.name_of = name_of
         self.structure = ()
-        self.size = -1
+        self.size = -1 if arrays else self.samples
         for k in range(count):
             self.add(arrays[k], k)
 
@@ -105,6 +118,18 @@ cdef class Arguments:
         free(self.buffers)
         free(self.copies)
         free(self.columns)
+
+    @property
+    def seed(self):
+        """Of the draws: a number from 0 to 2**64 - 1; None: there is none yet. Any whole number can be assigned."""
+        return self.chosen if self.is_seeded else None
+
+    @seed.setter
+    def seed(self, seed):
+        if not hasattr(type(seed), '__index__'):
+            raise TypeError(f'seed: expected a whole number, got {kind(seed)}')
+        self.chosen = <uint64_t>(operator.index(seed) % 2**64)
+        self.is_seeded = True
 
     cdef str name(self, int k):
         return f'argument {self.name_of(k)!r}'
@@ -239,6 +264,9 @@ cdef class Arguments:
             self.size = shape[0]
             if <size_t>shape[0] >= 0xFFFFFFFFu:
                 raise ValueError(f'{self.name(k)}: {shape[0]} samples are more than a batch can hold')
+            if self.samples >= 0 and self.size != self.samples:
+                raise ValueError(f'samples: {self.samples} disagrees with {self.name(k)}, which has '
+                                 f'{self.size} samples')
         elif shape[0] != self.size:
             expected = f'({self.size}, {shape[1]})' if ndim == 2 else f'({self.size},)'
             raise ValueError(f'{self.name(k)}: expected shape {expected}, as {self.name(0)} has '

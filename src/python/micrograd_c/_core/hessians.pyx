@@ -9,7 +9,7 @@ from headers.program cimport *
 from .arguments cimport Arguments, room_for
 from .outputs cimport Outputs
 from .program cimport Recorded
-from .runs cimport check_run, new_batch
+from .runs cimport batch_of, check_run, new_batch
 
 cdef struct Given:          # a number of a sample that no direction changes
     uint32_t parameter, column
@@ -109,6 +109,10 @@ cdef class Products:
         cdef Program *made = NULL
         cdef Batch batch = new_batch(self.directions.columns, self.directions.size, True, threads)
         cdef Target *targets = <Target *>malloc((n + 1) * sizeof(Target))
+        cdef Stream stream = batch_of(samples, True, threads).stream    # of the draws, which directions share
+        cdef uint32_t place, draw
+        cdef DrawKind kind
+        cdef bint is_same       # for all samples
         cdef RunStatus status
         cdef double *matrix
         cdef double *p
@@ -122,16 +126,22 @@ cdef class Products:
                 targets[k].stride = 1
             batch.targets = targets
             program.load(made, numbers)
-            if is_sum and not self.n_given:
+            is_same = self.n_given == 0 and not program.drawn
+            if is_sum and is_same:
                 n_runs = min(n_runs, 1)
             for sample in range(n_runs):
                 for k in range(self.n_given):
                     p = program_parameter(made, self.given[k].parameter)
                     if p != NULL:
                         p[0] = samples.number(self.given[k].column, sample)
-                if self.n_given or sample == 0:     # else it is the same for all
+                for place, draw, kind in program.drawn:
+                    p = program_parameter(made, place)
+                    if p != NULL:
+                        p[0] = draw_one(&stream, samples.first_sample + <uint32_t>sample, draw, kind,
+                                        program.graph.is_float32)
+                if not is_same or sample == 0:
                     status = program.evaluate_with(made, &batch)
-                    if status == RUN_BAD_INDEX and self.n_given:
+                    if status == RUN_BAD_INDEX and not is_same:
                         batch.bad_sample = <size_t>sample
                     check_run(status, &batch)
                 matrix = to.numbers + (0 if is_sum else <size_t>sample * n * n)
@@ -141,7 +151,7 @@ cdef class Products:
                         matrix[k] += found[move.source]
                     else:
                         matrix[move.place] = matrix[move.mirror] = found[move.source]
-            for k in range(<size_t>self.count if is_sum and not self.n_given else 0):
+            for k in range(<size_t>self.count if is_sum and is_same else 0):
                 to.numbers[k] *= <double>samples.size
         finally:
             free(targets)

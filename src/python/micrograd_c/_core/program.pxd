@@ -31,6 +31,7 @@ cdef class Recorded:
     cdef list guards            # (Value, is it the grad, the number that the function has read)
     cdef list point             # of each parameter that is an input which no lane changes its column, else None
     cdef readonly list shapes   # of a sample's results, one after the other: (), (n,) or (m, n)
+    cdef list drawn             # of each parameter that is a draw which no lane changes: (place, which draw, its kind)
     cdef readonly object layout     # of the structure that they stand in
 
     cdef int note_reads(self) except -1

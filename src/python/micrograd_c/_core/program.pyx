@@ -20,7 +20,7 @@ from .numbers cimport expect_value, mixed
 from .ranks cimport Exchange
 from .record cimport record_unary
 from .recording cimport Recording, check_change, check_read, refuse_rule, refuse_traced
-from .runs cimport check_run, new_batch
+from .runs cimport batch_of, check_run, new_batch
 
 import collections
 import os
@@ -66,12 +66,13 @@ def optimiser_passes():
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
-    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason')
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason draws')
 CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar';
 what samples are computed in: 'float64' or 'float32'; what speaks against the executors that come
-first, such as 'not native: ...', or None: nothing does, or this one was asked for."""
+first, such as 'not native: ...', or None: nothing does, or this one was asked for; random
+numbers drawn for a sample."""
 
 cdef str READS_DATA = 'a call of a compiled function, with numbers, reads the data'
 
@@ -201,7 +202,7 @@ cdef class Recorded:
     def stats(self):
         cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
         cdef int gradients, k
-        cdef uint32_t nodes = 0, i
+        cdef uint32_t nodes = 0, draws = <uint32_t>len(self.drawn), i
         cdef Program *program
         cdef const Executor *executor = self.executor_in_use()
         for gradients in range(2):
@@ -210,9 +211,10 @@ cdef class Recorded:
                 bytes += program.executor.bytes(program)
         for i in range(self.graph.size):
             nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
+            draws += self.graph.nodes[i].op == NODE_DRAW
         return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
-                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor))
+                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor), draws)
 
     def listing(self, bint gradients):
         """The program as text."""
@@ -254,7 +256,7 @@ cdef class Recorded:
         self.note_reads()
         self.check_numbers(numbers)
         cdef list outputs = [Outputs(arguments.size, shape) for shape in self.shapes]
-        cdef Batch batch = new_batch(arguments.columns, arguments.size, True, threads)
+        cdef Batch batch = batch_of(arguments, True, threads)
         cdef Program *program = self.take(False)
         cdef Target *targets = <Target *>malloc(program.n_roots * sizeof(Target) + 1)
         if targets == NULL:
@@ -285,7 +287,7 @@ cdef class Recorded:
     def value_and_grad(self, Arguments arguments, bint is_mean, int threads, Exchange exchange=None):
         """The loss of a batch, and of those of the other ranks; the parameters get their grads."""
         check_change('value_and_grad(), which sets grads, was called')
-        cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
+        cdef Batch batch = batch_of(arguments, is_mean, threads)
         return self.loss_and_grads(&batch, exchange)
 
     def fingerprint(self):
@@ -316,7 +318,7 @@ cdef class Recorded:
         """value_and_grad(), where that takes no more than the arrays' addresses: None if it takes more."""
         cdef Views views
         cdef Batch batch
-        if is_recording or not self.is_loss or not self.still_holds():
+        if is_recording or not self.is_loss or self.draws or not self.still_holds():
             return None
         views.n_buffers = 0
         try:
@@ -350,7 +352,7 @@ cdef class Recorded:
         self.note_reads()
         self.check_numbers(numbers)
         cdef Outputs derivatives = Outputs(len(self.parameters), ())
-        cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
+        cdef Batch batch = batch_of(arguments, is_mean, threads)
         cdef Program *program = self.take(True)
         cdef Py_ssize_t k
         self.load(program, numbers)
@@ -361,6 +363,11 @@ cdef class Recorded:
         finally:
             self.give_back(program, True)
         return batch.loss, derivatives
+
+    @property
+    def draws(self):
+        """Whether it wants a seed."""
+        return self.graph.n_draws > 0 or len(self.drawn) > 0
 
     def zeros(self):
         """For each number of a sample's results, whether it is 0 for whatever arguments and parameters."""
@@ -427,6 +434,7 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
     cdef uint32_t *roots = NULL
     cdef uint32_t *parameters
     cdef uint32_t n_point = 0
+    cdef Varying varying
     cdef Py_ssize_t k
     cdef FreezeStatus status
     cdef MakeStatus made
@@ -455,8 +463,12 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
                 raise MemoryError
             for k in range(len(results)):
                 roots[k] = anchor_of(<PyObject *>results[k]).index
-            status = graph_freeze(&recorded.graph, &tape, recording.mark, recording.inputs + n_point,
-                                  recording.n_inputs - n_point, roots, <uint32_t>len(results), &parameters)
+            varying.nodes = recording.inputs + n_point
+            varying.n_inputs = recording.n_inputs - recording.n_draws - n_point
+            varying.n_draws = 0 if directions else recording.n_draws
+            varying.kinds = recording.kinds
+            status = graph_freeze(&recorded.graph, &tape, recording.mark, &varying, roots, <uint32_t>len(results),
+                                  &parameters)
             if status == FREEZE_CLOSURE:
                 refuse_rule()
             if status == FREEZE_CUSTOM:
@@ -469,9 +481,12 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
             recording.end()
         columns = {id(leaf): column for column, leaf in enumerate(leaves[:n_point])}
         recorded.point = [columns.get(id(value)) for value in recorded.parameters]
-        # Inputs among them have leaked; their numbers come from the samples, into rows of stand-ins.
-        recorded.parameters = [value if column is None else new_leaf(0.0)
-                               for value, column in zip(recorded.parameters, recorded.point)]
+        draws = {id(leaf): k for k, leaf in enumerate(leaves[len(leaves) - recording.n_draws:])}
+        recorded.drawn = [(place, draws[id(value)], recording.kinds[<Py_ssize_t>draws[id(value)]])
+                          for place, value in enumerate(recorded.parameters) if id(value) in draws]
+        # Inputs and draws among them have leaked; their numbers come from the samples, into rows of stand-ins.
+        recorded.parameters = [new_leaf(0.0) if id(value) in columns or id(value) in draws else value
+                               for value in recorded.parameters]
         recorded.places.spans = <Span *>malloc((recorded.graph.n_parameters + <size_t>1) * sizeof(Span))
         if recorded.places.spans == NULL:
             raise MemoryError

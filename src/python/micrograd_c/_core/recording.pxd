@@ -2,7 +2,7 @@
 # What differs from thread to thread, and what compile() records, for other units; see recording.pyx.
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 @cython.final
 cdef class Context:
@@ -14,14 +14,17 @@ cdef class Recording:
     cdef Context context
     cdef Recording outer
     cdef object marker          # a leaf below all that is recorded
-    cdef list leaves            # the inputs, ascending
+    cdef list leaves            # the inputs, ascending; behind them the draws
     cdef uint32_t mark          # the marker's node; nodes stay where they are while the tape is busy
-    cdef uint32_t *inputs       # the inputs' nodes
+    cdef uint32_t *inputs       # the nodes of all of them
     cdef uint32_t n_inputs
+    cdef uint8_t *kinds         # of the draws: DrawKind
+    cdef uint32_t n_draws
     cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
     cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
 
     cdef int begin(self, list leaves) except -1
+    cdef object draw(self, int kind)
     cdef int end(self) except -1
     cdef void let_go(self) noexcept
     cdef int watch(self, object value, bint is_grad) except -1

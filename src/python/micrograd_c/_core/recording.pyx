@@ -2,7 +2,7 @@
 # What differs from thread to thread: no_grad(), and the functions that compile() is recording.
 #
 # A recording is a call of a function whose inputs hold the numbers of one sample and stand for all. So a
-# number that depends on an input must not leave the graph, in whatever thread: TraceError. Any other
+# number that depends on an input or a draw must not leave the graph, in whatever thread: TraceError. Any other
 # number that the function reads is watched (Recording.guards): the program is good while it is the same.
 # When the recording ends, what depends on an input has no meaning any more: whoever has kept such a Value
 # has a Leaked instead.
@@ -14,13 +14,14 @@ cimport cython
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc, realloc
 
 from headers.objects cimport PyDict_GetItemWithError, PyThreadState_GetDict, Py_REFCNT
 from headers.program cimport trace_depends, trace_end, trace_sources
 from headers.state cimport *
 from headers.tape cimport *
-from .handles cimport anchor_of, become_leaked, is_handle, value_at
+from .handles cimport anchor_of, become_leaked, is_handle, new_leaf, value_at
 
 import os
 
@@ -125,6 +126,7 @@ cdef class Recording:
 
     def __dealloc__(self):
         free(self.inputs)
+        free(self.kinds)
 
     cdef int begin(self, list leaves) except -1:
         """From now on what this thread records belongs to it. The tape is busy, and the marker made."""
@@ -147,6 +149,24 @@ cdef class Recording:
         self.context.recording = self
         set_pauses(self.context, 0)
         return 0
+
+    cdef object draw(self, int kind):
+        """A leaf that stands for a random number: like an input, it is another one in every sample."""
+        leaf = new_leaf(0.5)    # a number inside most domains. Code that draws may run in it, but not below
+        cdef uint32_t *inputs = <uint32_t *>realloc(self.inputs, (self.n_inputs + <size_t>1) * sizeof(uint32_t))
+        if inputs == NULL:
+            raise MemoryError
+        self.inputs = inputs
+        cdef uint8_t *kinds = <uint8_t *>realloc(self.kinds, self.n_draws + <size_t>1)
+        if kinds == NULL:
+            raise MemoryError
+        self.kinds = kinds
+        self.leaves.append(leaf)
+        inputs[self.n_inputs] = anchor_of(<PyObject *>leaf).index
+        kinds[self.n_draws] = <uint8_t>kind
+        self.n_inputs += 1
+        self.n_draws += 1
+        return leaf
 
     cdef int end(self) except -1:
         global is_recording
@@ -192,7 +212,7 @@ cdef class Recording:
 cdef list recordings = []           # all that are under way, in whatever thread
 
 cdef bint is_traced(object handle) except -1:
-    """Whether the node depends on an input of a function that is being recorded."""
+    """Whether the node depends on an input, or a draw, of a function that is being recorded."""
     return is_recording and recording_of(handle) is not None
 
 cdef Recording recording_of(object handle):
@@ -212,8 +232,8 @@ cdef Recording recording_of(object handle):
 
 cdef int refuse_traced(object handle, str what) except -1:
     if is_traced(handle):
-        raise TraceError(f'{what} of a Value that depends on an input, in a function that is being compiled: '
-                         f'its number differs from sample to sample. Instead of branching, write where(), '
+        raise TraceError(f'{what} of a Value that depends on an input or a draw, in a function that is being '
+                         f'compiled: its number differs from sample to sample. Instead of branching, write where(), '
                          f'maximum(), relu(), clip() or take(); where(x > 0, a, b) takes comparisons (<, <=, >, >=), '
                          f'combined by &, | and ~; compute with Values; or call the function without compile()')
     return 0
@@ -267,13 +287,13 @@ cdef str WHAT_TO_WRITE = ('write where(condition, a, b) for `a if condition else
                           '`not`; `0 < x < 1` is (0 < x) & (x < 1)')
 
 cdef int refuse_condition(str what) except -1:
-    raise TraceError(f'{what} a condition on a Value that depends on an input, in a function that is being '
-                     f'compiled: it differs from sample to sample. Instead, {WHAT_TO_WRITE}')
+    raise TraceError(f'{what} a condition on a Value that depends on an input or a draw, in a function that '
+                     f'is being compiled: it differs from sample to sample. Instead, {WHAT_TO_WRITE}')
 
 cdef int refuse_leaked(str what) except -1:
-    raise TraceError(f'{what} of a Value that depends on an input of a compiled function, and has left it: it stood '
-                     f'for every sample, and has no number. Return it from the function, whose result then has its '
-                     f'number for each sample; or call the function without compile()')
+    raise TraceError(f'{what} of a Value that depends on an input or a draw of a compiled function, and has left it: '
+                     f'it stood for every sample, and has no number. Return it from the function, whose result then has '
+                     f'its number for each sample; or call the function without compile()')
 
 # -- fork -------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from libc.string cimport memset
 
 from headers.objects cimport PyErr_CheckSignals
 from headers.program cimport *
+from .arguments cimport Arguments
 from .executors cimport level_in_use
 from .handles cimport reraise
 
@@ -20,6 +21,12 @@ cdef Batch new_batch(const Column *columns, Py_ssize_t size, bint is_mean, int t
     batch.is_mean = is_mean
     batch.level = level_in_use()
     batch.poll = poll_signals
+    return batch
+
+cdef Batch batch_of(Arguments arguments, bint is_mean, int threads):
+    cdef Batch batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
+    batch.stream.seed = arguments.chosen
+    batch.first_sample = arguments.first_sample
     return batch
 
 cdef int check_run(RunStatus status, Batch *batch) except -1:

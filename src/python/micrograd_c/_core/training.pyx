@@ -16,7 +16,7 @@ from .handles cimport anchor_of
 from .optimizer cimport Optimizer
 from .program cimport Recorded
 from .ranks cimport Exchange, meet_ranks
-from .runs cimport check_run, new_batch
+from .runs cimport batch_of, check_run
 from .recording cimport Context, check_change, here
 
 import os
@@ -92,7 +92,7 @@ cdef class Session:
         self.before = <double *>calloc(2 * <size_t>len(recorded.parameters) + 5 * n + 1, sizeof(double))
         if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
             raise MemoryError
-        self.training.batch = new_batch(arguments.columns, arguments.size, is_mean, threads)
+        self.training.batch = batch_of(arguments, is_mean, threads)
         self.training.n_samples = <size_t>arguments.size
         self.training.clip_norm = clip_norm
         self.exchange = exchange
