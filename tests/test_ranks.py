@@ -125,6 +125,65 @@ def test_value_and_grad_is_that_of_all_samples(size, reduction):
     assert found[0][1] == pytest.approx([p.grad for p in model.parameters()], rel=1e-12, abs=1e-15)
 
 
+def drawing(w):
+    return mc.compile(lambda x: (w * x - mc.random.normal()) ** 2 + w * mc.random.uniform())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_draws_are_those_of_one_rank_that_has_all_samples(size):
+    xs = (np.linspace(-1, 1, SAMPLES),)
+
+    def train(f, w, arrays, held_out, **options):
+        loss = f.value_and_grad(*arrays, seed=4, **options)
+        slope = w.grad
+        history = f.fit(
+            *arrays,
+            optimizer=optim.SGD([w], lr=0.1),
+            epochs=5,
+            validation=held_out,
+            seed=6,
+            **options,
+        )
+        return loss, slope, [*history], history.validation, w.data
+
+    def work(comm):
+        w = Value(0.5)
+        mine = part(xs, comm.rank, size)
+        return train(drawing(w), w, mine, mine, comm=comm)
+
+    found = on_ranks(size, work)
+    assert all(theirs == found[0] for theirs in found)
+    w = Value(0.5)
+    expected = train(drawing(w), w, xs, xs)
+    for theirs, ours in zip(found[0], expected, strict=True):
+        assert theirs == pytest.approx(ours, rel=1e-12)
+
+
+def test_without_a_seed_draws_are_by_that_of_rank_0():
+    def work(comm):
+        f = drawing(Value(0.5))
+        return [f.value_and_grad(np.ones(3), comm=comm) for _ in range(2)]
+
+    found = on_ranks(2, work)
+    assert found[0] == found[1] and found[0][0] != found[0][1]
+
+
+def test_more_samples_than_draws_tell_apart_are_refused_on_all_ranks():
+    def work(comm):
+        return mc.compile(mc.random.normal).value_and_grad(samples=2**31 + 1, comm=comm)
+
+    for error in on_ranks(2, work):
+        assert isinstance(error, ValueError) and "4294967298 samples" in str(error)
+
+
+def test_monte_carlo_over_ranks_takes_no_arrays():
+    def work(comm):
+        return mc.compile(mc.random.normal).value_and_grad(samples=500, seed=1, comm=comm)
+
+    whole = mc.compile(mc.random.normal).value_and_grad(samples=1000, seed=1)
+    assert on_ranks(2, work) == [pytest.approx(whole, rel=1e-12)] * 2
+
+
 def test_a_rank_without_samples_adds_nothing():
     def work(comm):
         model = network()

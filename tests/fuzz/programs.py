@@ -30,6 +30,7 @@ FEATURES = {
     "inner": "another compiled function called inside the function, on Values",
     "inner_numbers": "another compiled function called inside the function, on numbers",
     "customs": "custom() on parameters",
+    "draws": "random numbers, the same ones on both sides",
     "specials": "zeros of both signs, infinities, NaN among the inputs",
     "arrays": "float32 and float64 arrays",
     "strided": "arrays with strides",
@@ -82,6 +83,7 @@ OPERATIONS = {
     "inner": (2, "inner"),
     "inner_number": (1, "inner_numbers"),
     "custom": (2, "customs"),
+    "draw": (3, "draws"),
 }
 CALLS = {
     "evaluate": (6, None),

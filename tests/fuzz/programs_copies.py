@@ -52,7 +52,7 @@ class Copies(Fits):
 
     def fit_in_parts(self, r):
         """As one loop, whatever happens to the optimiser and the function between two parts."""
-        if self.fn.n_outputs > 0 or self.fn.reads:
+        if self.fn.n_outputs > 0 or self.fn.reads or self.fn.draws:
             return self.evaluate(r)
         chance = random.Random(r)
         arguments, samples = self.arrays(chance, chance.choice([1, 3, 4, 10, 17]))

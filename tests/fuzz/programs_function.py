@@ -11,7 +11,8 @@ from micrograd_c import Value, _core, nn
 
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
 INNER = mc.compile(lambda a, b: (a * b).tanh() + a)
-OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep"}
+OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep", "drawn"}
+SEED = 20_111  # of the draws of every call
 
 # Operands made fit for operations that refuse most numbers; the others take any.
 FIT = {
@@ -89,6 +90,9 @@ class Function:
         self.n_outputs = chance.choice([-1, -1, -1, 1, 2, 5])
         self.mark = None  # where misuse happens, and what it is
         self.noise = None
+        self.sample = 0  # which one a plain call is of
+        self.is_float32 = False
+        self.draws = any(name == "draw" for name, _ in steps)
         self.reads = any(name in ("read", "grad_read", "inner_number") for name, _ in steps)
 
     def __call__(self, *arguments):
@@ -97,6 +101,7 @@ class Function:
         inputs = [v for a in arguments for v in (a if isinstance(a, list) else [a])]
         self.depends = {id(v) for v in inputs}
         self.keep = []  # so that ids are not used again
+        self.drawn = 0
         self.once = list(self.parameters)
         self.once = self.blurred(self.once)
         self.inputs = self.blurred(inputs)
@@ -395,6 +400,18 @@ class Function:
     def custom(self, r):
         p, x = self.parameters[(r >> 20) % len(self.parameters)], self.any(r)
         self.push(mc.custom(0.75, [p, 2.0], [0.5, 1.0]) * x, x)
+
+    # -- random numbers --
+
+    def draw(self, r):
+        """What a compiled function would draw."""
+        kind = ("uniform", "normal")[r & 1]
+        value = _core.draw(kind)
+        if value is None:
+            number = _core.drawn(kind, SEED, self.sample, self.drawn, 0, self.is_float32)
+            value = Value(number)
+        self.drawn += 1
+        self.push(value, *self.inputs)
 
 
 MISUSE_ALL = {**MISUSE, **COMPARISONS}

@@ -9,13 +9,30 @@ from typing import NamedTuple
 import numpy as np
 from buffers import convert
 from harness import Finding
-from programs_function import Function, Scale
+from programs_function import SEED, Function, Scale
 
 import micrograd_c as mc
 from micrograd_c import Value, _core
 
 PASSES = [name for name, _ in _core.optimiser_passes()]
 EAGER = (ArithmeticError, ValueError)
+
+
+class Seeds:
+    """In place of Python's random module, where compiled functions look for a seed."""
+
+    @staticmethod
+    def getrandbits(_):
+        return SEED
+
+
+mc.compiled.random = Seeds
+
+
+class Sample(list):
+    """A sample's arguments, and which one it is."""
+
+    number = 0
 
 
 class Precision(NamedTuple):
@@ -57,6 +74,7 @@ class State:
         executor = chance.choice([None, None, "vector", "vector", "scalar"])
         is_float32 = "float32" in features and chance.random() < 0.5
         self.precision = FLOAT32 if is_float32 else FLOAT64
+        self.fn.is_float32 = is_float32
         self.compiled = self.compile(
             self.fn,
             skip=self.skip,
@@ -96,13 +114,16 @@ class State:
             arguments.append(buffer)
             numbers.append(held)
         samples = [
-            [a[k].tolist() for a in numbers] for k in range(size)
+            Sample(a[k].tolist() for a in numbers) for k in range(size)
         ]  # lists of floats, and floats
+        for k, sample in enumerate(samples):
+            sample.number = k
         return arguments, samples
 
     # -- the eager side --
 
     def sample(self, numbers):
+        self.fn.sample = numbers.number
         return self.fn(
             *[[Value(x) for x in a] if isinstance(a, list) else Value(a) for a in numbers]
         )
