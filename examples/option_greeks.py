@@ -8,35 +8,32 @@
 
 # %%
 import math
-import random
 import statistics
-from array import array
 
-from micrograd_c import Value, compile
+from micrograd_c import Value, compile, random
 
 STRIKE, YEARS, PATHS, BATCHES = 105.0, 1.0, 200_000, 20
 share, volatility, rate = Value(100.0), Value(0.2), Value(0.03)
 inputs = (share, volatility, rate)
 
 
-def payoff(z):
-    """Today's value of the call, for one future: z is standard normal."""
+def payoff():
+    """Today's value of the call, for one future."""
+    z = random.normal()
     drift = (rate - volatility * volatility / 2) * YEARS
     final = share * (drift + volatility * math.sqrt(YEARS) * z).exp()
     return (-rate * YEARS).exp() * (final - STRIKE).relu()
 
 
 # %% [markdown]
-# The function is written for one future. The core replays it for 10,000 at a time, and the spread
-# between 20 such batches gives the standard errors.
+# The function is written for one future. The core replays it for 10,000 at a time, each with a
+# random number of its own, and the spread between 20 such batches gives the standard errors.
 
 # %%
 f = compile(payoff)
-rng = random.Random(1)
 estimates = []
-for _ in range(BATCHES):
-    z = array("d", (rng.gauss(0, 1) for _ in range(PATHS // BATCHES)))
-    price = f.value_and_grad(z)
+for batch in range(BATCHES):
+    price = f.value_and_grad(samples=PATHS // BATCHES, seed=batch)
     estimates.append((price, *(value.grad for value in inputs)))
 
 # %% [markdown]
