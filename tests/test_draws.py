@@ -211,8 +211,6 @@ def test_all_executors_levels_and_threads_give_the_same_bits(dtype):
         for k in range(3000)
     ]
     for executor, level in itertools.product(EXECUTORS, LEVELS):
-        if narrow and executor == "native":
-            continue
         _core.set_level(level)
         for threads in (1, 2, 3, 4):
             f = compile(several, executor=executor, threads=threads, dtype=dtype)
