@@ -141,6 +141,14 @@ class Function:
         }
         return results
 
+    def summed(self, total, terms):
+        """With noise: a sum whose terms are added in another order, or are products that nobody
+        rounds. What cancels exactly as it is written, leaves the rounding of its terms there."""
+        if self.noise is not None:
+            for term in filter(lambda term: math.isfinite(term.data), terms):
+                total = total + (self.noise(term) - term)
+        return total
+
     def __getstate__(self):
         """For copies: without what a run has left."""
         return {name: value for name, value in vars(self).items() if name not in OF_A_RUN}
@@ -264,13 +272,13 @@ class Function:
         out = values[0]
         for k, v in enumerate(values[1:]):
             out = out - v if r >> k & 1 else out + v
-        self.push(out, *values)
+        self.push(self.summed(out, values), *values)
 
     def total(self, r):
         values = self.several(r, 1 + r % 9)
         start = (None, 0.5, values[0])[(r >> 20) % 3]
         weights = [v * (0.5 + k) for k, v in enumerate(values)] if r >> 30 & 1 else values
-        self.push(mc.sum(weights, start), *values)
+        self.push(self.summed(mc.sum(weights, start), weights), *values)
 
     def dot(self, r):
         n = 1 + r % 5
@@ -278,7 +286,9 @@ class Function:
         bias = (None, 1.5, self.any(r >> 30))[(r >> 20) % 3]
         if r >> 40 & 1:
             xs[0] = 2.0
-        self.push(mc.dot(ws, xs, bias), *ws, *[x for x in xs if isinstance(x, Value)], *self.inputs)
+        terms = [w * x for w, x in zip(ws, xs, strict=True)] if self.noise else []
+        out = self.summed(mc.dot(ws, xs, bias), terms)
+        self.push(out, *ws, *[x for x in xs if isinstance(x, Value)], *self.inputs)
 
     def xs(self, r, n):
         return (
@@ -300,7 +310,9 @@ class Function:
         for k in range(m):
             ws = self.several((r >> 16) + k, n)
             bias = self.parameters[k % len(self.parameters)] if r >> 50 & 1 else None
-            row = mc.dot(ws, xs if k or not r >> 51 & 1 else xs[::-1], bias)
+            row_xs = xs if k or not r >> 51 & 1 else xs[::-1]
+            terms = [w * x for w, x in zip(ws, row_xs, strict=True)] if self.noise else []
+            row = self.summed(mc.dot(ws, row_xs, bias), terms)
             self.push(row.tanh() if r >> 52 & 1 else row, *self.inputs)
 
     # -- choices --
