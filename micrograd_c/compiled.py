@@ -232,7 +232,7 @@ class CompiledFunction:
         scheduler: of optim.lr_scheduler; its step() comes after each epoch where epochs are given,
         else after each step. ReduceLROnPlateau gets the validation loss, or else that of training:
         the mean over the epoch, or the step's.
-        clip_norm: gradients that are longer are shortened to this, as by clip_grad_norm_.
+        clip_norm: gradients that are longer are shortened to this, as by optim.clip_grad_norm_().
         validation: a tuple of arrays like those of the training; their loss is measured after each
         epoch (History.validation), and nothing is trained on them.
         patience: after so many epochs without a lower validation loss, training ends. With it, the
