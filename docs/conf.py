@@ -78,11 +78,14 @@ def write_formula(writer, node):
 
 
 def write_notebooks(app):
-    """Each example as a notebook; myst-nb runs them, and keeps the outputs until they change."""
+    """Each example of this language as a notebook; myst-nb runs them, and keeps the outputs."""
     scripts = runpy.run_path(str(DOCS.parent / "examples" / "notebooks.py"))
-    (DOCS / "gallery").mkdir(exist_ok=True)
+    gallery = Path(app.srcdir) / "gallery"
+    gallery.mkdir(exist_ok=True)
     for script in scripts["scripts"]():
-        target, text = DOCS / "gallery" / f"{script.stem}.ipynb", scripts["notebook_text"](script)
+        if script.stem.startswith("tr_") != (app.config.language == "tr"):
+            continue
+        target, text = gallery / f"{script.stem}.ipynb", scripts["notebook_text"](script)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
 
@@ -90,5 +93,4 @@ def write_notebooks(app):
 def setup(app):
     app.connect("source-read", prepare_page)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
-    if language == "en":
-        app.connect("builder-inited", write_notebooks)
+    app.connect("builder-inited", write_notebooks)

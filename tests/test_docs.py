@@ -41,18 +41,24 @@ def test_a_browser_finds_nothing_wrong(site):
 
 def test_each_language_has_its_own_tree(site):
     """Its tag, its search, its order of pages; and each page leads to the other tree."""
-    for folder, tag, other in ((site, "en", "tr/index.html"), (site / "tr", "tr", "../index.html")):
+    trees = (
+        (site, "en", "tr/index.html", "Next"),
+        (site / "tr", "tr", "../index.html", "Sonraki"),
+    )
+    for folder, tag, other, following in trees:
         page = (folder / "index.html").read_text(encoding="utf-8")
         assert f'<html class="no-js" lang="{tag}"' in page
         assert (folder / "searchindex.js").exists()
         assert f'href="{other}"' in page
+        assert f"<span>{following}</span>" in page
     assert not (site / "tr" / "api.html").exists()
 
 
 def test_each_example_is_a_page_with_what_it_printed(site):
     for script in (ROOT / "examples").glob("*.py"):
         if script.stem != "notebooks":
-            page = (site / "gallery" / f"{script.stem}.html").read_text(encoding="utf-8")
+            tree = site / "tr" if script.stem.startswith("tr_") else site
+            page = (tree / "gallery" / f"{script.stem}.html").read_text(encoding="utf-8")
             assert "cell_output" in page, script.stem
 
 

@@ -19,6 +19,7 @@ NEEDS = {
     "greeks": ["numpy", "matplotlib"],
     "least_squares": ["numpy"],
     "pde": ["scipy", "matplotlib"],
+    "tr_ders": ["graphviz", "matplotlib"],
 }
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="needs the source tree")
