@@ -1,16 +1,96 @@
 # SPDX-License-Identifier: MIT
-"""The site: `python -m pip install -e ".[docs]" && python -m sphinx docs docs/_build/html`."""
+"""The English site's settings; tr/conf.py has the Turkish one's, build.py builds both."""
+
+import re
+import runpy
+from pathlib import Path
+
+import latex2mathml.converter
+from docutils import nodes
 
 import micrograd_c
 
+DOCS = Path(__file__).parent
+
 project = "micrograd_c"
 author = "The micrograd_c developers"
+copyright = "the micrograd_c developers, MIT licence"
 release = micrograd_c.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+language = "en"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_build", "tr"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+html_math_renderer = "mathml"
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(DOCS / "_build" / "notebooks")
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_merge_streams = True
 html_theme = "furo"
 html_title = "micrograd_c"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {"sidebar_hide_name": False}
+html_context = {"other_language": ("Türkçe", "tr", "tr/index.html")}
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+templates_path = ["_templates"]
+html_copy_source = html_show_sourcelink = False
+html_last_updated_fmt = None
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+copybutton_selector = "div:not(.output):not(.cell_output) > div.highlight > pre"
+
+# The other language's pages stand in another tree: links between them are links of the web.
+OTHER_TREE = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./|tr/)[\w-]+)\.md(#[\w-]+)?\)")
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+PRINTED = re.compile(r"^(print\(.*\))  # (.*)$", re.M)
+
+
+def show_what_is_printed(block):
+    """The comments behind calls of print become a block of their own, below the code."""
+    printed = [output for _, output in PRINTED.findall(block[1])]
+    if not printed:
+        return block[0]
+    code, output = PRINTED.sub(r"\1", block[1]), "\n".join(printed)
+    return f"```python\n{code}```\n\n```{{code-block}} text\n:class: output\n\n{output}\n```"
+
+
+def prepare_page(app, docname, source):
+    source[0] = OTHER_TREE.sub(r'<a href="\2.html\3">\1</a>', source[0])
+    source[0] = BLOCK.sub(show_what_is_printed, source[0])
+
+
+def write_formula(writer, node):
+    """As MathML, which browsers draw without a script from elsewhere."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    writer.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
+def write_notebooks(app):
+    """Each example of this language as a notebook; myst-nb runs them, and keeps the outputs."""
+    scripts = runpy.run_path(str(DOCS.parent / "examples" / "notebooks.py"))
+    gallery = Path(app.srcdir) / "gallery"
+    gallery.mkdir(exist_ok=True)
+    for script in scripts["scripts"]():
+        if script.stem.startswith("tr_") != (app.config.language == "tr"):
+            continue
+        target, text = gallery / f"{script.stem}.ipynb", scripts["notebook_text"](script)
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.write_text(text, encoding="utf-8")
+
+
+def setup(app):
+    app.connect("source-read", prepare_page)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.connect("builder-inited", write_notebooks)

@@ -4,9 +4,11 @@
 And what PyTorch builds networks of: Linear, activations, Sequential, and modules with a forward.
 """
 
+import contextlib
 import copyreg
 import itertools
 import random
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +30,9 @@ __all__ = [
 ]
 
 
+_living: "weakref.WeakSet[Module]" = weakref.WeakSet()
+
+
 class Module:
     """What has parameters: every Value, Module, or container of them among its attributes.
 
@@ -37,6 +42,12 @@ class Module:
     """
 
     forward: Callable[..., Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        module = super().__new__(cls)
+        with contextlib.suppress(TypeError):  # a class with slots alone
+            _living.add(module)
+        return module
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,6 +103,17 @@ class Module:
 
 
 _parameters = Module.parameters
+
+
+def parameter_names() -> dict[int, str]:
+    """The names of all living modules' parameters, by id; of several, that in the outermost."""
+    names: dict[int, str] = {}
+    for module in list(_living):
+        with contextlib.suppress(TypeError, AttributeError):  # not yet set up, or not to be named
+            for name, parameter in module.named_parameters():
+                if len(name) > len(names.get(id(parameter), "")):
+                    names[id(parameter)] = name
+    return names
 
 
 def _answers(part: Module) -> bool:

@@ -35,22 +35,28 @@ class _Bar:
 
 
 class _Line(_Bar):
-    """One line on standard error: on a terminal a bar, written over; elsewhere lines of a log."""
+    """One line on standard error, which is written over; where that cannot be, as in the file of a
+    log, a line now and then."""
 
     WIDTH = 30
-    shown = 0.0
+    BETWEEN_LINES = 10.0  # seconds, in a log
 
     def __init__(self, steps: int) -> None:
         super().__init__(steps)
-        self.terminal = sys.stderr.isatty()
+        # A notebook's output is no terminal, but goes back to the start of a line as one does.
+        is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+        self.rewrites = sys.stderr.isatty() or is_notebook
+        self.shown = 0.0 if self.rewrites else time.perf_counter()
 
     def __call__(self, done: int, loss: float) -> None:
         now = time.perf_counter()
-        if done < self.steps and now - self.shown < self.SECONDS:
+        if done < self.steps and now - self.shown < (
+            self.SECONDS if self.rewrites else self.BETWEEN_LINES
+        ):
             return
         self.shown = now
         line = f"step {done}/{self.steps} ({100 * done // self.steps} %), loss {loss:.6g}"
-        if self.terminal:
+        if self.rewrites:
             filled = "#" * (self.WIDTH * done // self.steps)
             sys.stderr.write(f"\r[{filled:<{self.WIDTH}}] {line:<46}")
         else:
@@ -58,7 +64,7 @@ class _Line(_Bar):
         sys.stderr.flush()
 
     def close(self) -> None:
-        if self.terminal:
+        if self.rewrites:
             sys.stderr.write("\n")
 
 

@@ -5,6 +5,7 @@ import functools
 import importlib
 import math
 from collections.abc import Callable, Iterable
+from html import escape
 from typing import Any
 
 from ._core import operations
@@ -13,11 +14,13 @@ from .compiled import TraceError, compile
 from .engine import Value, no_grad, topological_sort
 from .fitting import History
 from .layered import Node, svg
+from .nn import parameter_names
 from .picture import picture_class
 
 __all__ = ["draw_dot", "plot_decision_boundary", "plot_losses"]
 
 SMALL = 150  # Values: a picture that is drawn without Graphviz's program
+SMALL_CELL = 30  # ... and that a notebook shows of a Value by itself
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 LEAF, INNER, ROOT, OPERATION = "#fdf3d7", "#ffffff", "#d8ecdf", "#e8e8f4"
 # Okabe and Ito's colours, which colour-blind people tell apart.
@@ -28,7 +31,8 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", *, max_nodes
     """The graph that `root` was computed by, as a `graphviz.Digraph`: a notebook shows it at once.
 
     A box for each Value, with its label, data and grad; an ellipse for each operation. Leaves are
-    yellow, the root is green. `format`: of the picture ('svg', 'png', 'pdf', ...); `rankdir`: where
+    yellow, the root is green. A module's parameter without a label has its name there, such as
+    `layers.0.neurons.2.w.1`. `format`: of the picture ('svg', 'png', 'pdf', ...); `rankdir`: where
     the graph grows to, one of 'LR', 'RL', 'TB', 'BT'. `.source` is the text, `.pipe()` gives the
     picture, `.render(name)` writes it to a file.
 
@@ -73,12 +77,21 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", *, max_nodes
     return picture
 
 
+def html_of(value: Value) -> str | None:
+    """What a notebook shows of a Value: the text, and its graph where that is small."""
+    if not value._op or more_than(SMALL_CELL, value):
+        return None
+    _, nodes, edges = parts_of(value)
+    return f"<code>{escape(repr(value))}</code><br>\n{svg(nodes, edges)}"
+
+
 def parts_of(root: Value) -> tuple[list[str], list[Node], list[tuple[int, int]]]:
     """The picture's nodes, with a name for each, and its edges, as pairs of indices of nodes."""
     names: list[str] = []
     nodes: list[Node] = []
     edges: list[tuple[int, int]] = []
     box: dict[int, int] = {}  # of the Value with that id, its index
+    parameters = parameter_names()
     binary = {row["symbol"] for row in operations() if row["shape"] == "binary"}
     for k, value in enumerate(topological_sort(root)):
         operands = sorted(box[id(operand)] for operand in value._prev)
@@ -90,8 +103,9 @@ def parts_of(root: Value) -> tuple[list[str], list[Node], list[tuple[int, int]]]
             edges += [(operand, len(nodes) - 1) for operand in operands]
             operands = [len(nodes) - 1]
         fields = [f"data {short(value.data)}", f"grad {short(value.grad)}"]
-        if value.label:
-            fields.insert(0, str(value.label))
+        label = value.label or parameters.get(id(value))
+        if label:
+            fields.insert(0, str(label))
         box[id(value)] = len(nodes)
         names.append(f"value{k}")
         nodes.append(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The site builds, without a warning, and its reference has every public name."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from types import FunctionType
@@ -16,13 +18,58 @@ DOCS = ROOT / "docs"
 pytestmark = pytest.mark.skipif(not (DOCS / "conf.py").exists(), reason="needs the source tree")
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
-    for package in ("sphinx", "myst_parser", "furo"):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built site, its notebooks run."""
+    for package in ("myst_nb", "furo", "sphinx_copybutton", "latex2mathml", "jupytext", "sklearn"):
         pytest.importorskip(package)
-    build = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", DOCS, tmp_path / "html"]
-    run = subprocess.run(map(str, build), cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    reference = (tmp_path / "html" / "api.html").read_text(encoding="utf-8")
+    folder = tmp_path_factory.mktemp("site") / "html"
+    build = [sys.executable, str(DOCS / "build.py"), str(folder)]
+    run = subprocess.run(build, cwd=folder.parent, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
+
+
+def test_a_browser_finds_nothing_wrong(site):
+    pytest.importorskip("playwright")
+    if not (os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")):
+        pytest.skip("needs a Chromium")
+    look = [sys.executable, str(DOCS / "check.py"), str(site)]
+    run = subprocess.run(look, cwd=site, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_each_language_has_its_own_tree(site):
+    """Its tag, its search, its order of pages; and each page leads to the other tree."""
+    trees = (
+        (site, "en", "tr/index.html", "Next"),
+        (site / "tr", "tr", "../index.html", "Sonraki"),
+    )
+    for folder, tag, other, following in trees:
+        page = (folder / "index.html").read_text(encoding="utf-8")
+        assert f'<html class="no-js" lang="{tag}"' in page
+        assert (folder / "searchindex.js").exists()
+        assert f'href="{other}"' in page
+        assert f"<span>{following}</span>" in page
+    assert not (site / "tr" / "api.html").exists()
+
+
+def test_each_example_is_a_page_with_what_it_printed(site):
+    for script in (ROOT / "examples").glob("*.py"):
+        if script.stem != "notebooks":
+            tree = site / "tr" if script.stem.startswith("tr_") else site
+            page = (tree / "gallery" / f"{script.stem}.html").read_text(encoding="utf-8")
+            assert "cell_output" in page, script.stem
+
+
+def test_what_a_block_prints_stands_below_it(site):
+    page = (site / "start.html").read_text(encoding="utf-8")
+    assert "# 16.0 8.0" not in page
+    assert re.search(r'class="output highlight-text.*?16\.0 8\.0', page, re.S)
+
+
+def test_the_reference_has_every_public_name(site):
+    reference = (site / "api.html").read_text(encoding="utf-8")
     for module in (nn, optim, optim.lr_scheduler, losses, viz):
         own = [
             name

@@ -410,6 +410,36 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch, data):
     assert all(len(state.rstrip("\n")) <= 79 for state in states)
 
 
+def test_progress_in_a_notebook_is_one_line_written_over(monkeypatch, data):
+    output = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "stderr", output)
+    f = mc.compile(squared_error(network()))
+    weights = network().parameters()
+    f.fit(
+        *data,
+        optimizer=optim.SGD(weights, lr=0.1),
+        steps=9,
+        progress=True,
+        callback=lambda step, loss: time.sleep(0.15),
+    )
+    assert output.getvalue().count("\r") >= 9 and output.getvalue().count("\n") == 1
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(capsys, monkeypatch, data):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    f = mc.compile(squared_error(network()))
+    weights = network().parameters()
+    f.fit(
+        *data,
+        optimizer=optim.SGD(weights, lr=0.1),
+        steps=5,
+        progress=True,
+        callback=lambda step, loss: time.sleep(0.12),
+    )
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_progress_without_standard_error_shows_nothing(monkeypatch, data):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     monkeypatch.setattr(sys, "stderr", None)

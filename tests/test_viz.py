@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Drawing: what stands in the pictures, and what is refused."""
 
+import gc
 import math
+import random
 import sys
 
 import pytest
 
+import micrograd_c
 from micrograd_c import Value, nn, topological_sort, viz
 
 
@@ -252,3 +255,63 @@ def test_demo_refuses_a_place_that_is_none_before_it_trains(cli, write):
     run = cli("demo", "--plot", write("text", "file"))
     assert run.returncode == 2 and run.stdout == ""
     assert run.stderr.count("\n") == 1 and "cannot write to file" in run.stderr
+
+
+def test_a_notebook_shows_a_small_graph_of_a_value():
+    a, b = Value(2.0, label="a"), Value(-3.0)
+    y = a * b
+    bundle = y._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(y) == "Value(data=-6.0, grad=0.0)"
+    assert bundle["text/html"] == y._repr_html_()
+    assert repr(y) in bundle["text/html"] and "<svg" in bundle["text/html"]
+    assert ">a</text>" in bundle["text/html"]
+
+
+def test_a_notebook_shows_leaves_and_large_graphs_as_text():
+    y = Value(1.0)
+    assert y._repr_html_() is None
+    for _ in range(40):
+        y = y + 1.0
+    assert y._repr_html_() is None
+    assert y._repr_mimebundle_() == {"text/plain": repr(y)}
+
+
+def test_a_notebook_shows_a_sample_of_a_function_that_is_recorded_as_text():
+    shown = []
+
+    def f(x):
+        shown.append((x * 2.0)._repr_mimebundle_())
+        return x * 2.0
+
+    micrograd_c.compile(f)([1.0])
+    assert shown == [{"text/plain": "Value(data=<of a sample>)"}]
+
+
+def test_weights_of_a_module_have_their_names_in_the_graph():
+    random.seed(1)
+    model = nn.MLP(2, [2, 1])
+    model.layers[0].neurons[1].b.label = "mine"
+    _, nodes, _ = viz.parts_of(model([1.0, 2.0]))
+    labels = {node.fields[0] for node in nodes if len(node.fields) == 3}
+    expected = {name for name, _ in model.named_parameters()}
+    assert labels == expected - {"layers.0.neurons.1.b"} | {"mine"}
+    assert model.layers[0].neurons[0].w[0].label == ""  # only the picture names them
+
+
+def test_a_parameters_name_is_that_in_the_outermost_living_module():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    wrapped = Wrapped()
+    _, nodes, _ = viz.parts_of(wrapped([1.0]))
+    labels = {node.fields[0] for node in nodes if len(node.fields) == 3}
+    assert labels and all(label.startswith("inner.") for label in labels)
+    inner = wrapped.inner
+    del wrapped
+    gc.collect()
+    _, nodes, _ = viz.parts_of(inner([1.0]))
+    assert not any(node.fields[0].startswith("inner.") for node in nodes)

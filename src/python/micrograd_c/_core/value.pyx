@@ -265,6 +265,18 @@ cdef class Handle:
             return 'Value(data=<of a sample>)'
         return f'Value(data={self.data}, grad={self.grad})'
 
+    def _repr_html_(self):
+        """For notebooks: the text, and the graph that it comes from where that is small; else None."""
+        if is_recording and is_traced(self):
+            return None
+        from micrograd_c.viz import html_of
+        return html_of(self)
+
+    def _repr_mimebundle_(self, **options):
+        """For notebooks: text/plain and, where there is a picture, text/html."""
+        html = self._repr_html_()
+        return {'text/plain': repr(self)} if html is None else {'text/plain': repr(self), 'text/html': html}
+
     def __format__(self, specification):
         """The data in the format of a float: f'{v:.4f}'."""
         return format(self.data, specification) if specification else str(self)
