@@ -17,8 +17,12 @@ _core.set_verifying(True)
 # So that common.py and pages.py are found wherever this folder lies, in each of pytest's modes.
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("common")
+from common import NATIVE_WAYS, run_on  # noqa: E402
 
 DEFAULT_MINIMUM = 8192
+# What runs programs where a test asks for nothing: for runs of the suite without machine code.
+EXECUTOR = os.environ.get("MICROGRAD_C_TEST_EXECUTOR")
+_core.set_executor(EXECUTOR)
 
 
 def pytest_collection_finish():
@@ -37,7 +41,7 @@ def defaults():
     accumulate_grads(False)
     _core.set_minimum(DEFAULT_MINIMUM)
     _core.set_level(os.environ.get("MICROGRAD_C_LEVEL") or None)
-    _core.set_executor()
+    _core.set_executor(EXECUTOR)
 
 
 @pytest.fixture
@@ -90,3 +94,10 @@ def write(tmp_path):
         return name
 
     return write
+
+
+@pytest.fixture(params=NATIVE_WAYS)
+def way(request):
+    """Machine code, at each level that this processor has."""
+    run_on(request.param)
+    return request.param
