@@ -16,7 +16,7 @@ static void put_operands(Text *to, const uint32_t *nodes, uint32_t count) {
     }
 }
 
-static const char *kind_of(const Node *node) {
+const char *kind_of(const Node *node) {
     static const char *const names[] = {
         [NODE_PARAMETER - OP_COUNT] = "parameter", [NODE_INPUT - OP_COUNT] = "input",
         [NODE_DRAW - OP_COUNT] = "draw",

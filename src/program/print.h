@@ -5,6 +5,9 @@
 #include "graph.h"
 #include "text.h"
 
+/* What a node is: the name of its row, or that of its kind. */
+const char *kind_of(const Node *node);
+
 /* All nodes of a graph, stage by stage; n12 is node 12. */
 void put_graph(Text *to, const Graph *graph);
 

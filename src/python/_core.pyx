@@ -10,7 +10,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
              'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'drawing', 'runs',
-             'ranks', 'program', 'hessians', 'optimizer', 'training'):
+             'ranks', 'program', 'nodes', 'hessians', 'optimizer', 'training'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -30,6 +30,7 @@ from ._core.hessians import Products
 from ._core.layer import activations, layer
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
+from ._core.nodes import ProgramNode, program_nodes
 from ._core.numbers import expect_value, is_bool
 from ._core.optimizer import Optimizer
 from ._core.outputs import Outputs
@@ -43,6 +44,6 @@ from ._core.value import Handle, Value, stand_for
 
 # As people meet them: in messages and pickles.
 for thing in [*globals().values()]:
-    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats):
+    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats, ProgramNode):
         thing.__module__ = __name__
 del thing

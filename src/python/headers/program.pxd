@@ -29,7 +29,7 @@ cdef extern from "draws/draws.h" nogil:
 
 cdef extern from "program/graph.h" nogil:
     enum:
-        NONE, PASS_COUNT, NODE_CONSTANT, NODE_DRAW, NODE_PRODUCT
+        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PARAMETER, NODE_INPUT, NODE_DRAW, NODE_PRODUCT, NODE_PART, NODE_GAIN
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef enum MakeStatus:
@@ -41,7 +41,8 @@ cdef extern from "program/graph.h" nogil:
         uint32_t at
     ctypedef struct Node:
         double number
-        uint8_t op
+        uint32_t a, b, c
+        uint8_t op, stage, of, which
     ctypedef struct Graph:
         Arena *arena
         Arena *scratch
@@ -62,6 +63,10 @@ cdef extern from "program/graph.h" nogil:
                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
     MakeStatus graph_differentiate(const Graph *graph, Graph *gradient)
+    uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *count)
+
+cdef extern from "program/print.h" nogil:
+    const char *kind_of(const Node *node)
 
 cdef extern from "program/sparsity.h" nogil:
     ctypedef struct Entry:

@@ -26,7 +26,7 @@ cdef class Recorded:
     cdef uint32_t lanes         # of the last run
     cdef readonly list parameters
     cdef Places places          # theirs
-    cdef tuple structure        # of the arguments
+    cdef readonly tuple structure   # of the arguments
     cdef bint is_loss           # it gives one Value
     cdef list guards            # (Value, is it the grad, the number that the function has read)
     cdef list point             # of each parameter that is an input which no lane changes its column, else None
@@ -35,6 +35,7 @@ cdef class Recorded:
     cdef readonly object layout     # of the structure that they stand in
 
     cdef int note_reads(self) except -1
+    cdef Graph *gradient_graph(self) except NULL
     cdef Program *take(self, bint gradients) except NULL
     cdef const Executor *executor_in_use(self)
     cdef str reason_for(self, const Executor *executor)

@@ -135,22 +135,29 @@ cdef class Recorded:
             check_read(value, READS_DATA, is_grad)
         return 0
 
+    cdef Graph *gradient_graph(self) except NULL:
+        """The gradient graph, made now if it is the first time."""
+        cdef MakeStatus status
+        if self.gradient.size == 0:
+            status = graph_differentiate(&self.graph, &self.gradient)
+            arena_rest(&scratch)
+            if status != MADE:      # nothing is left behind
+                self.gradient.size = 0
+                arena_free(&self.gradient_arena)
+            check_made(status, &self.gradient)
+        return &self.gradient
+
     cdef Program *take(self, bint gradients) except NULL:
         """A program that nobody else uses until it is given back."""
         cdef Program *program = NULL
-        cdef Graph *graph = &self.gradient if gradients else &self.graph
+        cdef Graph *graph
         cdef const Executor *executor
         cdef const char *reason
         cdef MakeStatus status = MADE
         if self.n_idle[gradients] > 0:
             self.n_idle[gradients] -= 1
             return self.idle[gradients][self.n_idle[gradients]]
-        if gradients and graph.size == 0:
-            status = graph_differentiate(&self.graph, graph)
-            if status != MADE:      # nothing is left behind
-                graph.size = 0
-                arena_free(&self.gradient_arena)
-            check_made(status, graph)
+        graph = self.gradient_graph() if gradients else &self.graph
         executor = preferred(self.wanted)
         if executor == NULL:
             executor = executor_for(graph)
