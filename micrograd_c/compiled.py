@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
+from . import export
 from ._core import (
     Arguments,
     CompiledStats,
@@ -366,6 +367,46 @@ class CompiledFunction:
         """
         arguments = Arguments(arrays, self._name_of, samples, seed)
         return Residuals(self, self._alike, arguments, params, sparse=sparse)
+
+    def source(self, language: str, *arrays: Any) -> str:
+        """The function's source text for whole batches, in 'c', 'numpy', 'jax' or 'torch'.
+
+        It needs nothing of this package. Matrix products, vectors and the names of parameters are
+        those of the function where they are known; its docstring or comment says what it takes.
+        The C and the NumPy text of a function that returns a Value has one for the value and the
+        gradients, too.
+
+        arrays: an example of arguments, whose structure is printed; none: that of the last call.
+        ValueError for another language, before the first call, and for a function that has what a
+        language has no text for, such as custom().
+        """
+        export.check_language(language)
+        return export.source(export.prepare(self, "source", arrays), language)
+
+    def to_numpy(self, *arrays: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """A function of parameters and arrays, from source('numpy'), and its parameters.
+
+        Parameters are a dict of arrays, by their names in the source. arrays and errors: as in
+        source(). ImportError without NumPy.
+        """
+        return export.to_numpy(export.prepare(self, "to_numpy", arrays))
+
+    def to_jax(self, *arrays: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """A function of parameters and arrays, from source('jax'), and its parameters.
+
+        Parameters are a dict of arrays, by their names in the source; of float64 where JAX's x64 is
+        enabled and samples are computed in it. arrays and errors: as in source(). ImportError, with
+        the line that installs it, without JAX.
+        """
+        return export.to_jax(export.prepare(self, "to_jax", arrays))
+
+    def to_torch(self, *arrays: Any) -> Any:
+        """A torch.nn.Module, from source('torch'), that holds the parameters.
+
+        They are of the dtype that samples are computed in. arrays and errors: as in source().
+        ImportError, with the line that installs it, without PyTorch.
+        """
+        return export.to_torch(export.prepare(self, "to_torch", arrays))
 
     def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":
         """Another function, compiled with this one's options."""

@@ -38,6 +38,7 @@ class SampleHessians:
     def __init__(self, products: Products) -> None:
         self._products = products
         self._program = products.program
+        self.structure = self._program.structure
         self.layout: Any = None
         self.shapes: list[tuple[int, ...]] = [(products.n, products.n)]
         self.parameters = self._program.parameters

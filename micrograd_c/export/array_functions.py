@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""NumPy, JAX and PyTorch source: functions of whole batches, and a module."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from .array_statements import ArrayPrinter
+from .dialects import ATOM, DIALECTS, POWER, Expressions, Text
+from .names import LOCAL, Names
+from .printer import wrapped
+from .program import Exported, Laid, lay_out
+from .references import SAMPLE, Ref, Shape
+
+_IMPORTS = {
+    "numpy": "import numpy as np",
+    "jax": "import jax.numpy as jnp",
+    "torch": "import torch",
+}
+
+
+def array_source(exported: Exported, language: str) -> str:
+    """The whole text: imports, functions of rows, the function or module."""
+    dialect = DIALECTS[language]
+    expressions = Expressions(dialect)
+    functions = [
+        _module(exported, expressions)
+        if language == "torch"
+        else _function(exported, expressions, gradients=False)
+    ]
+    if language == "numpy" and exported.has_gradients:
+        functions.append(_function(exported, expressions, gradients=True))
+    tuples = _named_tuples(exported.recorded.layout)
+    parts = [*tuples, *expressions.functions.values(), *functions]
+    text = "\n".join(parts)
+    imports = ["import collections"] if tuples else []
+    imports += ["import math"] if "math." in text else []
+    imports += [""] if imports else []
+    imports += ["import jax"] if "jax." in text else []
+    return "\n".join([*imports, _IMPORTS[language]]) + "\n\n\n" + "\n\n\n".join(parts) + "\n"
+
+
+def class_name(exported: Exported) -> str:
+    """The name of the function as a PyTorch module."""
+    return "".join(part[:1].upper() + part[1:] for part in exported.name.split("_"))
+
+
+def _printer(
+    exported: Exported, laid: Laid, expressions: Expressions, names: Names
+) -> ArrayPrinter:
+    printer = ArrayPrinter(expressions, names, laid.arguments[0].name)
+    printer.is_mean = exported.is_mean
+    expressions.first = printer.first
+    for block in [*laid.arguments, *laid.parameters]:
+        printer.texts[id(block)] = Text(block.name)
+    return printer
+
+
+def _function(exported: Exported, expressions: Expressions, gradients: bool) -> str:
+    """A function of (parameters, *arrays)."""
+    names = Names(*LOCAL, exported.name, exported.gradients_name)
+    laid = lay_out(exported, names, expressions.dialect, gradients)
+    printer = _printer(exported, laid, expressions, names)
+    body = printer.statements(laid.results)
+    unpack = [
+        f'{block.name} = parameters["{array.path}"]'
+        for block, array in zip(laid.parameters, exported.arrays, strict=True)
+        if block.uses
+    ]
+    if gradients:
+        body += _loss_and_gradients(exported, laid, printer)
+        reduced = "mean" if exported.is_mean else "sum"
+        what = f"The {reduced} of the loss, and its derivatives, for B samples"
+    else:
+        body += _returned(exported, laid, printer)
+        what = "The results for B samples"
+    listed = ", ".join(["parameters", *[block.name for block in laid.arguments]])
+    name = exported.gradients_name if gradients else exported.name
+    lines = [*_docstring(what, exported, laid), *unpack, *body]
+    return "\n".join(
+        [*wrapped(f"def {name}({listed}):", ""), *[f"    {line}" if line else "" for line in lines]]
+    )
+
+
+def _module(exported: Exported, expressions: Expressions) -> str:
+    """A torch.nn.Module, which holds the parameters."""
+    name = class_name(exported)
+    names = Names(*LOCAL, name)
+    laid = lay_out(exported, names, expressions.dialect, gradients=False)
+    printer = _printer(exported, laid, expressions, names)
+    dtype = "torch.float32" if exported.is_float32 else "torch.float64"
+    members = ["super().__init__()"]
+    for block, array in zip(laid.parameters, exported.arrays, strict=True):
+        printer.texts[id(block)] = Text(f"self.{array.path}")
+        sizes = ", ".join(map(str, array.shape)) or "()"
+        zeros = f"torch.zeros({sizes}, dtype={dtype})"
+        members.append(f"self.{array.path} = torch.nn.Parameter({zeros})")
+    body = printer.statements(laid.results)
+    body += _returned(exported, laid, printer)
+    if any(".new_tensor(" in line for line in body):  # of whole numbers, it would round
+        body = [
+            f"if not {printer.first}.is_floating_point():",
+            f'    raise TypeError("{name}: expected {printer.first} of floats")',
+            *body,
+        ]
+    shapes = _docstring("The results for B samples", exported, laid, with_parameters=False)
+    arguments = ", ".join(["self", *[block.name for block in laid.arguments]])
+    return "\n".join(
+        [
+            f"class {name}(torch.nn.Module):",
+            "    def __init__(self):",
+            *[f"        {line}" for line in members],
+            "",
+            *wrapped(f"def forward({arguments}):", "    "),
+            *[f"        {line}" for line in [*shapes, *body]],
+        ]
+    )
+
+
+def _docstring(
+    what: str, exported: Exported, laid: Laid, with_parameters: bool = True
+) -> list[str]:
+    shapes = [
+        f"{block.name} of shape {_shape_text(('B', *block.shape))}" for block in laid.arguments
+    ]
+    lines = textwrap.wrap(f'"""{what}: {", ".join(shapes)}.', 88)
+    if with_parameters and exported.arrays:
+        arrays = [f"{array.path} {_shape_text(array.shape)}" for array in exported.arrays]
+        lines += ["", *textwrap.wrap(f"parameters: a dict of {', '.join(arrays)}.", 92)]
+    return [f'{lines[0]}"""'] if len(lines) == 1 else [*lines, '"""']
+
+
+def _shape_text(shape: tuple[Any, ...]) -> str:
+    return "({}{})".format(", ".join(map(str, shape)), "," if len(shape) == 1 else "")
+
+
+# -- gradients -------------------------------------------------------------------------------------
+
+
+def _loss_and_gradients(exported: Exported, laid: Laid, printer: ArrayPrinter) -> list[str]:
+    loss, *derivatives = laid.results
+    text = printer.at(loss, ())
+    if loss.stage == SAMPLE:
+        body = [f"loss = {text.within(ATOM)}.{'mean' if exported.is_mean else 'sum'}()"]
+    else:
+        times = "" if exported.is_mean else f" * len({printer.first})"
+        body = [f"loss = {text.within(POWER)}{times}"]
+    body.append("grad = {")
+    for array, ref in zip(exported.arrays, derivatives, strict=True):
+        lines = printer.assigned(
+            f'    "{array.path}"', _derivative(printer, ref, array.shape), ": "
+        )
+        body += [*lines[:-1], f"{lines[-1]},"]
+    return [*body, "}", "return loss, grad"]
+
+
+def _derivative(printer: ArrayPrinter, ref: Ref, shape: Shape) -> str:
+    """As an array of the parameters' shape."""
+    prefix = printer.dialect.prefix
+    if not shape or ref.block is None or ref.count is None:
+        number = printer.at(ref, ()).text
+        return f"{prefix}full({_shape_text(shape)}, {number})" if shape else number
+    text = printer.at(ref, shape)
+    if len(shape) == 2 and not (ref.is_whole and ref.block.shape == shape):
+        return f"{text.within(ATOM)}.reshape{_shape_text(shape)}"
+    return text.text
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def _returned(exported: Exported, laid: Laid, printer: ArrayPrinter) -> list[str]:
+    """The return statement: the results in their structure."""
+    shapes = exported.recorded.shapes
+    parts = [printer.result(*each) for each in zip(laid.results, shapes, strict=True)]
+    return printer.assigned("return", _structured(exported.recorded.layout, iter(parts)), " ")
+
+
+def _structured(layout: Any, parts: Iterator[str]) -> str:
+    if layout is None:
+        return next(parts)
+    if isinstance(layout, dict):
+        items = [f"{_key(key)}: {_structured(part, parts)}" for key, part in layout.items()]
+        return "{" + ", ".join(items) + "}"
+    items = [_structured(part, parts) for part in layout]
+    if hasattr(layout, "_fields"):
+        return f"{type(layout).__name__}({', '.join(items)})"
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def _key(key: Any) -> str:
+    """A key as text; ValueError where there is none that gives it back."""
+    if isinstance(key, str) and key.isidentifier():
+        return f'"{key}"'
+    if type(key) in (str, int, float, bool, type(None)):
+        return repr(key)
+    raise ValueError(f"source: the result has the key {key!r}, which is no string or number")
+
+
+def _named_tuples(layout: Any) -> list[str]:
+    """Definitions of the classes of named tuples in a layout."""
+    found: dict[str, str] = {}
+    rest = [layout]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            rest += part.values()
+        elif isinstance(part, tuple):
+            rest += part
+            if hasattr(part, "_fields"):
+                name, fields = type(part).__name__, ", ".join(map(_key, part._fields))
+                found[name] = f'{name} = collections.namedtuple("{name}", [{fields}])'
+    return list(found.values())

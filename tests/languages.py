@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""Compiled functions in other languages: how the tests run them, and compare what they give with
+what the scalar executor gives."""
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from micrograd_c import compile
+from micrograd_c.export import prepare
+
+LANGUAGES = ["c", "numpy", "jax", "torch"]
+STRICT = "-O2 -std=c99 -Wall -Wextra -Werror -ffp-contract=off -shared -fPIC".split()  # noqa: SIM905
+DOUBLES = ctypes.POINTER(ctypes.c_double)
+
+
+def need(language):
+    """Skips the test where the language is not at hand."""
+    if language == "c":
+        if sys.platform == "win32" or shutil.which("cc") is None:
+            pytest.skip("needs a C compiler")
+    elif language == "jax":
+        pytest.importorskip("jax").config.update("jax_enable_x64", True)
+    else:
+        pytest.importorskip(language)
+
+
+@functools.lru_cache(maxsize=4)
+def library(text):
+    """The C text as a library, compiled with every warning an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, shared = Path(folder, "text.c"), Path(folder, "text.so")
+        source.write_text(text, encoding="utf-8")
+        run = subprocess.run(
+            ["cc", *STRICT, "-o", shared, source, "-lm"],
+            capture_output=True,
+            text=True,
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
+        )
+        assert run.returncode == 0, f"{run.stderr}\n{text}"
+        return ctypes.CDLL(str(shared))
+
+
+def pointer(array):
+    return array.ctypes.data_as(DOUBLES)
+
+
+def contiguous(arrays):
+    return [np.ascontiguousarray(array, dtype=float) for array in arrays]
+
+
+def flat(parameters):
+    """What the C functions take, from a dict of arrays."""
+    parts = [np.zeros(0), *[np.ravel(array) for array in parameters.values()]]
+    return np.ascontiguousarray(np.concatenate(parts), dtype=float)
+
+
+def outputs(f, language, name, arrays, shapes):
+    """The results of the function's text for these arrays, as NumPy arrays, one after the other.
+
+    shapes: those of a sample's results.
+    """
+    if language == "c":
+        parameters, inputs = flat(f.to_numpy()[1]), contiguous(arrays)
+        found = [np.full((len(inputs[0]), *shape), 12.5) for shape in shapes]
+        function = getattr(library(f.source("c")), name)
+        function.restype = None
+        function(
+            ctypes.c_size_t(len(inputs[0])),
+            pointer(parameters),
+            *map(pointer, inputs),
+            *map(pointer, found),
+        )
+        return found
+    if language == "numpy":
+        function, parameters = f.to_numpy()
+        with np.errstate(all="ignore"):
+            return leaves(function(parameters, *arrays))
+    if language == "jax":
+        import jax
+
+        function, parameters = f.to_jax()
+        found = function(parameters, *map(jax.numpy.asarray, arrays))
+        return [np.asarray(part) for part in leaves(found)]
+    import torch
+
+    found = f.to_torch()(*map(torch.tensor, arrays))
+    return [part.detach().numpy() for part in leaves(found)]
+
+
+def gradients(f, language, name, arrays):
+    """The loss and its derivatives by each parameter, in the order of the source's arrays."""
+    function, parameters = f.to_numpy()
+    if language == "c":
+        numbers, inputs = flat(parameters), contiguous(arrays)
+        found = np.full(len(numbers), 12.5)
+        value_and_grad = getattr(library(f.source("c")), f"{name}_value_and_grad")
+        value_and_grad.restype = ctypes.c_double
+        loss = value_and_grad(
+            ctypes.c_size_t(len(inputs[0])), pointer(numbers), *map(pointer, inputs), pointer(found)
+        )
+        return loss, found
+    if language == "numpy":
+        value_and_grad = function.__globals__[f"{name}_value_and_grad"]
+        with np.errstate(all="ignore"):
+            loss, found = value_and_grad(parameters, *arrays)
+        assert {k: np.shape(v) for k, v in found.items()} == {
+            k: np.shape(v) for k, v in parameters.items()
+        }
+        return loss, flat(found)
+    if language == "jax":
+        import jax
+
+        function, parameters = f.to_jax()
+        reduced = getattr(jax.numpy, f._reduction)
+        loss, found = jax.value_and_grad(lambda p: reduced(function(p, *arrays)))(parameters)
+        return float(loss), flat({name: found[name] for name in parameters})
+    import torch
+
+    module = f.to_torch()
+    loss = getattr(module(*map(torch.tensor, arrays)), f._reduction)()
+    loss.backward()
+    zeros = [p.grad if p.grad is not None else torch.zeros_like(p) for p in module.parameters()]
+    return loss.item(), flat(dict(enumerate(zeros)))
+
+
+def leaves(results):
+    """The arrays in a structure."""
+    if isinstance(results, dict):
+        return [leaf for part in results.values() for leaf in leaves(part)]
+    if isinstance(results, tuple):
+        return [leaf for part in results for leaf in leaves(part)]
+    return [results]
+
+
+# -- against the scalar executor -------------------------------------------------------------------
+
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def compiled(fn, name="function", **options):
+    """The function, compiled for the scalar executor, under a name."""
+
+    @functools.wraps(fn)
+    def function(*arguments):
+        return fn(*arguments)
+
+    function.__name__ = name
+    return compile(function, executor="scalar", **options)
+
+
+def check_outputs(f, language, arrays, shapes=((),), name="function", **tolerance):
+    """The text's results are those of the scalar executor."""
+    need(language)
+    wanted = leaves(f(*arrays))
+    found = outputs(f, language, name, arrays, shapes)
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == np.float64 and one.shape == np.asarray(other).shape
+        np.testing.assert_allclose(one, other, **{"rtol": 1e-11, "atol": 1e-13, **tolerance})
+
+
+def check_gradients(f, language, arrays, name="function", **tolerance):
+    """The text's loss and derivatives are those of the scalar executor."""
+    need(language)
+    loss = f.value_and_grad(*arrays)
+    order = prepare(f, "source", ()).arrays
+    read = {id(p) for p in f._last.parameters}
+    wanted = [p.grad if id(p) in read else 0.0 for array in order for p in array.values]
+    found_loss, found = gradients(f, language, name, arrays)
+    tolerance = {"rtol": 1e-9, "atol": 1e-12, **tolerance}
+    np.testing.assert_allclose(found_loss, loss, **tolerance)
+    np.testing.assert_allclose(found, wanted, **tolerance)
