@@ -36,6 +36,7 @@ from .engine import (
 )
 from .engine import sum as sum
 from .gradcheck import GradcheckError, gradcheck
+from .loops import checkpoint, scan
 from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ __all__ = [
     "TraceError",
     "Value",
     "accumulate_grads",
+    "checkpoint",
     "clip",
     "custom",
     "dot",
@@ -68,6 +70,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "scan",
     "take",
     "tape_stats",
     "topological_sort",

@@ -9,6 +9,7 @@ from common import (
     BINARY,
     FLAT,
     INNER,
+    LOOPS,
     OPERATOR_ROWS,
     ROWS,
     SCALED,
@@ -73,7 +74,7 @@ def test_a_row_that_only_compiled_functions_record_is_nobodys_method():
 
 
 def test_names_in_the_table_are_unique():
-    assert len(ROWS) + len(STOPPED) + len(INNER) == len(_core.operations())
+    assert len(ROWS) + len(STOPPED) + len(INNER) + len(LOOPS) == len(_core.operations())
 
 
 def test_inner_rows_are_nobodys_method():

@@ -73,6 +73,20 @@ BROKEN = {
     "adjoint_in_a_function": ("node 19", "adjoints stand behind the function"),
 }
 
+BROKEN_LOOPS = {
+    "scan_of_fewer_operands": "a scan has as many operands as it needs",
+    "scan_of_a_number": "a scan takes sequences, and numbers for all else",
+    "shorter_sequence": "sequences are as long as their scan",
+    "body_with_another_root": "a body has the inputs and the roots of its scan",
+    "body_with_an_operand_above": "operands stand before their node",
+    "scan_that_is_not": "a scan is one of the graph's",
+    "sequence_of_no_scan": "a scan gives sequences",
+    "sequence_that_is_not": "a part stands within its record",
+    "carry_that_is_not": "a part stands within its record",
+    "step_that_is_not": "a part stands within its record",
+    "list_of_nothing": "an operation has as many operands as it needs",
+}
+
 BROKEN_GRADIENTS = {
     "seed_once": "a stage is the latest of the operands'",
     "gain_of_nothing": "an operation has as many operands as it needs",
@@ -161,6 +175,7 @@ def test_what_is_sound_is_accepted(verdicts):
     accepted = [name for name, verdict, *_ in verdicts if verdict == "holds"]
     assert accepted == [
         "sound_graph",
+        "sound_loop",
         "sound_gradient",
         "sound_plan",
         "sound_sharing",
@@ -171,6 +186,11 @@ def test_what_is_sound_is_accepted(verdicts):
 def test_a_broken_graph_is_refused_with_its_node_and_the_rule(verdicts):
     refused = {name: tuple(rest) for name, after, *rest in verdicts if after == "spoiling"}
     assert refused == BROKEN
+
+
+def test_a_broken_loop_is_refused_with_the_rule(verdicts):
+    refused = {name: rest[-1] for name, after, *rest in verdicts if after == "spoiling a loop"}
+    assert refused == BROKEN_LOOPS
 
 
 def test_a_broken_gradient_graph_is_refused_with_the_rule(verdicts):

@@ -4,6 +4,7 @@
  * verifier says of it. test_verifier.py builds and runs this.
  */
 #include "passes/passes.h"
+#include "program/loops.h"
 #include "execute/vector/planner.h"
 #include "program/verify.h"
 
@@ -124,6 +125,53 @@ static uint32_t *args_of(uint32_t node) { return graph.args.items + graph.nodes[
 #define BROKEN(name, how) \
     static void graph_##name(void) { how; }
 FOR_EACH_BROKEN_GRAPH(BROKEN)
+#undef BROKEN
+
+/* -- ways to break a loop ------------------------------------------------------------------------------- */
+
+static Scan loop;
+
+static void make_loop(void) {
+    static Node body[] = {{.op = NODE_INPUT, .stage = SAMPLE}, {.op = NODE_INPUT, .stage = SAMPLE, .a = 1},
+                          {.op = NODE_PARAMETER, .stage = ONCE}, {.op = OP_mul, .stage = SAMPLE, .b = 1},
+                          {.op = OP_add, .stage = SAMPLE, .a = 3, .b = 2}};
+    static uint32_t roots[] = {4, 3};
+    make_graph();
+    graph.size = graph.args.size = 0;
+    graph.n_inputs = graph.n_parameters = 1;
+    loop = (Scan){.length = 3, .n_carries = 1, .n_taken = 1, .n_captured = 1, .n_made = 1};
+    loop.body = (Graph){.nodes = body, .size = 5, .roots = roots, .n_roots = 2, .n_inputs = 2, .n_parameters = 1};
+    body[3].a = 0;
+    add_scan(&graph, &loop);
+    add_node(NODE_INPUT, 0, 0);
+    add_node(NODE_PARAMETER, 0, 0);
+    add_node(NODE_CONSTANT, 0, 0);
+    add_variadic(NODE_LIST, 0, 3, (uint32_t[]){0, 1, 2});
+    add_variadic(NODE_SCAN, 0, 3, (uint32_t[]){0, 3, 1});
+    add_node(NODE_PART, 4, 0);
+    add_node(NODE_SEQUENCE, 4, 0);
+    add_node(NODE_PART, 6, 2);
+    add_node(OP_add, 5, 7);
+    graph.roots[0] = 8;
+}
+
+#define FOR_EACH_BROKEN_LOOP(BROKEN)                                            \
+    BROKEN(sound_loop, (void)0)                                                 \
+    BROKEN(scan_of_fewer_operands, graph.nodes[4].b = 2)                        \
+    BROKEN(scan_of_a_number, args_of(4)[1] = 0)                                 \
+    BROKEN(shorter_sequence, graph.nodes[3].b = 2)                              \
+    BROKEN(body_with_another_root, loop.body.n_roots = 1)                       \
+    BROKEN(body_with_an_operand_above, loop.body.nodes[3].a = 4)                \
+    BROKEN(scan_that_is_not, graph.nodes[4].c = 1)                              \
+    BROKEN(sequence_of_no_scan, graph.nodes[6].a = 3)                           \
+    BROKEN(sequence_that_is_not, graph.nodes[6].b = 3)                          \
+    BROKEN(carry_that_is_not, graph.nodes[5].b = 1)                             \
+    BROKEN(step_that_is_not, graph.nodes[7].b = 3)                              \
+    BROKEN(list_of_nothing, graph.nodes[3].b = 0)
+
+#define BROKEN(name, how) \
+    static void loop_##name(void) { how; }
+FOR_EACH_BROKEN_LOOP(BROKEN)
 #undef BROKEN
 
 /* -- ways to break its gradient graph ------------------------------------------------------------------ */
@@ -281,6 +329,12 @@ static void try_graph(const char *name, void (*spoil)(void)) {
     say(&graph, name, verify_graph(&graph, "spoiling"));
 }
 
+static void try_loop(const char *name, void (*spoil)(void)) {
+    make_loop();
+    spoil();
+    say(&graph, name, verify_graph(&graph, "spoiling a loop"));
+}
+
 static void try_plan(const char *name, void (*spoil)(void), int by_sharing) {
     make_gradient();
     arena_free(&plan_arena);
@@ -313,6 +367,9 @@ int main(void) {
     verifying = 1;
 #define BROKEN(name, how) try_graph(#name, graph_##name);
     FOR_EACH_BROKEN_GRAPH(BROKEN)
+#undef BROKEN
+#define BROKEN(name, how) try_loop(#name, loop_##name);
+    FOR_EACH_BROKEN_LOOP(BROKEN)
 #undef BROKEN
 #define BROKEN(name, how) try_gradient(#name, gradient_##name);
     FOR_EACH_BROKEN_GRADIENT(BROKEN)

@@ -157,11 +157,17 @@ typedef enum {
 #define FOR_EACH_STOPPED(STOPPED) \
     STOPPED(detach, "detach",   REFUSE_NOTHING,  -3, 3,      x)
 
-/* VARIADIC(id, symbol): any number of operands; value and rule stand in sweep.c. */
+/* VARIADIC(id, symbol): any number of operands; value and rule stand in sweep.c. Those of loops (program/loops.h)
+ * stand on the tape only while a function is recorded: they have no number, and a number among their operands is
+ * that of a leaf. */
 #define FOR_EACH_VARIADIC(VARIADIC) \
     VARIADIC(sum,    "sum")    /* x0 + x1 + ...                                              */ \
     VARIADIC(dot,    "dot")    /* w0, x0, w1, x1, ..., and a bias if the count is odd        */ \
     VARIADIC(take,   "take")   /* index, v0, v1, ...                                         */ \
+    VARIADIC(scan,   "scan")   /* which Scan, initial carries, sequences, captured nodes     */ \
+    VARIADIC(part,   "part")   /* a scan or a sequence, and which number of it               */ \
+    VARIADIC(sequence, "sequence") /* a scan, and which sequence that it gives               */ \
+    VARIADIC(list,   "list")   /* a sequence of nodes                                        */ \
     VARIADIC(custom, "custom") /* k operands, then k leaves that hold the local derivatives  */ \
     VARIADIC(opaque, "")       /* operands of a node whose rule only Python knows            */
 
@@ -269,6 +275,10 @@ static inline int cell_stops(Op op, int which) {
 #undef CELLS3
 #undef NO_CELLS
     case OP_take: return which == 0; /* the index */
+    case OP_scan: return which == 0; /* these numbers are names */
+    case OP_part:
+    case OP_sequence: return which == 1;
+    case OP_list:
     case OP_leaf:
     case OP_sum:
     case OP_dot:

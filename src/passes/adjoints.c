@@ -7,6 +7,7 @@
  * an adjoint arrives, and only for operands that lead to a parameter.
  */
 #include "gates.h"
+#include "scans.h"
 
 typedef struct {
     uint32_t node, next; /* next: one more than the index of the one before */
@@ -18,6 +19,7 @@ typedef struct {
     uint8_t *leads;    /* of the function's nodes: to a parameter, by derivatives that are not always 0 */
     uint32_t *last;    /* ... one more than the last contribution to it; of a product: from its parts */
     const Gate *gates; /* of the same nodes; NULL: there are none */
+    uint32_t *adjoint; /* of numbers of loops: their adjoints */
     GROWING(Contribution) contributions;
 } Work;
 
@@ -238,6 +240,162 @@ static void add_gate_gain(Work *work, uint32_t i, const Gate *gate, uint32_t g) 
     add(work, gate->operand, append_gain(work, i, OP_where, gate->is_other ? 2 : 1, 0.0, names));
 }
 
+/* -- loops ------------------------------------------------------------------------------------------ */
+
+/* What contributes to a sequence is a sequence of adjoints, or a NODE_PART of its own, whose adjoint is known; to a
+ * scan, a NODE_PART of its carries, or a pair of its NODE_SEQUENCE and a sequence of adjoints. */
+
+static uint32_t append_zero(Work *work) { return append(work, (Node){.op = NODE_CONSTANT}); }
+
+/* The sum of two adjoints; NONE is 0. */
+static uint32_t append_sum(Work *work, uint32_t x, uint32_t y) {
+    if (x == NONE || y == NONE) return x == NONE ? y : x;
+    uint8_t stage = work->graph->nodes[x].stage;
+    return append(work, (Node){.op = OP_add, .a = x, .b = y, .stage = stage});
+}
+
+static uint32_t append_record(Work *work, Node node, const uint32_t *operands, uint32_t count) {
+    uint32_t *to = room_for_args(work, count);
+    if (count) memcpy(to, operands, count * sizeof *to);
+    uint32_t i = append_listed(work, node, count);
+    set_stage(work->graph, i);
+    return i;
+}
+
+static uint32_t append_part(Work *work, uint32_t record, uint32_t k) {
+    return append(work, (Node){.op = NODE_PART, .a = record, .b = k, .stage = work->graph->nodes[record].stage});
+}
+
+/* The contributions to node i, as they came. */
+static uint32_t *contributions_to(Work *work, uint32_t i, uint32_t *count) {
+    *count = 0;
+    for (uint32_t c = work->last[i]; c; c = work->contributions.items[c - 1].next) ++*count;
+    uint32_t *nodes = ARENA_ARRAY(work->graph->scratch, uint32_t, *count), at = *count;
+    for (uint32_t c = work->last[i]; c; c = work->contributions.items[c - 1].next)
+        nodes[--at] = work->contributions.items[c - 1].node;
+    return nodes;
+}
+
+static int is_own_part(const Work *work, uint32_t record, uint32_t node) {
+    const Node *own = &work->graph->nodes[node];
+    return node < work->graph->primal && own->op == NODE_PART && own->a == record;
+}
+
+/* The adjoints of a sequence's elements that have come one by one, as a sequence; NONE: there are none. */
+static uint32_t gather_elements(Work *work, uint32_t i, const uint32_t *from, uint32_t count) {
+    uint32_t length = sequence_length(work->graph, i), any = 0, zero = NONE;
+    uint32_t *elements = ARENA_ARRAY(work->graph->scratch, uint32_t, length);
+    for (uint32_t k = 0; k < length; k++) elements[k] = NONE;
+    for (uint32_t c = 0; c < count; c++) {
+        if (!is_own_part(work, i, from[c])) continue;
+        uint32_t *element = &elements[work->graph->nodes[from[c]].b];
+        *element = append_sum(work, *element, work->adjoint[from[c]]);
+        any = 1;
+    }
+    if (!any) return NONE;
+    for (uint32_t k = 0; k < length; k++) {
+        if (elements[k] != NONE) continue;
+        if (zero == NONE) zero = append_zero(work);
+        elements[k] = zero;
+    }
+    return append_record(work, (Node){.op = NODE_LIST}, elements, length);
+}
+
+/* A sequence of adjoints, summed over the batch where the sequence that it belongs to does not change with the sample:
+ * element by element. */
+static uint32_t summed(Work *work, uint32_t stream, uint32_t sequence) {
+    Graph *graph = work->graph;
+    if (graph->nodes[stream].stage != SAMPLE || graph->nodes[sequence].stage == SAMPLE) return stream;
+    uint32_t length = sequence_length(graph, sequence);
+    uint32_t *totals = ARENA_ARRAY(graph->scratch, uint32_t, length);
+    for (uint32_t k = 0; k < length; k++)
+        totals[k] = append(work, (Node){.op = NODE_TOTAL, .a = append_part(work, stream, k), .stage = BATCH});
+    return append_record(work, (Node){.op = NODE_LIST}, totals, length);
+}
+
+static void contribute_stream(Work *work, uint32_t i, uint32_t stream) {
+    uint32_t scan = work->graph->nodes[i].a;
+    contribute(work, scan, i);
+    contribute(work, scan, summed(work, stream, i));
+}
+
+/* What a sequence gains goes to its scan, or to its nodes. */
+static void add_sequence_gains(Work *work, uint32_t i) {
+    const Node node = work->graph->nodes[i];
+    uint32_t count;
+    const uint32_t *from = contributions_to(work, i, &count);
+    if (node.op == NODE_SEQUENCE) {
+        uint32_t elements = gather_elements(work, i, from, count);
+        if (elements != NONE) contribute_stream(work, i, elements);
+        for (uint32_t c = 0; c < count; c++)
+            if (!is_own_part(work, i, from[c])) contribute_stream(work, i, from[c]);
+        return;
+    }
+    for (uint32_t c = 0; c < count; c++) {
+        if (is_own_part(work, i, from[c])) {
+            add(work, work->graph->args.items[node.a + work->graph->nodes[from[c]].b], work->adjoint[from[c]]);
+            continue;
+        }
+        for (uint32_t k = 0; k < node.b; k++) {
+            uint32_t to = work->graph->args.items[node.a + k];
+            if (work->leads[to]) add(work, to, append_part(work, from[c], k));
+        }
+    }
+}
+
+/* The scan that a derivative is, as a node. */
+static uint32_t append_derivative(Work *work, uint32_t i, const ScanDerivative *d) {
+    Graph *graph = work->graph;
+    uint32_t count = scan_operands(d->scan), zero = NONE;
+    uint32_t *operands = ARENA_ARRAY(graph->scratch, uint32_t, count);
+    for (uint32_t k = 0; k < count; k++) {
+        const ScanOperand *operand = &d->scan_operands[k];
+        operands[k] = operand->which;
+        if (operand->kind == OPERAND_ZERO) operands[k] = zero = zero == NONE ? append_zero(work) : zero;
+        if (operand->kind == OPERAND_TRAIL)
+            operands[k] = append(work, (Node){.op = NODE_SEQUENCE, .a = i, .b = operand->which,
+                                              .stage = graph->nodes[i].stage});
+    }
+    return append_record(work, (Node){.op = NODE_SCAN, .c = add_scan(graph, d->scan)}, operands, count);
+}
+
+static void add_scan_gains(Work *work, uint32_t i) {
+    Graph *graph = work->graph;
+    Arena *scratch = graph->scratch;
+    const Scan *scan = scan_of(graph, i);
+    uint32_t n_from, count = scan_operands(scan);
+    const uint32_t *from = contributions_to(work, i, &n_from);
+    uint32_t *operands = ARENA_ARRAY(scratch, uint32_t, count); /* args move */
+    if (!n_from) return;
+    if (count) memcpy(operands, graph->args.items + graph->nodes[i].a, count * sizeof *operands);
+    ScanDerivative d;
+    scan_derivative_begin(&d, scan, operands, scratch);
+    for (uint32_t k = 0; k < count; k++) d.leads[k] = work->leads[operands[k]];
+    for (uint32_t c = 0; c < n_from; c++) {
+        const Node *of = &graph->nodes[from[c]];
+        if (of->op == NODE_SEQUENCE) {
+            GROW(scratch, &d.streams, AdjointStream, 1);
+            d.streams.items[d.streams.size++] = (AdjointStream){of->b, from[++c]};
+        } else {
+            d.arriving[of->b] = append_sum(work, d.arriving[of->b], work->adjoint[from[c]]);
+        }
+    }
+    scan_reverse(&d, graph->arena, scratch);
+    if (d.is_zero) return;
+    uint32_t made = append_derivative(work, i, &d);
+    for (uint32_t k = 0; k < count; k++) {
+        if (d.gives[k] == NONE || !work->leads[operands[k]]) continue;
+        int is_taken = k >= scan->n_carries && k < scan->n_carries + scan->n_taken;
+        if (!is_taken) {
+            add(work, operands[k], append_part(work, made, d.gives[k]));
+            continue;
+        }
+        uint32_t stage = graph->nodes[made].stage;
+        contribute(work, operands[k], append(work, (Node){.op = NODE_SEQUENCE, .a = made, .b = d.gives[k],
+                                                          .stage = (uint8_t)stage}));
+    }
+}
+
 static void add_gains(Work *work, uint32_t i, uint32_t g) {
     switch (form_of(&work->graph->nodes[i])) {
     case FORM_MAP: add_map_gains(work, i, g); return;
@@ -249,6 +407,9 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
     case FORM_INPUT:
     case FORM_DRAW:
     case FORM_PART:
+    case FORM_SCAN:
+    case FORM_SEQUENCE:
+    case FORM_LIST:
     case FORM_PRODUCT: /* see append_adjoints */
         return;
     CASES_OF_GRADIENTS
@@ -277,8 +438,8 @@ static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size
 
 static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t args) {
     Graph copy = {.arena = to->arena, .scratch = to->scratch, .size = graph->size, .n_inputs = graph->n_inputs,
-                  .n_draws = graph->n_draws, .n_parameters = graph->n_parameters, .primal = graph->size,
-                  .recorded = graph->recorded, .n_roots = 1 + graph->n_parameters};
+                  .n_draws = graph->n_draws, .n_parameters = graph->n_parameters, .scans = graph->scans,
+                  .primal = graph->size, .recorded = graph->recorded, .n_roots = 1 + graph->n_parameters};
     nodes += graph->size;
     args += graph->args.size;
     if (nodes > UINT32_MAX || args > UINT32_MAX) longjmp(*to->arena->out_of_memory, 1);
@@ -288,6 +449,7 @@ static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t a
     if (graph->args.size) memcpy(copy.args.items, graph->args.items, graph->args.size * sizeof(uint32_t));
     copy.args.size = graph->args.size;
     copy.args.capacity = (uint32_t)args;
+    copy.scans.capacity = copy.scans.size; /* what is added goes to a list of its own */
     copy.roots = ARENA_ARRAY(to->arena, uint32_t, copy.n_roots);
     copy.roots[0] = graph->roots[0];
     *to = copy;
@@ -307,6 +469,7 @@ void append_adjoints(const Graph *of, Graph *graph) {
         find_leading(of, work.leads, &nodes, &args);
     }
     work.last = ARENA_ARRAY(scratch, uint32_t, of->size);
+    work.adjoint = ARENA_ARRAY(scratch, uint32_t, of->size);
     work.capacity = copy_graph(of, graph, nodes, args);
     uint32_t loss = graph->roots[0], zero = NONE;
     for (uint32_t k = 0; k < graph->n_parameters; k++) graph->roots[1 + k] = NONE;
@@ -316,12 +479,19 @@ void append_adjoints(const Graph *of, Graph *graph) {
             add_product_gains(&work, i);
             continue;
         }
+        if (is_record_of_loop(&node)) {
+            if (work.leads[i]) (node.op == NODE_SCAN ? add_scan_gains : add_sequence_gains)(&work, i);
+            continue;
+        }
         uint32_t g = NONE;
         if (i == loss && work.leads[i])
             g = append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)});
         else if (work.leads[i])
             g = sum_contributions(&work, i);
-        if (node.op == NODE_PART) contribute(&work, node.a, g);
+        if (node.op == NODE_PART && graph->nodes[node.a].op != NODE_PRODUCT) {
+            work.adjoint[i] = g;
+            if (g != NONE) contribute(&work, node.a, i);
+        } else if (node.op == NODE_PART) contribute(&work, node.a, g);
         else if (node.op == NODE_PARAMETER) graph->roots[1 + node.a] = g;
         else if (g != NONE && work.gates && work.gates[i].operand != NONE) add_gate_gain(&work, i, &work.gates[i], g);
         else if (g != NONE) add_gains(&work, i, g);

@@ -39,6 +39,9 @@ static uint32_t fold(Graph *graph, uint32_t i) {
     case FORM_DRAW:
     case FORM_SEED:
     case FORM_PART:
+    case FORM_SCAN:
+    case FORM_SEQUENCE:
+    case FORM_LIST:
     case FORM_PRODUCT:
     case FORM_TOTAL:
     case FORM_SCATTER:

@@ -1,165 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "differentiate.h"
 
-#include "sides.h"
-
-/* -- terms: what adds up to a derivative ------------------------------------------------------------ */
-
-/* A product, or a node alone where q is NONE. */
-typedef struct {
-    uint32_t p, q, next; /* next: one more than the index of the one before */
-} Term;
-
-/* A node's terms, a list from the last one on. */
-typedef struct {
-    uint32_t last, count; /* last: one more than its index; 0: there is none */
-} Terms;
-
-typedef struct {
-    Function *function;
-    Builder *b;
-    const uint32_t *tangents; /* forward mode: of the nodes; NULL: reverse mode */
-    Sides *sides;             /* reverse mode, of a function with choices that samples make; else NULL */
-    uint32_t *conditions;     /* of each side: one more than a node that is above 0 in its samples; 0: none so far */
-    uint32_t *indices;        /* of each take: one more than its index, counted from the first element; or 0 */
-    GROWING(uint32_t) pending; /* sides whose conditions are being built */
-    uint32_t side;            /* that what is added now has to be masked by; 0: none */
-    GROWING(Term) terms;
-    uint32_t free;            /* those that have been added up already: one more than the first */
-    Terms *of;                /* of each node */
-    GROWING(uint32_t) sorted; /* factors, then addends */
-    /* Where rules are applied more than once, with one g after the other: what they are made of but for g.
-     * Of operand k of node i, from hoists[MOST_OPERANDS * i + k] - 1 on: for each of the cell's items one
-     * more than its node. NULL: where they are applied once. */
-    uint32_t *hoists;
-    GROWING(uint32_t) hoisted;
-} Work;
-
-enum { MOST_OPERANDS = 3 }; /* of a row with a cell */
-
-static int is_zero(const Builder *b, uint32_t i) {
-    return b->graph->nodes[i].op == NODE_CONSTANT && b->values[i] == 0.0;
-}
-
-/* -- sides of choices ------------------------------------------------------------------------------- */
-
-static uint32_t whole_index(Work *work, uint32_t take, uint32_t n_elements);
-
-/* Whether the take of a side chooses one of its elements. */
-static uint32_t is_among(Work *work, const Side *side) {
-    Builder *b = work->b;
-    uint32_t index = whole_index(work, side->a, b->graph->nodes[side->a].b - 1), first = build_number(b, side->c);
-    if (side->count == 1) return build_map(b, OP_equal, index, first, NONE, 0);
-    uint32_t is_below_end = build_map(b, OP_less, index, build_number(b, side->c + side->count), NONE, 0);
-    return build_map(b, OP_mul, build_map(b, OP_less_equal, first, index, NONE, 0), is_below_end, NONE, 0);
-}
-
-/* Of a side whose parts have their conditions. */
-static uint32_t build_condition(Work *work, const Side *side) {
-    Builder *b = work->b;
-    const uint32_t *conditions = work->conditions;
-    uint32_t one = build_number(b, 1.0), zero = build_number(b, 0.0), inner = NONE;
-    switch ((SideKind)side->kind) {
-    case SIDE_EVERYWHERE: return one;
-    case SIDE_EITHER: return build_map(b, OP_where, conditions[side->a] - 1, one, conditions[side->b] - 1, 0);
-    case SIDE_CHOSEN: inner = side->a; break;
-    case SIDE_OTHER: inner = build_map(b, OP_where, side->a, zero, one, 0); break;
-    case SIDE_ELEMENTS: inner = is_among(work, side); break;
-    }
-    return side->b ? build_map(b, OP_where, conditions[side->b] - 1, inner, zero, 0) : inner;
-}
-
-/* After those of the sides that it is made of, which stand before it. */
-static uint32_t condition_of(Work *work, uint32_t s) {
-    uint32_t *conditions = work->conditions;
-    work->pending.size = 0;
-    for (uint32_t next = s; !conditions[s];) {
-        const Side *side = &work->sides->all.items[next];
-        int is_pair = side->kind == SIDE_EITHER;
-        uint32_t part = is_pair && !conditions[side->a] ? side->a : side->b;
-        if (part && !conditions[part]) {
-            GROW(work->b->graph->scratch, &work->pending, uint32_t, 1);
-            work->pending.items[work->pending.size++] = next;
-            next = part;
-            continue;
-        }
-        conditions[next] = build_condition(work, side) + 1;
-        if (work->pending.size) next = work->pending.items[--work->pending.size];
-    }
-    return conditions[s] - 1;
-}
-
-/* What is added, where the side that it comes by is chosen; else 0. */
-static uint32_t mask(Work *work, uint32_t p) {
-    const Side *side = &work->sides->all.items[work->side];
-    uint32_t zero = build_number(work->b, 0.0);
-    if (side->kind == SIDE_OTHER && side->b == 0) return build_map(work->b, OP_where, side->a, zero, p, 0);
-    return build_map(work->b, OP_where, condition_of(work, work->side), p, zero, 0);
-}
-
-/* -- addition --------------------------------------------------------------------------------------- */
-
-static void add_term(Work *work, uint32_t to, uint32_t p, uint32_t q) {
-    if (work->side) {
-        p = mask(work, q == NONE ? p : build_map(work->b, OP_mul, p, q, NONE, 0));
-        q = NONE;
-    }
-    uint32_t at = work->free;
-    if (at) {
-        work->free = work->terms.items[at - 1].next;
-    } else {
-        GROW(work->b->graph->scratch, &work->terms, Term, 1);
-        at = ++work->terms.size;
-    }
-    work->terms.items[at - 1] = (Term){p, q, work->of[to].last};
-    work->of[to].last = at;
-    ++work->of[to].count;
-}
-
-/* Whether what node i hands on is handed on even where it is 0. Where numbers make the choices, the 0 of a kink is
- * an adjoint like any other, as in backward(): 0 times an infinite slope is NaN. Only what where() leaves out is
- * nothing at all. In a function that is being recorded, and of tangents, a 0 that is always there is left out. */
-static int keeps_zeros(const Work *work, const Node *node) {
-    return work->b->decides && !work->tangents && node->op != OP_where;
-}
-
-/* A term by the rule of a node. */
-static void add_term_of(Work *work, const Node *node, uint32_t to, uint32_t p, uint32_t q) {
-    if (q != NONE || keeps_zeros(work, node) || !is_zero(work->b, p)) add_term(work, to, p, q);
-}
-
-static void add_unless_zero(Work *work, uint32_t to, uint32_t p) {
-    if (!is_zero(work->b, p)) add_term(work, to, p, NONE);
-}
-
-/* The sum of a node's terms, in the order in which they came; NONE: there are none. They are used up. */
-static uint32_t sum_terms(Work *work, uint32_t node) {
-    const Terms all = work->of[node];
-    if (!all.count) return NONE;
-    work->of[node] = (Terms){0};
-    work->sorted.size = 0;
-    GROW(work->b->graph->scratch, &work->sorted, uint32_t, 3 * (size_t)all.count);
-    uint32_t *pairs = work->sorted.items + 2 * all.count, *addends = work->sorted.items + 3 * all.count;
-    uint32_t n_pairs = 0, n_addends = 0, at = all.last;
-    for (;;) { /* from the last to the first */
-        Term *term = &work->terms.items[at - 1];
-        if (term->q == NONE) {
-            *(addends - ++n_addends) = term->p;
-        } else {
-            *(pairs - 2 * ++n_pairs) = term->p;
-            *(pairs - 2 * n_pairs + 1) = term->q;
-        }
-        if (!term->next) {
-            term->next = work->free;
-            break;
-        }
-        at = term->next;
-    }
-    work->free = all.last;
-    pairs -= 2 * n_pairs;
-    memmove(pairs + 2 * n_pairs, addends - n_addends, n_addends * sizeof *pairs);
-    return build_linear(work->b, pairs, n_pairs, n_addends);
-}
+#include "differentiate_loops.h"
 
 /* -- the rule of a cell ----------------------------------------------------------------------------- */
 
@@ -200,32 +42,7 @@ static void set_side(Work *work, uint32_t i, uint32_t k, uint32_t operand) {
     if (work->sides && work->function->leads[operand]) work->side = side_left(work->sides, i, k, operand);
 }
 
-static uint32_t operand_of(const Builder *b, uint32_t i, uint32_t which) {
-    uint32_t count;
-    return node_operands(b->graph, i, &count)[which];
-}
-
 /* -- choices by an index ---------------------------------------------------------------------------- */
-
-/* The index of a take, counted from the first element even where it is negative. In a function that is
- * being recorded it is taken from the numbers 0, 1, 2, ...: so that it is refused where it is none, also
- * where nothing is left of the take itself. */
-static uint32_t whole_index(Work *work, uint32_t i, uint32_t n_elements) {
-    Builder *b = work->b;
-    uint32_t index = operand_of(b, i, 0);
-    if (b->decides) {
-        double number = b->values[index];
-        return build_number(b, number < 0 ? number + n_elements : number);
-    }
-    uint32_t *known = work->indices ? &work->indices[i] : NULL;
-    if (known && *known) return *known - 1;
-    work->sorted.size = 0;
-    GROW(b->graph->scratch, &work->sorted, uint32_t, n_elements);
-    for (uint32_t k = 0; k < n_elements; k++) work->sorted.items[k] = build_number(b, k);
-    index = build_take(b, index, work->sorted.items, n_elements);
-    if (known) *known = index + 1;
-    return index;
-}
 
 static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
     Builder *b = work->b;
@@ -312,8 +129,20 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
             if (way.g != NONE) add_term(work, way.to, way.g, build_partial(work, i, k));
         }
         return;
-    case FORM_PRODUCT:
     case FORM_PART:
+        if (work->tangents) add_part_tangent(work, i);
+        else add_part_gain(work, i, g);
+        return;
+    case FORM_SCAN:
+        add_scan_tangent(work, i); /* in reverse mode, see apply_record_rule */
+        return;
+    case FORM_SEQUENCE:
+        add_sequence_tangent(work, i);
+        return;
+    case FORM_LIST:
+        add_list_tangent(work, i);
+        return;
+    case FORM_PRODUCT:
     CASES_OF_GRADIENTS
         break; /* of graphs that have been optimised, or have their adjoints */
     }
@@ -350,6 +179,11 @@ void differentiate(Function *function, const uint32_t *roots, const uint32_t *se
     prepare_sides(&work, &sides, roots, n_roots, xs, n_xs);
     for (uint32_t k = 0; k < n_roots; k++) add_unless_zero(&work, roots[k], seeds[k]);
     for (uint32_t i = function->size; i-- > 0;) {
+        if (is_record_of_loop(&work.b->graph->nodes[i])) {
+            adjoints[i] = NONE;
+            if (work.of[i].count) apply_record_rule(&work, i);
+            continue;
+        }
         adjoints[i] = function->leads[i] ? sum_terms(&work, i) : NONE;
         if (adjoints[i] != NONE) apply_rule(&work, i, adjoints[i]);
     }

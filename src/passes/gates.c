@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gates.h"
 
+#include "program/loops.h"
+
 /* A gate of an operand, for the users of a side. */
 typedef struct {
     uint32_t side, node, next; /* next: one more than the index of the operand's next entry */
@@ -46,6 +48,7 @@ static uint32_t side_of_gate(Work *work, uint32_t i, uint32_t k, uint32_t operan
     Sides *sides = &work->sides;
     if (sides->of[i] == NONE || !sides->leads[operand] || operand_stops(node, k)) return 0;
     if (node->op == NODE_PART || (node->op == NODE_PRODUCT && k >= node->c)) return 0; /* a record; weights */
+    if (is_record_of_loop(node)) return is_record_of_loop(&graph->nodes[operand]) ? 0 : side_of_loop(sides, i);
     uint32_t side = side_left(sides, i, k, operand);
     /* Sums over the batch are made of the adjoints of a product's parts themselves. */
     return !side && graph->nodes[operand].op == NODE_PART ? sides->of[operand] : side;
@@ -109,7 +112,8 @@ static void find_gaining(Work *work) {
     for (uint32_t i = 0; i < from->size; i++) {
         const Node *node = &from->nodes[i];
         uint32_t side = work->sides.of[i];
-        if (node->op != NODE_PART || side == NONE || !weights_lead(work, node->a, node->b)) continue;
+        if (node->op != NODE_PART || from->nodes[node->a].op != NODE_PRODUCT) continue;
+        if (side == NONE || !weights_lead(work, node->a, node->b)) continue;
         uint32_t *gaining = &work->gaining[node->a];
         *gaining = *gaining == NONE ? side : either_side(&work->sides, *gaining, side);
     }

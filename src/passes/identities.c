@@ -45,8 +45,9 @@ static uint32_t simplify_once(Graph *graph, uint32_t i) {
         return nodes[a].op == OP_abs ? a : i;
     case OP_relu:
         return nodes[a].op == OP_relu ? a : i;
-    case OP_detach: /* inputs and draws have no adjoint that could be stopped */
-        return nodes[a].op == OP_detach || nodes[a].op == NODE_INPUT || nodes[a].op == NODE_DRAW ? a : i;
+    case OP_detach: /* a sample's inputs and draws have no adjoint that could be stopped */
+        if (nodes[a].op == OP_detach || nodes[a].op == NODE_DRAW) return a;
+        return nodes[a].op == NODE_INPUT && !graph->is_body ? a : i;
     case OP_pow_number:
         if (node->number == 1.0) return a;
         if (node->number == 2.0) become_binary(node, OP_mul, a, a);

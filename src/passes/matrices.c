@@ -72,6 +72,7 @@ static void insert_products(Graph *graph, const Node *products, uint32_t n_produ
         if (graph->nodes[i].stage == SAMPLE) continue;
         to[i] = size;
         nodes[size++] = graph->nodes[i];
+        if (graph->nodes[i].op == NODE_PART) nodes[to[i]].a = to[graph->nodes[i].a];
     }
     for (uint32_t i = 0; i < graph->size; i++) {
         if (graph->nodes[i].stage != SAMPLE) continue;
@@ -83,12 +84,13 @@ static void insert_products(Graph *graph, const Node *products, uint32_t n_produ
         to[i] = size;
         nodes[size++] = graph->nodes[i];
         if (product) nodes[to[i]].a = product_to[product - 1];
+        else if (graph->nodes[i].op == NODE_PART) nodes[to[i]].a = to[graph->nodes[i].a]; /* of a loop */
     }
     graph->nodes = nodes;
     graph->size = total;
     for (uint32_t i = 0; i < total; i++) {
         uint32_t count, *operands = node_operands(graph, i, &count);
-        if (nodes[i].op == NODE_PART) continue;
+        if (nodes[i].op == NODE_PART) continue; /* its record is given already */
         for (uint32_t k = 0; k < count; k++) operands[k] = to[operands[k]];
     }
     for (uint32_t k = 0; k < graph->n_roots; k++) graph->roots[k] = to[graph->roots[k]];

@@ -8,6 +8,7 @@
 #include "passes.h"
 
 #include "program/verify.h"
+#include "scans.h"
 
 const Pass passes[PASS_COUNT] = {
 #define PASS(id, text) {#id, text, apply_##id},
@@ -26,6 +27,15 @@ MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to) {
         passes[k].apply(graph);
         if (verify_graph(graph, passes[k].name)) return MADE_BROKEN;
     }
+    for (uint32_t s = 0; s < graph->scans.size; s++) {
+        arena_rewind(graph->scratch);
+        Graph *body = &graph->scans.items[s]->body;
+        body->arena = graph->arena;
+        body->scratch = graph->scratch;
+        optimise_body(body, skip);
+        body->arena = body->scratch = NULL;
+    }
+    if (has_loops(graph) && verify_graph(graph, "optimising loops")) return MADE_BROKEN;
     graph_pack(graph, to);
     return verify_graph(graph, "packing") ? MADE_BROKEN : MADE;
 }

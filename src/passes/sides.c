@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sides.h"
 
+#include "program/loops.h"
+
 #define MOST_LOOKS 64 /* at the sides around a side; beyond, two sides are one that is either of them */
 
 int has_choices(const Graph *graph, uint32_t size) {
@@ -100,9 +102,24 @@ uint32_t side_left(Sides *sides, uint32_t i, uint32_t k, uint32_t operand) {
     return by;
 }
 
+/* Node i uses a node of a loop as operand k. */
+static void note_use(Sides *sides, uint32_t i, uint32_t k, uint32_t operand) {
+    const Graph *graph = sides->graph;
+    uint32_t *of = &sides->of_loop[operand];
+    uint32_t by = is_of_loop(graph, i) ? sides->of_loop[i] : side_by(sides, i, k);
+    if (by == NONE || *of == 0 || !sides->leads[operand] || operand_stops(&graph->nodes[i], k)) return;
+    if (sides->over_batch && graph->nodes[operand].stage < sides->all.items[by].stage) by = 0;
+    *of = *of == NONE ? by : either_side(sides, *of, by);
+}
+
 void find_sides(Sides *sides) {
     const Graph *graph = sides->graph;
     get_side(sides, (Side){.kind = SIDE_EVERYWHERE});
+    if (has_loops(graph)) sides->of_loop = ARENA_ARRAY(sides->scratch, uint32_t, sides->size);
+    for (uint32_t i = 0; i < sides->size && sides->of_loop; i++) {
+        sides->of_loop[i] = sides->of[i] == 0 ? 0 : NONE;
+        if (is_of_loop(graph, i)) sides->of[i] = 0;
+    }
     for (uint32_t i = sides->size; i-- > 0;) {
         if (sides->of[i] == NONE) continue;
         uint32_t count;
@@ -110,6 +127,7 @@ void find_sides(Sides *sides) {
         const uint32_t *operands = node_operands(graph, i, &count);
         for (uint32_t k = 0; k < count; k++) {
             uint32_t *of = &sides->of[operands[k]];
+            if (sides->of_loop && is_of_loop(graph, operands[k])) note_use(sides, i, k, operands[k]);
             if (!sides->leads[operands[k]] || *of == 0 || operand_stops(node, k)) continue;
             uint32_t by = side_by(sides, i, k);
             if (sides->over_batch && graph->nodes[operands[k]].stage < sides->all.items[by].stage) by = 0;

@@ -33,6 +33,9 @@ typedef struct {
     const uint8_t *leads; /* of each: whether its derivative is asked for, or an operand's is */
     int over_batch;       /* gains are summed over the batch: what is computed once has no side of some samples */
     uint32_t *of;         /* of each: its side; 0: every sample; NONE: it gains nothing */
+    uint32_t *of_loop;    /* of each node of a loop: the side that uses it, though it is of every sample itself: what it
+                           * gains is 0 in others, but what its body makes of that may be NaN. NONE: nobody; NULL: there
+                           * are no loops */
     GROWING(Side) all;
     uint32_t *table;      /* one more than the side */
     size_t table_size;
@@ -50,6 +53,11 @@ void find_sides(Sides *sides);
 
 /* By which side operand k of node i gains, if it gains anything. */
 uint32_t side_by(Sides *sides, uint32_t i, uint32_t k);
+
+/* By which side's condition what a node of a loop gives its operands has to be masked; 0: by none. */
+static inline uint32_t side_of_loop(const Sides *sides, uint32_t i) {
+    return sides->of_loop && sides->of_loop[i] != NONE ? sides->of_loop[i] : 0;
+}
 
 /* By which side's condition that has to be masked which this operand k of node i gains; 0: by none, since it has
  * no other gains, or is of a side that the rule itself masks. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "build.h"
 
+#include "loops.h"
+
 static void new_node(Builder *b, Node node, double value) {
     build_room(b, 1);
     b->graph->nodes[b->graph->size] = node;
@@ -129,6 +131,32 @@ uint32_t build_take(Builder *b, uint32_t index, const uint32_t *elements, uint32
     args[0] = index;
     memcpy(args + 1, elements, n_elements * sizeof *elements);
     return set_stage(b);
+}
+
+/* -- loops, which have no numbers ------------------------------------------------------------------ */
+
+uint32_t build_part(Builder *b, uint32_t record, uint32_t k) {
+    new_node(b, (Node){.op = NODE_PART, .a = record, .b = k}, NAN);
+    return set_stage(b);
+}
+
+uint32_t build_sequence(Builder *b, uint32_t scan, uint32_t k) {
+    new_node(b, (Node){.op = NODE_SEQUENCE, .a = scan, .b = k}, NAN);
+    return set_stage(b);
+}
+
+static uint32_t build_record(Builder *b, Node node, const uint32_t *operands) {
+    uint32_t *args = new_listed(b, node, NAN);
+    if (node.b) memcpy(args, operands, node.b * sizeof *operands);
+    return set_stage(b);
+}
+
+uint32_t build_list(Builder *b, const uint32_t *elements, uint32_t count) {
+    return build_record(b, (Node){.op = NODE_LIST, .b = count}, elements);
+}
+
+uint32_t build_scan(Builder *b, Scan *scan, const uint32_t *operands, uint32_t count) {
+    return build_record(b, (Node){.op = NODE_SCAN, .b = count, .c = add_scan(b->graph, scan)}, operands);
 }
 
 /* -- cells ----------------------------------------------------------------------------------------- */

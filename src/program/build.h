@@ -39,6 +39,12 @@ uint32_t build_linear(Builder *b, const uint32_t *terms, uint32_t n_pairs, uint3
 /* The element that the index chooses. */
 uint32_t build_take(Builder *b, uint32_t index, const uint32_t *elements, uint32_t n_elements);
 
+/* Of loops (loops.h): number k of a record, a sequence that a scan gives, a sequence of nodes, and a scan. */
+uint32_t build_part(Builder *b, uint32_t record, uint32_t k);
+uint32_t build_sequence(Builder *b, uint32_t scan, uint32_t k);
+uint32_t build_list(Builder *b, const uint32_t *elements, uint32_t count);
+uint32_t build_scan(Builder *b, struct Scan *scan, const uint32_t *operands, uint32_t count);
+
 /* The item of a cell, whose names stand for the nodes in `names`. known, if it is not NULL: for each item
  * that does not depend on g, one more than the node that it has become before; or 0, and it is noted. */
 uint32_t build_item(Builder *b, const Cell *cell, uint8_t item, const uint32_t names[NAME_COUNT],

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "excerpt.h"
 
+#include "loops.h"
+
 /* -- the graph's node of a node of the tape --------------------------------------------------------- */
 
 static size_t slot_of(const Excerpt *e, uint32_t tape_node) {
@@ -71,6 +73,32 @@ static int has_leading_operand(const Excerpt *e, uint32_t tape_node) {
     return 0;
 }
 
+/* The node of a loop, as the last one of the graph: see ops.h for its operands on the tape. Sequences that no
+ * derivative leads through are NODE_INPUTs, too: nobody looks into them. */
+static void take_loop(Excerpt *e, uint32_t tape_node) {
+    Graph *graph = &e->graph;
+    const Tape *tape = e->tape;
+    const uint32_t *args = tape->args + tape->operands[tape_node].a;
+    uint32_t count = tape->operands[tape_node].b;
+    uint8_t op = tape->op[tape_node];
+    Node node;
+    if (op == OP_part || op == OP_sequence) {
+        node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE, .a = need_node(e, args[0]),
+                      .b = (uint32_t)tape->value[args[1]]};
+    } else {
+        uint32_t first = op == OP_scan;
+        for (uint32_t k = first; k < count; k++) need_node(e, args[k]);
+        GROW(graph->arena, &graph->args, uint32_t, count);
+        node = (Node){.op = op == OP_scan ? NODE_SCAN : NODE_LIST, .a = graph->args.size, .b = count - first};
+        for (uint32_t k = first; k < count; k++) graph->args.items[graph->args.size++] = node_of(e, args[k]);
+        if (op == OP_scan) node.c = add_scan(graph, scan_kept(tape->value[args[0]]));
+    }
+    build_room(&e->builder, 1);
+    graph->nodes[graph->size] = node;
+}
+
+static int is_of_loops(uint8_t op) { return op == OP_scan || op == OP_part || op == OP_sequence || op == OP_list; }
+
 static void take_list(Excerpt *e, uint32_t tape_node) {
     Graph *graph = &e->graph;
     const Tape *tape = e->tape;
@@ -115,7 +143,7 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
         node.c = need_node(e, tape->args[a + 2]);
         break;
     case VARIADIC:
-        take_list(e, tape_node);
+        (is_of_loops(node.op) ? take_loop : take_list)(e, tape_node);
         node = graph->nodes[graph->size];
         break;
     }
@@ -310,13 +338,28 @@ static uint32_t append_map(Tape *tape, const Node *node, const uint32_t *on_tape
     return tape_append(tape, node->op, *value, on_tape[node->a], b, 0);
 }
 
+/* A node of a loop, whose first or last operand is a leaf with its number. */
+static uint32_t append_loop(Excerpt *e, uint32_t i, uint32_t *on_tape, double name) {
+    Tape *tape = e->tape;
+    const Node *node = &e->graph.nodes[i];
+    uint32_t count, at = tape->args_size, leaf = tape_append(tape, OP_leaf, name, 0, 0, 0);
+    const uint32_t *operands = node_operands(&e->graph, i, &count);
+    int is_scan = node->op == NODE_SCAN;
+    if (is_scan) tape->args[tape->args_size++] = leaf;
+    for (uint32_t k = 0; k < count; k++) tape->args[tape->args_size++] = on_tape[operands[k]];
+    if (!is_scan) tape->args[tape->args_size++] = leaf;
+    uint8_t op = is_scan ? OP_scan : node->op == NODE_PART ? OP_part : OP_sequence;
+    return tape_append(tape, op, NAN, at, count + 1, 0);
+}
+
 /* How many nodes of the tape stand for one of the graph, at most. */
 static uint32_t nodes_on_tape(const Node *node) {
+    if (node->op == NODE_SCAN || node->op == NODE_PART || node->op == NODE_SEQUENCE) return 2;
     if (node->op == NODE_LINEAR) return node->c && node->b > 2 * node->c + 1 ? 3 : 1;
     return node->op < OP_COUNT && op_info[node->op].shape == SCALED ? 2 : 1;
 }
 
-static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
+static uint32_t append_node(Excerpt *e, uint32_t i, uint32_t *on_tape) {
     const Node *node = &e->graph.nodes[i];
     const double *value = &e->builder.values[i];
     switch (form_of(node)) {
@@ -325,10 +368,14 @@ static uint32_t append_node(const Excerpt *e, uint32_t i, uint32_t *on_tape) {
     case FORM_MAP: return append_map(e->tape, node, on_tape, value);
     case FORM_LINEAR: return append_linear(e->tape, &e->graph, node, on_tape, value);
     case FORM_TAKE: return append_list(e->tape, OP_take, e->graph.args.items + node->a, node->b, on_tape, value);
+    case FORM_SCAN: return append_loop(e, i, on_tape, e->kept[i]);
+    case FORM_PART:
+    case FORM_SEQUENCE: return append_loop(e, i, on_tape, node->b);
+    case FORM_LIST:
+        return append_list(e->tape, OP_list, e->graph.args.items + node->a, node->b, on_tape, value);
     case FORM_PARAMETER:
     case FORM_DRAW:
     case FORM_PRODUCT:
-    case FORM_PART:
     case FORM_CUSTOM:
     CASES_OF_GRADIENTS
         break; /* derivatives are not made of these */
@@ -364,7 +411,11 @@ static ExcerptStatus append(Excerpt *e, uint32_t *derivatives, uint32_t count) {
         if (!needed[i]) continue;
         node_operands(&e->graph, i, &n);
         n_nodes += nodes_on_tape(&e->graph.nodes[i]);
-        n_args += n;
+        n_args += n + 1;
+        if (e->graph.nodes[i].op != NODE_SCAN) continue;
+        if (!e->kept) e->kept = ARENA_ARRAY(&e->scratch, uint32_t, size);
+        e->kept[i] = scan_keep(scan_of(&e->graph, i));
+        if (e->kept[i] == NONE) return EXCERPT_NO_MEMORY;
     }
     if (tape_reserve(tape, n_nodes, n_args)) return EXCERPT_NO_MEMORY;
     for (uint32_t i = 0; i < size; i++) {

@@ -20,6 +20,7 @@ typedef struct {
                                    * is reached, else of a hash table */
     size_t n_slots;
     int is_dense;
+    uint32_t *kept;               /* of new scans: their numbers, see loops.h */
     uint32_t closure;             /* the tape's node that cannot be differentiated; NONE */
 } Excerpt;
 

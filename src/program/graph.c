@@ -4,6 +4,8 @@
  */
 #include "graph.h"
 
+#include "loops.h"
+
 #define REACHED UINT32_MAX
 
 typedef struct {
@@ -34,6 +36,26 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
     for (uint32_t k = 0; k < count; k++)
         if (graph->nodes[operands[k]].stage > stage) stage = graph->nodes[operands[k]].stage;
     return (Stage)stage;
+}
+
+/* The node of a loop; see ops.h for its operands on the tape. */
+static FreezeStatus freeze_loop(Graph *graph, Node *node, uint8_t op, const Tape *tape, const uint32_t *args) {
+    switch (op) {
+    case OP_scan: {
+        const Scan *scan = scan_kept(tape->value[args[0]]);
+        if (!scan) return FREEZE_CLOSURE;
+        node->op = NODE_SCAN;
+        node->a++;
+        node->b--;
+        node->c = add_scan(graph, scan_copy(scan, graph->arena));
+        return FROZEN;
+    }
+    case OP_list: node->op = NODE_LIST; return FROZEN;
+    default: /* OP_part, OP_sequence */
+        *node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE, .a = graph->args.items[node->a],
+                       .b = (uint32_t)tape->value[args[1]]};
+        return FROZEN;
+    }
 }
 
 /* Operands of tape node i as operands of the frozen node. */
@@ -76,14 +98,25 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
         if (op == OP_sum || op == OP_dot) {
             node->op = NODE_LINEAR;
             node->c = op == OP_dot ? b / 2 : 0;
+        } else if (op == OP_scan || op == OP_part || op == OP_sequence || op == OP_list) {
+            FreezeStatus status = freeze_loop(graph, node, op, tape, tape->args + a);
+            if (status != FROZEN) return status;
         }
     }
     node->stage = (uint8_t)graph_stage(graph, graph->size);
     return node->op == OP_custom && node->stage == SAMPLE ? FREEZE_CUSTOM : FROZEN;
 }
 
+/* Whether node i is a parameter: with `depends`, of a part of a recording. */
+static int is_given(const Tape *tape, uint32_t i, uint32_t mark, const uint8_t *depends) {
+    int is_held_leaf = is_leaf(tape, i) && owner_anchor(tape->owner[i]);
+    if (!depends) return i < mark || is_held_leaf;
+    return is_held_leaf || (!is_leaf(tape, i) && (i < mark || !depends[i - mark]));
+}
+
 static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters) {
+                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
+                           const uint8_t *depends) {
     Arena *arena = graph->arena;
     uint32_t total = 0;
     Reach reach = {tape, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)tape->size + 1), mark};
@@ -95,7 +128,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
         if (roots[k] < reach.lowest) reach.lowest = roots[k];
     }
     for (uint32_t i = tape->size; i-- > mark;)
-        if (number[i]) reach_operands(&reach, i);
+        if (number[i] && (!depends || depends[i - mark])) reach_operands(&reach, i);
     for (uint32_t i = reach.lowest; i < tape->size; i++) total += number[i] == REACHED;
 
     graph->nodes = ARENA_ARRAY(arena, Node, total + n_inputs);
@@ -115,7 +148,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
         while (draw < n_draws && draws[draw] < i) draw++;
         if (draw < n_draws && draws[draw] == i) { /* in its place, so that no row waits for it */
             *node = (Node){.op = NODE_DRAW, .stage = SAMPLE, .a = draw, .which = varying->kinds[draw]};
-        } else if (i < mark || (is_leaf(tape, i) && owner_anchor(tape->owner[i]))) {
+        } else if (is_given(tape, i, mark, depends)) {
             *node = (Node){.op = NODE_PARAMETER, .stage = ONCE, .a = graph->n_parameters};
             (*parameters)[graph->n_parameters++] = i;
         } else {
@@ -126,18 +159,25 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     }
     for (uint32_t k = 0; k < n_roots; k++) graph->roots[k] = number[roots[k]] - 1;
     graph->recorded = graph->size;
+    for (uint32_t s = 0; s < graph->scans.size; s++) graph->recorded += graph->scans.items[s]->body.recorded;
     return FROZEN;
 }
 
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters) {
+    return graph_freeze_part(graph, tape, mark, varying, roots, n_roots, parameters, NULL);
+}
+
+FreezeStatus graph_freeze_part(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
+                               const uint8_t *depends) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;
     size_t least = (size_t)(tape->size - mark) * 32;
     if (graph->scratch->least < least) graph->scratch->least = least;
     graph->arena->least = (size_t)(tape->size - mark) * sizeof(Node);
-    return freeze(graph, tape, mark, varying, roots, n_roots, parameters);
+    return freeze(graph, tape, mark, varying, roots, n_roots, parameters, depends);
 }
 
 void graph_pack(Graph *graph, Arena *to) {
@@ -161,6 +201,15 @@ void graph_pack(Graph *graph, Arena *to) {
         at += node->b;
     }
     packed.args.size = packed.args.capacity = at;
+    packed.scans.items = ARENA_ARRAY(to, Scan *, graph->scans.size + (size_t)1);
+    packed.scans.size = packed.scans.capacity = 0;
+    for (uint32_t i = 0; i < packed.size; i++) { /* those that are left */
+        Node *node = &packed.nodes[i];
+        if (node->op != NODE_SCAN) continue;
+        packed.scans.items[packed.scans.size] = scan_copy(graph->scans.items[node->c], to);
+        node->c = packed.scans.size++;
+    }
+    packed.scans.capacity = packed.scans.size;
     arena_free(graph->arena);
     *graph = packed;
 }

@@ -33,7 +33,11 @@ typedef enum {
     NODE_DRAW,               /* a random number. a: which, in the order of recording; which: a DrawKind */
     NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all       */
     NODE_PRODUCT,            /* record: a matrix-vector product, W x + bias: see Product           */
-    NODE_PART,               /* number b of record a; of a product: output b                       */
+    NODE_PART,               /* number b of record a; of a product: output b; of a scan: the last carry b;
+                              * of a sequence: element b                                           */
+    NODE_SCAN,               /* record: loop c of the graph's, which says what its args are (loops.h) */
+    NODE_SEQUENCE,           /* record: number b of the sequences that scan a gives                */
+    NODE_LIST,               /* record: a sequence of b args from a                                */
 
     NODE_SEED,               /* the loss's adjoint, which the executor sets: see below             */
     NODE_GAIN,               /* cell `which` of row `of`, what its operand gains: args as gain_names;
@@ -69,6 +73,9 @@ typedef enum {
     FORM(TAKE,       LISTED, LATEST,   1)   \
     FORM(CUSTOM,     LISTED, LATEST,   0)   \
     FORM(PRODUCT,    LISTED, LATEST,   0)   \
+    FORM(SCAN,       LISTED, LATEST,   0)   \
+    FORM(SEQUENCE,   1,      LATEST,   0)   \
+    FORM(LIST,       LISTED, LATEST,   0)   \
     FORM(GAIN,       LISTED, LATEST,   0)   \
     FORM(ADJOINT,    LISTED, LATEST,   0)   \
     FORM(TRANSPOSED, LISTED, LATEST,   0)   \
@@ -99,6 +106,10 @@ enum {
     FORM_OF_sum = FORM_NONE, /* NODE_LINEAR */
     FORM_OF_dot = FORM_NONE, /* NODE_LINEAR */
     FORM_OF_take = FORM_TAKE,
+    FORM_OF_scan = FORM_NONE,     /* NODE_SCAN */
+    FORM_OF_part = FORM_NONE,     /* NODE_PART */
+    FORM_OF_sequence = FORM_NONE, /* NODE_SEQUENCE */
+    FORM_OF_list = FORM_NONE,     /* NODE_LIST */
     FORM_OF_custom = FORM_CUSTOM,
     FORM_OF_opaque = FORM_NONE /* not frozen */
 };
@@ -107,6 +118,9 @@ enum {
 #define CASES_OF_GRADIENTS                                                            \
     case FORM_SEED: case FORM_TOTAL: case FORM_SCATTER: case FORM_GAIN: case FORM_ADJOINT: \
     case FORM_TRANSPOSED: case FORM_OUTER:
+
+/* The records of loops, for switches that meet none of them. */
+#define CASES_OF_LOOPS case FORM_SCAN: case FORM_SEQUENCE: case FORM_LIST:
 
 typedef struct {
     double number;    /* NODE_CONSTANT; a SCALED operation's number, or that of its gain; OP_custom's value */
@@ -148,16 +162,18 @@ typedef struct {
     uint32_t at;
 } Fault;
 
-typedef struct {
+typedef struct Graph {
     Arena *arena;
     Arena *scratch; /* for what a pass or the planner needs meanwhile */
     Node *nodes;
     uint32_t size;
     GROWING(uint32_t) args;
+    GROWING(struct Scan *) scans; /* see loops.h */
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
     uint32_t n_draws; /* that were recorded: some of them may be gone */
     int is_float32;  /* samples are computed in float32 */
+    int is_body;     /* of a loop: its inputs are carries and elements of sequences, which have adjoints */
     uint32_t primal; /* of a gradient graph: nodes of the function; else 0 */
     Fault fault;
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
@@ -166,6 +182,7 @@ typedef struct {
 /* Kinds of nodes besides the operations; each is a form of its own. */
 #define FOR_EACH_KIND(KIND)                                                         \
     KIND(PARAMETER) KIND(INPUT) KIND(DRAW) KIND(LINEAR) KIND(PRODUCT) KIND(PART)    \
+    KIND(SCAN) KIND(SEQUENCE) KIND(LIST)                                            \
     KIND(SEED) KIND(GAIN) KIND(ADJOINT) KIND(TOTAL) KIND(TRANSPOSED) KIND(OUTER) KIND(SCATTER)
 
 /* By operation and kind of node; one without a form does not build. */
@@ -207,6 +224,12 @@ typedef struct {
  * holds, become parameters: *parameters lists their tape indices. */
 FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters);
+
+/* The same of a part of a recording: what does not depend on its inputs, but for numbers, becomes a parameter.
+ * depends: of each node from mark on, whether it does. */
+FreezeStatus graph_freeze_part(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
+                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
+                               const uint8_t *depends);
 
 /* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
 void graph_pack(Graph *graph, Arena *to);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sparsity.h"
 
+#include "loops.h"
+
 /* -- index sets (Griewank and Walther, Evaluating Derivatives, 2008, chapter 7) ---------------------- */
 
 /* Of inputs: bits from word `first` on. Sets that are equal to an operand's share its words. */
@@ -64,6 +66,9 @@ static IndexSet set_of(Sets *sets, uint32_t i) {
     case FORM_TAKE:
     case FORM_CUSTOM:
     case FORM_PRODUCT:
+    case FORM_SCAN:
+    case FORM_SEQUENCE:
+    case FORM_LIST:
     case FORM_PART: {
         const uint32_t *operands = node_operands(graph, i, &count);
         unite_all(sets, &set, operands, count);
@@ -89,7 +94,10 @@ static double cost_of(const Graph *graph, uint32_t i) {
     case FORM_PARAMETER:
     case FORM_INPUT:
     case FORM_DRAW:
+    case FORM_SEQUENCE:
+    case FORM_LIST:
     case FORM_PART: return 0;
+    case FORM_SCAN: return (double)scan_of(graph, i)->length * scan_of(graph, i)->body.size;
     case FORM_MAP:
     case FORM_TAKE:
     case FORM_CUSTOM: return 1;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs) {
-    if (i < mark || !n_inputs) return 0;
+    if (i < mark) return 0;
     uint8_t *reached = calloc((size_t)i - mark + 1, 1);
     uint32_t above = n_inputs; /* inputs[above] and those after it stand above the node at hand */
     int depends = 0;
@@ -19,7 +19,7 @@ int trace_depends(const Tape *tape, uint32_t i, uint32_t mark, const uint32_t *i
         uint32_t count;
         if (!reached[j - mark]) continue;
         while (above > 0 && inputs[above - 1] > j) above--;
-        depends = above > 0 && inputs[above - 1] == j;
+        depends = (above > 0 && inputs[above - 1] == j) || tape->op[j] == OP_scan;
         const uint32_t *operands = tape_operands(tape, j, &count);
         for (uint32_t k = 0; k < count; k++)
             if (operands[k] >= mark) reached[operands[k] - mark] = 1;
@@ -78,13 +78,15 @@ static int leans_on(const Tape *tape, uint32_t i, const uint64_t *set) {
     return 0;
 }
 
-void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs, void (*leaked)(Anchor *)) {
+void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs, int with_scans,
+               void (*leaked)(Anchor *)) {
     uint64_t *depend = tape->reached[0];
     uint32_t args = tape->args_size; /* where those of node i began */
     for (uint32_t i = mark, k = 0; i < tape->size; i++) {
         int is_input = k < n_inputs && inputs[k] == i;
         k += (uint32_t)is_input;
-        if (is_input || leans_on(tape, i, depend)) depend[WORD_OF(i)] |= BIT_OF(i);
+        int is_scan = with_scans && tape->op[i] == OP_scan;
+        if (is_input || is_scan || leans_on(tape, i, depend)) depend[WORD_OF(i)] |= BIT_OF(i);
     }
     for (uint32_t i = tape->size; i-- > mark;) {
         if ((tape->op[i] & ~OP_CLOSURE) >= OP_FIRST_LISTED) args = tape->operands[i].a;

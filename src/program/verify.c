@@ -5,6 +5,8 @@
  */
 #include "verify.h"
 
+#include "loops.h"
+
 #ifdef MICROGRAD_C_DEBUG
 int verifying = 1;
 #else
@@ -38,7 +40,8 @@ static int all_of_stage(const Graph *graph, const uint32_t *nodes, size_t count,
 
 static int is_record(const Graph *graph, uint32_t i) {
     uint8_t op = graph->nodes[i].op;
-    return op == NODE_PRODUCT || op == NODE_TRANSPOSED || op == NODE_OUTER || op == NODE_SCATTER;
+    return op == NODE_PRODUCT || op == NODE_TRANSPOSED || op == NODE_OUTER || op == NODE_SCATTER || op == NODE_SCAN ||
+           op == NODE_SEQUENCE || op == NODE_LIST;
 }
 
 static const char *broken_product(const Seen *seen, uint32_t i) {
@@ -69,6 +72,14 @@ static const char *broken_part(const Seen *seen, const Node *node) {
         seen->row_count[node->a]++;
         return NULL;
     }
+    if (record->op == NODE_SCAN) {
+        HOLDS(node->b < scan_of(graph, node->a)->n_carries, "a part stands within its record");
+        return NULL;
+    }
+    if (is_sequence(graph, node->a)) {
+        HOLDS(node->b < sequence_length(graph, node->a), "a part stands within its record");
+        return NULL;
+    }
     if (record->op == NODE_SCATTER) {
         HOLDS(node->b < graph->nodes[record->a].b - 1, "a part stands within its record");
         return NULL;
@@ -78,6 +89,27 @@ static const char *broken_part(const Seen *seen, const Node *node) {
     int is_weight = node->b >= first * n && node->b < end * n;
     int is_bias = product.biases && node->b >= biases + first && node->b < biases + end;
     HOLDS(record->op == NODE_TRANSPOSED ? node->b < n : is_weight || is_bias, "a part stands within its record");
+    return NULL;
+}
+
+/* A scan has the operands that its body wants, and a body that holds itself. */
+static const char *broken_scan(const Seen *seen, uint32_t i) {
+    Graph *graph = seen->graph;
+    const Node *node = &graph->nodes[i];
+    const Scan *scan = scan_of(graph, i);
+    const uint32_t *args = graph->args.items + node->a;
+    HOLDS(node->b == scan_operands(scan), "a scan has as many operands as it needs");
+    for (uint32_t k = 0; k < node->b; k++) {
+        int is_taken = k >= scan->n_carries && k < scan->n_carries + scan->n_taken;
+        HOLDS(is_sequence(graph, args[k]) == is_taken, "a scan takes sequences, and numbers for all else");
+        HOLDS(!is_taken || sequence_length(graph, args[k]) == scan->length, "sequences are as long as their scan");
+    }
+    Graph body = scan->body;
+    HOLDS(body.n_inputs == scan->n_carries + scan->n_taken && body.n_parameters == scan->n_captured &&
+              body.n_roots == scan->n_carries + scan->n_made,
+          "a body has the inputs and the roots of its scan");
+    body.scratch = graph->scratch;
+    if (verify_graph(&body, graph->fault.after)) return body.fault.rule; /* as deep as loops stand in loops */
     return NULL;
 }
 
@@ -122,7 +154,7 @@ static const char *broken_leaf(const Seen *seen, const Node *node) {
 
 static int is_known(const Node *node) {
     if (node->op > NODE_SCATTER) return 0;
-    return node->op != OP_sum && node->op != OP_dot && node->op != OP_opaque;
+    return forms[node->op] != FORM_NONE;
 }
 
 static uint32_t bits_in(unsigned set) {
@@ -163,15 +195,20 @@ static int is_counted(const Node *node) {
     case FORM_TOTAL:
     case FORM_SCATTER:
     case FORM_PRODUCT:
+    case FORM_SEQUENCE:
+    case FORM_SCAN:
     case FORM_TRANSPOSED:
     case FORM_OUTER:
         break;
+    case FORM_LIST:
+        return node->b > 0;
     }
     return 1;
 }
 
 /* Whether the node reads a record as such. */
 static int reads_record(const Node *node, uint32_t operand) {
+    if (node->op == NODE_SCAN || node->op == NODE_SEQUENCE) return 1; /* see broken_scan */
     return node->op == NODE_PART || (operand == 0 && (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER));
 }
 
@@ -202,6 +239,15 @@ static const char *broken_node(const Seen *seen, uint32_t i) {
         HOLDS(!is_record(graph, operands[k]) || reads_record(node, k), "a record is no number");
     }
     if (form == FORM_PRODUCT && (rule = broken_product(seen, i))) return rule;
+    if (form == FORM_SEQUENCE) {
+        HOLDS(graph->nodes[node->a].op == NODE_SCAN, "a scan gives sequences");
+        const Scan *scan = scan_of(graph, node->a);
+        HOLDS(node->b < scan_sequences(scan), "a part stands within its record");
+    }
+    if (form == FORM_SCAN) {
+        HOLDS(node->c < graph->scans.size, "a scan is one of the graph's");
+        if ((rule = broken_scan(seen, i))) return rule;
+    }
     if (form == FORM_PART && (rule = broken_part(seen, node))) return rule;
     if (node->op >= NODE_SEED && (rule = broken_adjoint(seen, i))) return rule;
     if ((rule = broken_stage(graph, i, operands, count))) return rule;
@@ -248,6 +294,7 @@ int verify_graph(Graph *graph, const char *after) {
                  .seen_by_product = ARENA_ARRAY(scratch, uint32_t, graph->size)};
     const char *list = "";
     uint32_t at = 0;
+    graph->fault.after = after;
     const char *rule = broken_graph(graph, &seen, &list, &at);
     if (!rule) return 0;
     graph->fault = (Fault){after, rule, list, at};

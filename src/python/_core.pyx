@@ -10,7 +10,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
              'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'drawing', 'runs',
-             'ranks', 'program', 'nodes', 'hessians', 'optimizer', 'training'):
+             'ranks', 'program', 'nodes', 'hessians', 'optimizer', 'training', 'loops'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -28,6 +28,7 @@ from ._core.graph import (TapeStats, accumulate_grads, around_collection, attrib
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)
 from ._core.hessians import Products
 from ._core.layer import activations, layer
+from ._core.loops import apart, body_being_recorded, is_recorded, list_of, number_of, pull_back_apart, record_scan, sequence_of
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
 from ._core.nodes import ProgramNode, program_nodes

@@ -122,6 +122,10 @@ double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_
         uint32_t chosen = taken(tape, args, count);
         return chosen == NO_NODE ? NAN : value[chosen];
     }
+    case VARIADIC_scan:
+    case VARIADIC_part:
+    case VARIADIC_sequence:
+    case VARIADIC_list:
     case VARIADIC_custom:
     case VARIADIC_opaque:
         break; /* they are given their value */
@@ -156,6 +160,11 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
         break;
     case VARIADIC_opaque: /* Python knows the rule; the operands are of the graph all the same */
         for (uint32_t k = 0; k < count; k++) gain(to, args[k], 0.0);
+        break;
+    case VARIADIC_scan: /* nobody sweeps over what is being recorded */
+    case VARIADIC_part:
+    case VARIADIC_sequence:
+    case VARIADIC_list:
         break;
     }
 }

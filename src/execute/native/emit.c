@@ -294,10 +294,10 @@ static void emit_total(Emitter *e, const Instruction *in) {
 
 static void emit_output(Emitter *e, const Instruction *in) {
     Registers *r = &e->registers;
-    uint32_t row = e->emission->n_inputs + in->detail;
+    Source to = row_source(e->emission, in, e->emission->n_inputs + in->detail);
     int reg = r->reg[in->operands[0]];
     if (reg < 0) load(r, reg = spare(r), in->operands[0]);
-    encode(e->code, VECTOR_STORE, reg, 0, in_memory(RBP, row_place(e->emission, in, row)), 0);
+    encode(e->code, VECTOR_STORE, reg, 0, to, 0);
     retire(r);
 }
 
@@ -364,7 +364,7 @@ void emit(Emission *emission, const Straight *straight, Arena *arena, Arena *scr
         if (is_read) emit_instruction(e, in);
     }
     if (emission->is_loop) {
-        encode_add(e->code, RBP, vector_bytes(e));
+        encode_add(e->code, RBP, emission->is_walk ? emission->advance : vector_bytes(e));
         encode_add(e->code, R14, -1);
         code_land(e->code, encode_jump(e->code, JUMP_IF_NOT_ZERO), top);
     }

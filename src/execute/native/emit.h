@@ -34,6 +34,10 @@ typedef struct {
 
 enum { WIDEST = 8, MOST_REGISTERS = 32 };
 
+/* Of walks: rows of a step's frame are numbered from here on, the next frames' and those before among them. */
+#define ROW_OF_FRAME UINT32_C(0x80000000)
+enum { FRAME_ROW_0 = 1 << 24 };
+
 /* What code needs to call C, in front of the slots. */
 typedef struct Header {
     double saved[MOST_REGISTERS][WIDEST];
@@ -58,6 +62,8 @@ typedef struct {
     Code *code; /* it goes to the end of it */
     uint32_t stride, n_inputs;
     int is_loop; /* else there is one vector */
+    int is_walk; /* rows are numbered as walk.h says; a loop goes from frame to frame */
+    int32_t advance; /* ... so many bytes */
     /* -- results -- */
     size_t entry; /* in the code: a function of a Memory */
     GROWING(Number) numbers; /* of the arena */

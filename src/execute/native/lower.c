@@ -29,6 +29,7 @@ typedef struct {
     uint32_t *column; /* of arguments: which input of line SAMPLE */
     uint32_t *draw;   /* of draws */
     Summand *summands; /* of each sum over the batch */
+    Reader *reader;   /* who knows where operands stand; NULL: this does */
     uint32_t bad;     /* of the line at hand: above 0 if an index is none; NONE: there are none */
 } Lowering;
 
@@ -59,6 +60,7 @@ static uint32_t number_of(Lowering *l, uint32_t i) {
 }
 
 static uint32_t operand(Lowering *l, uint32_t i) {
+    if (l->reader) return l->reader->read(l->reader, i);
     const Node *node = &l->graph->nodes[i];
     switch (form_of(node)) {
     case FORM_CONSTANT:
@@ -76,6 +78,7 @@ static uint32_t operand(Lowering *l, uint32_t i) {
     case FORM_ADJOINT: break;
     case FORM_SCATTER:
     case FORM_PRODUCT:
+    CASES_OF_LOOPS
     case FORM_TRANSPOSED:
     case FORM_OUTER: abort(); /* records, which no number is read of */
     }
@@ -92,6 +95,16 @@ static uint32_t two(Lowering *l, Primitive op, uint32_t a, uint32_t b) {
 static uint32_t plus_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) {
     if (sum == NONE) sum = straight_number(l->line, 0.0);
     return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
+}
+
+/* In loops. */
+static uint32_t linear(Lowering *l, const Node *node) {
+    const uint32_t *args = l->graph->args.items + node->a;
+    uint32_t k = 2 * node->c, sum = k < node->b ? operand(l, args[k++]) : NONE; /* a bias first, as eager code does */
+    for (uint32_t p = 0; p < node->c; p++)
+        sum = plus_product(l, sum, operand(l, args[2 * p]), operand(l, args[2 * p + 1]));
+    for (; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
+    return sum;
 }
 
 static uint32_t plus(Lowering *l, uint32_t sum, uint32_t value) {
@@ -117,7 +130,8 @@ static uint32_t adjoint(Lowering *l, const Node *node) {
     uint32_t sum = operand(l, args[0]);
     for (uint32_t k = 1; k < node->b; k++) {
         /* One sum over the batch may stand for several: see share_totals. */
-        int is_shared = is_total(l->graph, &l->graph->nodes[args[k]]) && l->row[args[k]] == l->row[args[k - 1]];
+        int is_shared = !l->reader && is_total(l->graph, &l->graph->nodes[args[k]]) &&
+                        l->row[args[k]] == l->row[args[k - 1]];
         if (is_shared && args[k] != args[k - 1]) continue;
         sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
     }
@@ -205,7 +219,7 @@ static uint32_t node_value(Lowering *l, uint32_t i) {
     const Node *node = &l->graph->nodes[i];
     switch (form_of(node)) {
     case FORM_MAP: return map(l, node);
-    case FORM_LINEAR: return sum_of_parts(l, l->parts[i]);
+    case FORM_LINEAR: return l->reader ? linear(l, node) : sum_of_parts(l, l->parts[i]);
     case FORM_GAIN: return gain(l, node);
     case FORM_ADJOINT: return adjoint(l, node);
     case FORM_TAKE: return take(l, node);
@@ -219,6 +233,7 @@ static uint32_t node_value(Lowering *l, uint32_t i) {
     case FORM_TOTAL:
     case FORM_SCATTER:
     case FORM_PRODUCT:
+    CASES_OF_LOOPS
     case FORM_TRANSPOSED:
     case FORM_OUTER: return NONE; /* have no number */
     }
@@ -455,6 +470,13 @@ static void give_roots(Lowering *l, Arena *arena) {
             straight_output(l->line, l->to->n_outputs++, operand(l, graph->roots[r]));
         }
     }
+}
+
+uint32_t lower_node(Straight *line, const Graph *graph, uint32_t node, Reader *reader, uint32_t *bad) {
+    Lowering lowering = {.graph = graph, .line = line, .reader = reader, .bad = *bad};
+    uint32_t value = node_value(&lowering, node);
+    *bad = lowering.bad;
+    return value;
 }
 
 /* About as many instructions as line SAMPLE will have. */

@@ -39,6 +39,15 @@ typedef struct {
 /* Where the sums over the batch begin: so that vectors of the first of them stand in one line of the cache. */
 static inline uint32_t adjoints_at(uint32_t n_parameters) { return (n_parameters + 1 + 7) / 8 * 8; }
 
+/* Who knows where nodes stand, for lines that are made node by node: the value of one, in the line at hand. */
+typedef struct Reader {
+    uint32_t (*read)(struct Reader *reader, uint32_t node);
+} Reader;
+
+/* A node with a number, but for leaves, numbers of loops and sums over the batch: its value. *bad: NONE, or the value
+ * that is above 0 if an index so far was none. */
+uint32_t lower_node(Straight *line, const Graph *graph, uint32_t node, Reader *reader, uint32_t *bad);
+
 /* Results are of the arena; lines, of scratch. */
 void lower(Lowered *lowered, const Graph *graph, Arena *arena, Arena *scratch);
 

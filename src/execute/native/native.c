@@ -3,8 +3,10 @@
 
 #include "execute/chunks.h"
 #include "pages.h"
-#include "schedule.h"
+#include "program/loops.h"
 #include "program/print.h"
+#include "schedule.h"
+#include "walks.h"
 
 extern const Executor vector_executor;
 
@@ -94,6 +96,8 @@ static const Level *level_for(int width) {
     return levels[count - 1];
 }
 
+const Kernels *native_kernels(int width) { return kernels_of(level_for(width)); }
+
 /* What a making needs meanwhile is kept for the next one: first touches of memory are dear. Several may be under
  * way; one of them leaves it. */
 static void *kept_scratch;
@@ -156,6 +160,7 @@ NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *s
 static const char *native_refuses(const Graph *graph) {
     int count;
     const Level *const *levels = levels_available(&count);
+    if (has_loops(graph) && graph->is_float32) return "loops are computed in float64";
     if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
     if (graph->size + (size_t)graph->args.size > MOST_NODES) return "it is too long for machine code";
     return pages_refused();
@@ -166,6 +171,7 @@ static const char *native_refuses(const Graph *graph) {
  * of so few, kernels are not worth their calls, whatever the batch. */
 static const char *native_leaves(const Graph *graph) {
     double products = 0, elements = 0, nodes = 0;
+    if (has_loops(graph)) return NULL; /* vector kernels have none */
     for (uint32_t i = 0; i < (graph->primal ? graph->primal : graph->size); i++) {
         const Node *node = &graph->nodes[i];
         if (node->op == NODE_PRODUCT) products += (double)product_of(graph, i).n_out * node->c;
@@ -200,6 +206,7 @@ static size_t count_numbers(const Graph *graph, double *work) {
 }
 
 static MakeStatus native_make(Graph *graph, Program **made) {
+    if (has_loops(graph)) return walks_make(graph, 0, made);
     NativeProgram *program = calloc(1, sizeof *program);
     if (!program) return MADE_NO_MEMORY;
     double work = 0.0;

@@ -72,6 +72,13 @@ static inline size_t rows_size(const NativeCode *code) {
 NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status);
 void native_code_free(NativeCode *code);
 
+/* Runs the function at this place in the code, whose calls to C are these. */
+void native_enter(const uint8_t *at, const Memory *memory, const Call *calls, const Kernels *kernels,
+                  const Kernels *float32_kernels, int width);
+
+/* The best kernels for vectors of so many doubles. */
+const Kernels *native_kernels(int width);
+
 RunStatus native_evaluate(Program *program, Batch *batch);
 RunStatus native_gradients(Program *program, Batch *batch);
 

@@ -61,7 +61,7 @@ static Source slot_at(const Registers *r, uint32_t slot) {
 Source where_is(const Registers *r, uint32_t value) {
     if (r->reg[value] >= 0) return in_register(r->reg[value]);
     const Instruction *in = instruction_at(r, value);
-    if (in->op == PRIMITIVE_INPUT) return in_memory(RBP, row_place(r->emission, in, in->detail));
+    if (in->op == PRIMITIVE_INPUT) return row_source(r->emission, in, in->detail);
     if (in->op != PRIMITIVE_NUMBER) return slot_at(r, r->slot[value]);
     if (is_given(r, in)) return number_in_memory(R12, (int32_t)in->operands[2] * 8);
     int32_t place = (int32_t)r->slot[value] * 8;

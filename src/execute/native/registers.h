@@ -49,6 +49,14 @@ static inline int32_t row_place(const Emission *emission, const Instruction *in,
     return (int32_t)(row * emission->stride * (in->is_float32 ? sizeof(float) : sizeof(double)));
 }
 
+/* Where a row of inputs stands; those of outputs are numbered behind them. */
+static inline Source row_source(const Emission *emission, const Instruction *in, uint32_t row) {
+    int32_t bytes = (int32_t)(emission->stride * 8);
+    if (!emission->is_walk) return in_memory(RBP, row_place(emission, in, row));
+    return row & ROW_OF_FRAME ? in_memory(RBP, ((int32_t)(row & ~ROW_OF_FRAME) - FRAME_ROW_0) * bytes)
+                              : in_memory(R13, (int32_t)row * bytes);
+}
+
 /* Where the value stands: its register, or memory. */
 Source where_is(const Registers *r, uint32_t value);
 

@@ -18,14 +18,15 @@ extern const Executor vector_executor;
 
 typedef struct {
     const Call *calls;
-    const NativeCode *code;
+    const Kernels *kernels, *float32_kernels; /* for vectors as wide */
+    int width;                                /* doubles of a vector */
 } Callee;
 
 static void call_kernel(double *slots, uint64_t which) {
     const Callee *callee = header_of(slots)->owner;
     const Call *call = &callee->calls[which];
-    const Kernels *kernels = call->is_float32 ? callee->code->float32_kernels : callee->code->kernels;
-    size_t width = (size_t)callee->code->machine.width << call->is_float32;
+    const Kernels *kernels = call->is_float32 ? callee->float32_kernels : callee->kernels;
+    size_t width = (size_t)callee->width << call->is_float32;
     double scratch[4 * WIDEST];
     Step step = {.kind = STEP_MAP, .op = call->op, .count = 1, .flat = 1, .number = call->number};
     Ref *refs[] = {&step.x, &step.y, &step.w};
@@ -43,7 +44,7 @@ static double turned_by_library(double angle, uint64_t op) { return op == OP_sin
 static void turn_far(double *slots, uint64_t op) {
     Header *header = header_of(slots);
     const Callee *callee = header->owner;
-    for (int k = 0; k < callee->code->machine.width; k++)
+    for (int k = 0; k < callee->width; k++)
         if (fabs(header->angle[k]) > FAR_ANGLE) header->turned[k] = turned_by_library(header->angle[k], op);
 }
 
@@ -53,7 +54,7 @@ static void turn_far_floats(double *slots, uint64_t op) {
     float angle[2 * WIDEST], turned[2 * WIDEST];
     memcpy(angle, header->angle, sizeof angle);
     memcpy(turned, header->turned, sizeof turned);
-    for (int k = 0; k < 2 * callee->code->machine.width; k++)
+    for (int k = 0; k < 2 * callee->width; k++)
         if (fabs((double)angle[k]) > FAR_ANGLE) turned[k] = (float)turned_by_library((double)angle[k], op);
     memcpy(header->turned, turned, sizeof turned);
 }
@@ -84,19 +85,24 @@ static int grow(double **memory, size_t *size, size_t needed) {
 
 typedef void (*Entry)(const Memory *memory);
 
-static void run_piece(const NativeProgram *program, const NativeCode *code, const Piece *piece, const Desk *desk,
-                      double *rows, size_t count) {
-    const uint8_t *at = code->pages + piece->emission.entry;
-    Callee callee = {piece->emission.calls.items, code};
-    Header *header = header_of(desk->slots);
-    Memory memory = {piece->numbers, program->numbers, rows, desk->totals, desk->slots, count};
+void native_enter(const uint8_t *at, const Memory *memory, const Call *calls, const Kernels *kernels,
+                  const Kernels *float32_kernels, int width) {
+    Callee callee = {calls, kernels, float32_kernels, width};
+    Header *header = header_of(memory->slots);
     Entry entry;
     header->call = call_kernel;
     header->turn[0] = turn_far;
     header->turn[1] = turn_far_floats;
     header->owner = &callee;
     memcpy(&entry, &at, sizeof entry); /* ISO C has no conversion of one to the other */
-    entry(&memory);
+    entry(memory);
+}
+
+static void run_piece(const NativeProgram *program, const NativeCode *code, const Piece *piece, const Desk *desk,
+                      double *rows, size_t count) {
+    const uint8_t *at = code->pages + piece->emission.entry;
+    Memory memory = {piece->numbers, program->numbers, rows, desk->totals, desk->slots, count};
+    native_enter(at, &memory, piece->emission.calls.items, code->kernels, code->float32_kernels, code->machine.width);
 }
 
 /* Gives a piece its copies of the program's numbers, in `size` doubles each. */

@@ -4,16 +4,26 @@
  * shares nothing with the others but the cells, and it says what they have to give.
  */
 #include "execute/execute.h"
+#include "program/loops.h"
 #include "program/print.h"
 
 extern const Executor scalar_executor;
 
-typedef struct {
-    Program base;
+/* A graph that is run: the function's, or a loop's body. */
+typedef struct View {
     const Graph *graph;
     double *values;      /* of the nodes; of sums over the batch, so far */
     double *sampled;     /* of the nodes, as samples see them: values, or, in float32, what is rounded to it */
-    double *parameters;  /* numbers, then adjoints */
+    double *parameters;  /* numbers; of the function, then adjoints */
+    double *inputs;      /* of a body; NULL: they are the batch's columns */
+    struct View *bodies; /* of each scan of the graph */
+    double **sequences;  /* of a body, what its scan gives: numbers of each sequence that it makes, and of each    */
+                         /* carry's trail, with one more on either side; NULL: nobody asks for it                 */
+} View;
+
+typedef struct {
+    Program base;
+    View view;
     uint32_t *places;    /* of parameters in them */
     uint32_t *nodes[4];  /* those with a number, of each stage, but for the sums over the batch */
     uint32_t sizes[4];
@@ -94,17 +104,36 @@ static double sum_of(const uint32_t *nodes, uint32_t count, const double *v) {
     return sum;
 }
 
-/* The number of a node whose operands have theirs. *bad: a take whose index is not one. */
-static double node_value(const ScalarProgram *program, uint32_t i, const Batch *batch, size_t sample, uint32_t *bad) {
-    const Graph *graph = program->graph;
+static void report_index(Batch *batch, size_t sample, double index, uint32_t count) {
+    batch->bad_sample = sample;
+    batch->bad_index = index;
+    batch->bad_count = count;
+}
+
+static void run_scan(const View *view, uint32_t i, Batch *batch, size_t sample, int *bad);
+
+/* Element b of a sequence. */
+static double element(const View *view, uint32_t sequence, uint32_t b, const double *v) {
+    const Node *node = &view->graph->nodes[sequence];
+    if (node->op == NODE_LIST) return v[view->graph->args.items[node->a + b]];
+    const Scan *scan = scan_of(view->graph, node->a);
+    double **sequences = view->bodies[view->graph->nodes[node->a].c].sequences;
+    if (node->b < scan->n_made + scan->n_carries) return sequences[node->b][b];
+    const double *trail = sequences[node->b - scan->n_carries]; /* what a step ended with, the next one began with */
+    return scan->is_reverse ? trail[(int64_t)b - 1] : trail[b + 1];
+}
+
+/* The number of a node whose operands have theirs. *bad: whether an index of a take was none, which is reported. */
+static double node_value(const View *view, uint32_t i, Batch *batch, size_t sample, int *bad) {
+    const Graph *graph = view->graph;
     const Node *node = &graph->nodes[i];
     const uint32_t *args = graph->args.items + node->a;
-    const double *v = node->stage == SAMPLE ? program->sampled : program->values;
+    const double *v = node->stage == SAMPLE ? view->sampled : view->values;
     switch (form_of(node)) {
     case FORM_CONSTANT:
     case FORM_CUSTOM: return node->number;
-    case FORM_PARAMETER: return program->parameters[node->a];
-    case FORM_INPUT: return column_number(&batch->columns[node->a], sample);
+    case FORM_PARAMETER: return view->parameters[node->a];
+    case FORM_INPUT: return view->inputs ? view->inputs[node->a] : column_number(&batch->columns[node->a], sample);
     case FORM_DRAW:
         return draw_one(&batch->stream, batch->first_sample + (uint32_t)sample, node->a, (DrawKind)node->which,
                         graph->is_float32);
@@ -116,64 +145,111 @@ static double node_value(const ScalarProgram *program, uint32_t i, const Batch *
     }
     case FORM_LINEAR: return linear(node, args, v);
     case FORM_TAKE: {
-        uint32_t element = chosen(graph, node, v);
-        if (element == NONE) *bad = i;
-        return element == NONE ? NAN : v[args[1 + element]];
+        uint32_t which = chosen(graph, node, v);
+        if (which != NONE) return v[args[1 + which]];
+        report_index(batch, sample, v[args[0]], node->b - 1);
+        *bad = 1;
+        return NAN;
     }
-    case FORM_PART: return part_value(graph, node, v);
+    case FORM_PART:
+        if (graph->nodes[node->a].op == NODE_SCAN) return view->bodies[graph->nodes[node->a].c].inputs[node->b];
+        return is_sequence(graph, node->a) ? element(view, node->a, node->b, v) : part_value(graph, node, v);
+    case FORM_SCAN:
+        run_scan(view, i, batch, sample, bad);
+        return NAN; /* a record, but its run is due here */
     case FORM_GAIN: return gain_value(graph, node, v);
     case FORM_ADJOINT: return sum_of(args, node->b, v);
     case FORM_PRODUCT:
     case FORM_SCATTER:
     case FORM_TRANSPOSED:
     case FORM_OUTER:
+    case FORM_SEQUENCE:
+    case FORM_LIST:
     case FORM_TOTAL: break; /* records have no number; sums over the batch are computed below */
     }
     abort();
 }
 
+/* -- loops --------------------------------------------------------------------------------------------- */
+
+static int is_record(const Node *node) {
+    return node->op == NODE_PRODUCT || node->op == NODE_SCATTER || node->op == NODE_TRANSPOSED ||
+           node->op == NODE_OUTER || node->op == NODE_SEQUENCE || node->op == NODE_LIST;
+}
+
+/* One step, with the body's inputs in place. In float32, everything in it is rounded. */
+static void run_body(const View *body, int is_float32, Batch *batch, size_t sample, int *bad) {
+    const Graph *graph = body->graph;
+    for (uint32_t i = 0; i < graph->size && !*bad; i++) {
+        if (is_record(&graph->nodes[i])) continue;
+        double value = node_value(body, i, batch, sample, bad);
+        body->values[i] = is_float32 ? (double)(float)value : value;
+    }
+}
+
+/* Its inputs hold the last carries afterwards. */
+static void run_scan(const View *view, uint32_t i, Batch *batch, size_t sample, int *bad) {
+    const Graph *graph = view->graph;
+    const Node *node = &graph->nodes[i];
+    const Scan *scan = scan_of(graph, i);
+    const View *body = &view->bodies[node->c];
+    const uint32_t *args = graph->args.items + node->a, *taken = args + scan->n_carries;
+    const double *v = node->stage == SAMPLE ? view->sampled : view->values;
+    int is_float32 = node->stage == SAMPLE && graph->is_float32;
+    for (uint32_t k = 0; k < scan->n_carries; k++) body->inputs[k] = v[args[k]];
+    for (uint32_t k = 0; k < scan->n_captured; k++) body->parameters[k] = v[taken[scan->n_taken + k]];
+    for (uint32_t step = 0; step < scan->length && !*bad; step++) {
+        uint32_t at = scan->is_reverse ? scan->length - 1 - step : step;
+        double **made = body->sequences, **trail = made + scan->n_made;
+        for (uint32_t k = 0; k < scan->n_carries; k++)
+            if (trail[k]) trail[k][at] = body->inputs[k];
+        for (uint32_t k = 0; k < scan->n_taken; k++) body->inputs[scan->n_carries + k] = element(view, taken[k], at, v);
+        run_body(body, is_float32, batch, sample, bad);
+        for (uint32_t k = 0; k < scan->n_carries; k++) body->inputs[k] = body->values[body->graph->roots[k]];
+        for (uint32_t k = 0; k < scan->n_made; k++)
+            if (made[k]) made[k][at] = body->values[body->graph->roots[scan->n_carries + k]];
+        for (uint32_t k = 0; k < scan->n_carries; k++)
+            if (trail[k]) trail[k][scan->is_reverse ? (int64_t)at - 1 : (int64_t)at + 1] = body->inputs[k];
+    }
+}
+
 /* -- runs --------------------------------------------------------------------------------------------- */
 
 static RunStatus run_stage(ScalarProgram *program, Stage stage, Batch *batch, size_t sample) {
-    const Graph *graph = program->graph;
-    double *v = stage == SAMPLE ? program->sampled : program->values;
-    uint32_t bad = NONE;
-    for (uint32_t k = 0; k < program->sizes[stage] && bad == NONE; k++) {
+    const View *view = &program->view;
+    double *v = stage == SAMPLE ? view->sampled : view->values;
+    int bad = 0;
+    for (uint32_t k = 0; k < program->sizes[stage] && !bad; k++) {
         uint32_t i = program->nodes[stage][k];
-        double value = node_value(program, i, batch, sample, &bad);
-        v[i] = stage == SAMPLE ? narrowed(graph, value) : value;
+        double value = node_value(view, i, batch, sample, &bad);
+        v[i] = stage == SAMPLE ? narrowed(view->graph, value) : value;
     }
-    if (bad == NONE) return RUN_DONE;
-    const Node *take = &graph->nodes[bad];
-    batch->bad_sample = sample;
-    batch->bad_index = v[graph->args.items[take->a]];
-    batch->bad_count = take->b - 1;
-    return RUN_BAD_INDEX;
+    return bad ? RUN_BAD_INDEX : RUN_DONE;
 }
 
 static RunStatus run_once(ScalarProgram *program, Batch *batch) {
     RunStatus status = run_stage(program, CONSTANT, batch, EVERY_SAMPLE);
     if (status == RUN_DONE) status = run_stage(program, ONCE, batch, EVERY_SAMPLE);
-    for (uint32_t i = 0; i < program->graph->size && program->sampled != program->values; i++)
-        program->sampled[i] = narrowed(program->graph, program->values[i]);
+    for (uint32_t i = 0; i < program->view.graph->size && program->view.sampled != program->view.values; i++)
+        program->view.sampled[i] = narrowed(program->view.graph, program->view.values[i]);
     return status;
 }
 
 /* What the sample adds to the sums over the batch. */
 static void add_up(ScalarProgram *program) {
-    const Graph *graph = program->graph;
-    const double *v = program->sampled;
+    const Graph *graph = program->view.graph;
+    const double *v = program->view.sampled;
     for (uint32_t k = 0; k < program->n_sums; k++) {
         uint32_t i = program->sums[k], of = graph->nodes[i].a;
         int is_total = graph->nodes[i].op == NODE_TOTAL;
-        program->values[i] += is_total ? v[of] : weight_gain(graph, &graph->nodes[of], graph->nodes[i].b, v);
+        program->view.values[i] += is_total ? v[of] : weight_gain(graph, &graph->nodes[of], graph->nodes[i].b, v);
     }
 }
 
 static void write_outputs(const ScalarProgram *program, const Batch *batch, size_t k) {
-    const Graph *graph = program->graph;
+    const Graph *graph = program->view.graph;
     for (uint32_t r = 0; r < graph->n_roots; r++) {
-        const double *v = graph->nodes[graph->roots[r]].stage == SAMPLE ? program->sampled : program->values;
+        const double *v = graph->nodes[graph->roots[r]].stage == SAMPLE ? program->view.sampled : program->view.values;
         batch->targets[r].data[k * batch->targets[r].stride] = v[graph->roots[r]];
     }
 }
@@ -185,7 +261,7 @@ static RunStatus run_samples(ScalarProgram *program, Batch *batch, double *loss)
         RunStatus status = run_stage(program, SAMPLE, batch, batch->samples ? batch->samples[k] : k);
         if (status != RUN_DONE) return status;
         if (loss) {
-            *loss += program->sampled[program->graph->roots[0]];
+            *loss += program->view.sampled[program->view.graph->roots[0]];
             add_up(program);
         } else {
             write_outputs(program, batch, k);
@@ -203,23 +279,23 @@ static RunStatus scalar_evaluate(Program *base, Batch *batch) {
 
 static RunStatus scalar_gradients(Program *base, Batch *batch) {
     ScalarProgram *program = (ScalarProgram *)base;
-    const Graph *graph = program->graph;
+    const Graph *graph = program->view.graph;
     double loss = 0.0;
     RunStatus status = run_once(program, batch);
     if (status != RUN_DONE) return status;
-    for (uint32_t k = 0; k < program->n_sums; k++) program->values[program->sums[k]] = 0.0;
+    for (uint32_t k = 0; k < program->n_sums; k++) program->view.values[program->sums[k]] = 0.0;
     if (graph->nodes[graph->roots[0]].stage == SAMPLE) {
         status = run_samples(program, batch, &loss);
         if (status != RUN_DONE) return status;
         batch->loss = sample_loss(batch, loss);
     } else {
-        batch->loss = once_loss(batch, program->values[graph->roots[0]]);
+        batch->loss = once_loss(batch, program->view.values[graph->roots[0]]);
     }
     if (graph->is_float32 && batch->size) /* samples were seeded with 1 */
-        for (uint32_t k = 0; k < program->n_sums; k++) program->values[program->sums[k]] *= sample_seed(batch);
+        for (uint32_t k = 0; k < program->n_sums; k++) program->view.values[program->sums[k]] *= sample_seed(batch);
     run_stage(program, BATCH, batch, EVERY_SAMPLE);
     for (uint32_t k = 0; k < graph->n_parameters; k++)
-        base->numbers[base->to_adjoint + k] = program->values[graph->roots[1 + k]];
+        base->numbers[base->to_adjoint + k] = program->view.values[graph->roots[1 + k]];
     return RUN_DONE;
 }
 
@@ -230,13 +306,75 @@ static const char *scalar_refuses(const Graph *graph) {
     return NULL;
 }
 
+/* Multiply-adds of a loop, about. */
+static double work_of(const Scan *scan) {
+    double work = 0;
+    for (uint32_t i = 0; i < scan->body.size; i++) {
+        const Node *node = &scan->body.nodes[i];
+        work += 2 + (has_args(node) ? node->b : 0);
+        if (node->op == NODE_SCAN) work += work_of(scan_of(&scan->body, i));
+    }
+    return work * scan->length;
+}
+
+/* Memory that is counted. */
+static void *room(size_t count, size_t size, size_t *bytes) {
+    *bytes += count * size;
+    return calloc(count + 1, size);
+}
+
+static void free_bodies(View *view) {
+    for (uint32_t s = 0; view->bodies && s < view->graph->scans.size; s++) {
+        View *body = &view->bodies[s];
+        const Scan *scan = view->graph->scans.items[s];
+        if (!body->graph) continue;
+        free_bodies(body);
+        for (uint32_t k = 0; body->sequences && k < scan->n_made + scan->n_carries; k++)
+            if (body->sequences[k]) free(body->sequences[k] - 1);
+        free(body->sequences);
+        free(body->values);
+        free(body->parameters);
+        free(body->inputs);
+    }
+    free(view->bodies);
+}
+
+/* Room for the bodies of a graph's scans, and for the sequences that somebody asks for. */
+static int make_bodies(View *view, size_t *bytes) {
+    const Graph *graph = view->graph;
+    int failed = !(view->bodies = room(graph->scans.size, sizeof(View), bytes));
+    for (uint32_t s = 0; s < graph->scans.size && !failed; s++) {
+        const Scan *scan = graph->scans.items[s];
+        View *body = &view->bodies[s];
+        body->graph = &scan->body;
+        failed |= !(body->values = body->sampled = room(scan->body.size, sizeof(double), bytes));
+        failed |= !(body->parameters = room(scan->n_captured, sizeof(double), bytes));
+        failed |= !(body->inputs = room(scan->n_carries + (size_t)scan->n_taken, sizeof(double), bytes));
+        failed |= !(body->sequences = room(scan->n_made + (size_t)scan->n_carries, sizeof(double *), bytes));
+        failed = failed || make_bodies(body, bytes);
+    }
+    for (uint32_t i = 0; i < graph->size && !failed; i++) {
+        const Node *node = &graph->nodes[i];
+        if (node->op != NODE_SEQUENCE) continue;
+        const Scan *scan = scan_of(graph, node->a);
+        uint32_t which = node->b < scan->n_made + scan->n_carries ? node->b : node->b - scan->n_carries;
+        double **sequence = &view->bodies[graph->nodes[node->a].c].sequences[which];
+        if (*sequence) continue;
+        double *numbers = room(scan->length + (size_t)2, sizeof(double), bytes);
+        if (numbers) *sequence = numbers + 1;
+        failed |= !numbers;
+    }
+    return failed ? -1 : 0;
+}
+
 static void scalar_free(Program *base) {
     ScalarProgram *program = (ScalarProgram *)base;
     for (int stage = 0; stage < 4; stage++) free(program->nodes[stage]);
+    free_bodies(&program->view);
     free(program->sums);
-    if (program->sampled != program->values) free(program->sampled);
-    free(program->values);
-    free(program->parameters);
+    if (program->view.sampled != program->view.values) free(program->view.sampled);
+    free(program->view.values);
+    free(program->view.parameters);
     free(program->places);
     free(program);
 }
@@ -245,13 +383,8 @@ static int is_sum(const Graph *graph, const Node *node) {
     return node->op == NODE_TOTAL || (node->op == NODE_PART && graph->nodes[node->a].op == NODE_OUTER);
 }
 
-static int is_record(const Node *node) {
-    return node->op == NODE_PRODUCT || node->op == NODE_SCATTER || node->op == NODE_TRANSPOSED ||
-           node->op == NODE_OUTER;
-}
-
 static void list_nodes(ScalarProgram *program) {
-    const Graph *graph = program->graph;
+    const Graph *graph = program->view.graph;
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         if (is_record(node)) continue;
@@ -259,6 +392,7 @@ static void list_nodes(ScalarProgram *program) {
         else program->nodes[node->stage][program->sizes[node->stage]++] = i;
         program->base.work += node->stage == SAMPLE ? 2 + (has_args(node) ? node->b : 0) : 0;
         program->base.work += node->op == NODE_DRAW ? DRAW_WORK : 0;
+        if (node->op == NODE_SCAN) program->base.work += work_of(scan_of(graph, i));
     }
 }
 
@@ -274,21 +408,21 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
         ROOM(program->nodes[stage], size);
     }
     ROOM(program->sums, size);
-    ROOM(program->values, size);
-    program->sampled = program->values;
+    ROOM(program->view.values, size);
+    program->view.sampled = program->view.values;
     if (graph->is_float32) {
-        ROOM(program->sampled, size);
+        ROOM(program->view.sampled, size);
     }
-    ROOM(program->parameters, 2 * n_parameters + 1);
+    ROOM(program->view.parameters, 2 * n_parameters + 1);
     ROOM(program->places, n_parameters + 1);
 #undef ROOM
-    program->graph = graph;
-    if (failed) {
+    program->view.graph = graph;
+    if (failed || make_bodies(&program->view, &program->bytes)) {
         scalar_free(&program->base);
         return MADE_NO_MEMORY;
     }
     for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
-    program->base = (Program){.executor = &scalar_executor, .numbers = program->parameters, .lanes = 1,
+    program->base = (Program){.executor = &scalar_executor, .numbers = program->view.parameters, .lanes = 1,
                               .to_adjoint = n_parameters, .parameter_at = program->places,
                               .n_roots = graph->n_roots};
     list_nodes(program);
@@ -302,7 +436,7 @@ static size_t scalar_bytes(const Program *base) {
 
 static char *scalar_listing(const Program *base) {
     Text text = {0};
-    put_graph(&text, ((const ScalarProgram *)base)->graph);
+    put_graph(&text, ((const ScalarProgram *)base)->view.graph);
     return finished(&text);
 }
 

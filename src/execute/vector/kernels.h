@@ -423,5 +423,5 @@ const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {
 
 const Kernels LEVEL_FUNCTION(kernels) = {
     .level = {LEVEL_NAME, WIDTH, update, LEVEL_FUNCTION(draw)}, .number_bytes = REAL_BYTES, .run = run_steps,
-    .run_block = run_block, .fold = fold, .turn = any_turn_rows};
+    .run_block = run_block, .fold = fold, .turn = any_turn_rows, .contract = contract};
 #endif

@@ -157,6 +157,7 @@ void plan_forward(Planner *p, uint32_t from, Stage stage) {
         case FORM_PARAMETER:
         case FORM_INPUT:
         case FORM_PRODUCT:
+        CASES_OF_LOOPS
         CASES_OF_GRADIENTS
             abort(); /* these are in no group */
         }

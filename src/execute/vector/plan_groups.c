@@ -117,8 +117,9 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
             if (op_info[node->op].shape != TERNARY) break;
             new_group(p, i);
             continue;
+        CASES_OF_LOOPS
         CASES_OF_GRADIENTS
-            abort(); /* of gradient graphs */
+            abort(); /* refused; of gradient graphs */
         }
         int binary = op_info[node->op].shape == BINARY, repeats = stage == SAMPLE && node->op == OP_same;
         uint32_t a = node->a, b = binary ? node->b : NONE;

@@ -9,6 +9,8 @@
 #include "program.h"
 
 #include "execute/chunks.h"
+#include "execute/native/walks.h"
+#include "program/loops.h"
 
 #include <math.h>
 
@@ -74,7 +76,7 @@ static MakeStatus make_plan(VectorProgram *program, Graph *graph) {
 }
 
 static const char *vector_refuses(const Graph *graph) {
-    (void)graph;
+    if (has_loops(graph) && graph->is_float32) return "loops are computed in float64";
     return NULL;
 }
 
@@ -87,6 +89,7 @@ static void vector_free(Program *base) {
 }
 
 static MakeStatus vector_make(Graph *graph, Program **made) {
+    if (has_loops(graph)) return walks_make(graph, 1, made);
     VectorProgram *program = calloc(1, sizeof *program);
     if (!program) return MADE_NO_MEMORY;
     program->base.executor = &vector_executor;

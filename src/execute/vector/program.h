@@ -10,6 +10,7 @@
 
 /* -- kernels: compiled once for each level of vector units (kernels_*.c) ------------------------ */
 
+enum { MOST_CONTRACTED = 8 };
 enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product that are turned together */
 
 /* What steps work on. Numbers in rows are doubles; of kernels for float32, floats. */
@@ -55,6 +56,11 @@ typedef struct {
      * vector has, or multiples of 4. Rows are of the kernels' numbers; of kernels for floats, also doubles to floats,
      * and floats to doubles. */
     Turn turn, turn_doubles, turn_out;
+    /* to[k], a vector, = the sum over frames, each `apart` doubles from the one before, of the vector p doubles behind
+     * its beginning times the one q[k] behind it; or, of a choice, of that one where p's is above 0. n of them, at most
+     * MOST_CONTRACTED. Of kernels for doubles alone. */
+    void (*contract)(const double *frames, size_t n_frames, size_t apart, size_t p, const size_t *q, uint32_t n,
+                     int is_choice, double *const *to);
 } Kernels;
 
 /* A level's: for doubles, of which it is the beginning, and for floats. */

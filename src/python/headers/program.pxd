@@ -68,6 +68,13 @@ cdef extern from "program/graph.h" nogil:
 cdef extern from "program/print.h" nogil:
     const char *kind_of(const Node *node)
 
+cdef extern from "program/loops.h" nogil:
+    FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_carries,
+                             uint32_t n_taken, const uint32_t *roots, uint32_t n_made, uint32_t length,
+                             uint32_t *number, uint32_t **captured, uint32_t *n_captured)
+    void scans_forget()
+    uint32_t count_nodes(const Graph *graph)
+
 cdef extern from "program/sparsity.h" nogil:
     ctypedef struct Entry:
         uint32_t row, column, colour, at
@@ -90,7 +97,7 @@ cdef extern from "program/trace.h" nogil:
     int trace_sources(const Tape *tape, uint32_t i, uint32_t mark, uint32_t **sources, size_t *count)
 
 cdef extern from "program/trace.h":
-    void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs,
+    void trace_end(Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs, int with_scans,
                    void (*leaked)(Anchor *anchor) noexcept)
 
 cdef extern from "train/optimiser.h" nogil:

@@ -19,7 +19,7 @@ cdef extern from "ops/ops.h" nogil:
     enum:
         OP_leaf, OP_same, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_mod, OP_floordiv
         OP_neg, OP_abs, OP_pow_number, OP_leaky_relu, OP_detach, OP_less, OP_less_equal, OP_maximum
-        OP_sum, OP_dot, OP_where, OP_clip, OP_take, OP_custom, OP_opaque
+        OP_sum, OP_dot, OP_where, OP_clip, OP_take, OP_custom, OP_opaque, OP_scan, OP_part, OP_sequence, OP_list
         OP_COUNT, OP_CLOSURE, OP_FIRST_VARIADIC
     ctypedef enum Op:
         pass

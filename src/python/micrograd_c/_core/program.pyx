@@ -67,7 +67,8 @@ def optimiser_passes():
 
 CompiledStats = collections.namedtuple(
     'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason draws')
-CompiledStats.__doc__ = """nodes that the result depends on, as recorded; nodes after optimisation; bytes of
+CompiledStats.__doc__ = """nodes that the result depends on, as recorded, those of loops' bodies among
+them; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar';
 what samples are computed in: 'float64' or 'float32'; what speaks against the executors that come
@@ -209,7 +210,7 @@ cdef class Recorded:
     def stats(self):
         cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
         cdef int gradients, k
-        cdef uint32_t nodes = 0, draws = <uint32_t>len(self.drawn), i
+        cdef uint32_t draws = <uint32_t>len(self.drawn), i
         cdef Program *program
         cdef const Executor *executor = self.executor_in_use()
         for gradients in range(2):
@@ -217,9 +218,8 @@ cdef class Recorded:
                 program = self.idle[gradients][k]
                 bytes += program.executor.bytes(program)
         for i in range(self.graph.size):
-            nodes += self.graph.nodes[i].op != NODE_PRODUCT     # no number itself
             draws += self.graph.nodes[i].op == NODE_DRAW
-        return CompiledStats(self.graph.recorded, nodes, bytes, self.lanes, len(self.parameters),
+        return CompiledStats(self.graph.recorded, count_nodes(&self.graph), bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
                              'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor), draws)
 

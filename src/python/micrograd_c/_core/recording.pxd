@@ -21,6 +21,7 @@ cdef class Recording:
     cdef uint8_t *kinds         # of the draws: DrawKind
     cdef uint32_t n_draws
     cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
+    cdef object body            # of a loop, that is being recorded: an object of its own; None: of none
     cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
 
     cdef int begin(self, list leaves) except -1

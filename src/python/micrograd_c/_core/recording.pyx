@@ -18,7 +18,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc, realloc
 
 from headers.objects cimport PyDict_GetItemWithError, PyThreadState_GetDict, Py_REFCNT
-from headers.program cimport trace_depends, trace_end, trace_sources
+from headers.program cimport scans_forget, trace_depends, trace_end, trace_sources
 from headers.state cimport *
 from headers.tape cimport *
 from .handles cimport anchor_of, become_leaked, is_handle, new_leaf, value_at
@@ -152,6 +152,9 @@ cdef class Recording:
 
     cdef object draw(self, int kind):
         """A leaf that stands for a random number: like an input, it is another one in every sample."""
+        if self.body is not None:
+            raise TraceError('scan: the body drew a random number, which would be the same in every step; draw as many '
+                             'as there are steps outside of it, and give them as xs')
         leaf = new_leaf(0.5)    # a number inside most domains. Code that draws may run in it, but not below
         cdef uint32_t *inputs = <uint32_t *>realloc(self.inputs, (self.n_inputs + <size_t>1) * sizeof(uint32_t))
         if inputs == NULL:
@@ -175,11 +178,13 @@ cdef class Recording:
         set_pauses(self.context, self.pauses)
         recordings.remove(self)
         is_recording = len(recordings) > 0
+        if not is_recording:
+            scans_forget()
         return 0
 
     cdef void let_go(self) noexcept:
         """What depends on an input leaks, if anybody has it. The tape is still busy."""
-        trace_end(&tape, self.mark, self.inputs, self.n_inputs, become_leaked)
+        trace_end(&tape, self.mark, self.inputs, self.n_inputs, True, become_leaked)
 
     cdef int watch(self, object value, bint is_grad) except -1:
         """Somebody reads the number."""
@@ -308,6 +313,8 @@ def after_fork():
             recordings.remove(recording)
             tape.busy -= 1
     is_recording = len(recordings) > 0
+    if not is_recording:
+        scans_forget()
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=after_fork)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A function with loops as machine code: straight lines, and walks, which are loops over them.
+ *
+ * All memory is rows of one vector each. Numbers have rows of their own; sequences stand in *frames*, one for each
+ * step, side by side with all sequences that the same scans take or make. So a step finds what it takes, and leaves
+ * what it makes, in its frame, and what the next step begins with in the next one's, where it stays as the trail. A
+ * carry whose trail nobody asks for has one row for all steps.
+ *
+ * A derivative adds up, step by step, what each weight gains: as many carries as there are weights. Where these are
+ * products of far fewer numbers, it is these that stand in frames, and the sums are made when the walk is over.
+ *
+ * A walk whose body is one straight line is a loop in machine code.
+ */
+#ifndef MICROGRAD_C_WALK_H
+#define MICROGRAD_C_WALK_H
+
+#include "emit.h"
+#include "lower.h"
+
+/* A straight line, a walk, or sums over the steps of one. */
+typedef struct {
+    enum { ITEM_LINE, ITEM_WALK, ITEM_SUMS } kind;
+    uint32_t which;
+} UnitItem;
+
+typedef struct {
+    GROWING(UnitItem) items;
+} Unit;
+
+typedef struct {
+    Straight line;
+    uint32_t bad;     /* its value that is above 0 if an index was none; NONE */
+    Emission emission;
+    double *numbers;  /* as the code reads them: see emit.h */
+    uint32_t walk;    /* which it is all of the body of; NONE */
+} Line;
+
+typedef struct {
+    Unit body;
+    uint32_t length;
+    int is_reverse;
+    uint32_t frames, frame_rows; /* the row that the first step's frame in memory begins with; rows of a frame */
+    uint32_t line;               /* if its body is one line: which; NONE */
+} Walk;
+
+/* Of a walk that has been gone: to row `to` goes the sum over its steps of the product of what stands in rows p and q
+ * of its frames; or, of a choice, of q where p is above 0. */
+typedef struct {
+    uint32_t p, q, to;
+    uint8_t is_choice;
+} StepSum;
+
+typedef struct {
+    uint32_t walk;
+    StepSum *sums; /* those of one p side by side */
+    uint32_t n_sums;
+} StepSums;
+
+/* A row that holds a number of the text, or a column of the arguments. */
+typedef struct {
+    uint32_t row;
+    double number;
+} RowNumber;
+
+typedef struct {
+    uint32_t row, column;
+} RowColumn;
+
+/* A row that a draw goes to. */
+typedef struct {
+    uint32_t row, draw;
+    uint8_t kind;
+} RowDraw;
+
+/* A sum over the batch: of what stands in row `of`, to row `to`; NONE: nobody reads it there. */
+typedef struct {
+    uint32_t of, to;
+} RowSum;
+
+typedef struct {
+    Unit units[LINES];
+    GROWING(Line) lines;
+    GROWING(Walk) walks;
+    GROWING(StepSums) step_sums;
+    GROWING(RowNumber) numbers;
+    GROWING(RowColumn) columns;
+    GROWING(RowDraw) draws; /* by their numbers */
+    GROWING(RowSum) sums;
+    uint32_t n_rows;
+    uint32_t *parameter_rows; /* NONE: nobody reads it */
+    uint32_t *root_rows;       /* NONE: it is a sum over the batch, and nothing else: then ... */
+    uint32_t *root_sums;       /* ... which */
+    uint32_t seed_row, bad_row, loss_sum; /* NONE: there is none; loss_sum: which of the sums */
+    int is_too_large;
+} Walks;
+
+enum { MOST_ROWS = (1 << 25) - 1 }; /* distances in code have 32 bits */
+
+/* evex: code reads parameters where the program has them, one number for all lanes.
+ * Everything is of the arena but for the lines' instructions, which are of scratch. */
+void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena *scratch);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What stands in the frames of walks.
+ */
+#include "walk_plan.h"
+
+/* -- families ---------------------------------------------------------------------------------------------- */
+
+uint32_t family_of(View *v, uint32_t i) {
+    while (v->family[i] != i) i = v->family[i] = v->family[v->family[i]];
+    return i;
+}
+
+static void unite(View *v, uint32_t i, uint32_t j) { v->family[family_of(v, i)] = family_of(v, j); }
+
+/* -- sums over steps ---------------------------------------------------------------------------------------- */
+
+enum { LEAST_SUMS = 16, SUMS_A_ROW = 2 /* what is worth rows in frames */ };
+
+static int is_zero(const Node *node) { return node->op == NODE_CONSTANT && node->number == 0.0; }
+
+/* Whether carry k of a scan, which nobody else reads, is what it was and a product, or a choice between something and
+ * nothing, of numbers that change with the step: then sum->p and sum->q are nodes of the body. */
+static int is_running_sum(const Scan *scan, uint32_t k, const uint32_t *uses, const uint32_t *inputs, StepSum *sum) {
+    const Graph *body = &scan->body;
+    const Node *nodes = body->nodes, *root = &nodes[body->roots[k]];
+    uint32_t own = inputs[k], more;
+    if (own == NONE || uses[own] != 1 || uses[body->roots[k]] != 1) return 0;
+    if (root->op == OP_add && (root->a == own || root->b == own)) {
+        more = root->a == own ? root->b : root->a;
+        if (nodes[more].op == OP_mul) {
+            *sum = (StepSum){.p = nodes[more].a, .q = nodes[more].b};
+        } else if (nodes[more].op == OP_where && is_zero(&nodes[nodes[more].c])) {
+            *sum = (StepSum){.p = nodes[more].a, .q = nodes[more].b, .is_choice = 1};
+        } else {
+            return 0;
+        }
+    } else if (root->op == NODE_LINEAR && root->c == 1 && root->b == 3 && body->args.items[root->a + 2] == own) {
+        *sum = (StepSum){.p = body->args.items[root->a], .q = body->args.items[root->a + 1]};
+    } else {
+        return 0;
+    }
+    return nodes[sum->p].stage == SAMPLE && nodes[sum->q].stage == SAMPLE && sum->p != own && sum->q != own;
+}
+
+static int compare_sums(const void *x, const void *y) {
+    const StepSum *a = x, *b = y;
+    if (a->is_choice != b->is_choice) return a->is_choice - b->is_choice;
+    return a->p != b->p ? (a->p < b->p ? -1 : 1) : (a->q > b->q) - (a->q < b->q);
+}
+
+uint32_t place_of(const View *v, uint32_t i, uint32_t node) {
+    const Scan *scan = scan_of(v->graph, i);
+    const Node *of = &scan->body.nodes[node];
+    if (of->op != NODE_INPUT) return NONE;
+    if (of->a < scan->n_carries) return v->places[i][scan->n_made + of->a];
+    uint32_t sequence = v->graph->args.items[v->graph->nodes[i].a + of->a];
+    return v->shift[sequence] ? NONE : v->place[sequence];
+}
+
+static void leave_for_later(View *v, uint32_t i) {
+    Arena *scratch = v->p->scratch;
+    const Scan *scan = scan_of(v->graph, i);
+    const Graph *body = &scan->body;
+    const uint32_t *args = v->graph->args.items + v->graph->nodes[i].a;
+    Family *family = &v->families[family_of(v, i)];
+    Later later = {.is_late = ARENA_ARRAY(scratch, uint8_t, scan->n_carries + (size_t)1),
+                   .sums = ARENA_ARRAY(scratch, StepSum, scan->n_carries + (size_t)1)};
+    uint32_t *uses = ARENA_ARRAY(scratch, uint32_t, body->size + (size_t)1), n_new = 0;
+    uint32_t *inputs = ARENA_ARRAY(scratch, uint32_t, scan->n_carries + (size_t)1);
+    later.place = ARENA_ARRAY(scratch, uint32_t, body->size + (size_t)1);
+    memset(inputs, 0xFF, scan->n_carries * sizeof *inputs);
+    memset(later.place, 0xFF, body->size * sizeof *later.place);
+    v->later[i] = later;
+    for (uint32_t n = 0; n < body->size; n++) {
+        uint32_t count;
+        const uint32_t *operands = node_operands(body, n, &count);
+        for (uint32_t k = 0; k < count; k++) uses[operands[k]]++;
+        if (body->nodes[n].op == NODE_INPUT && body->nodes[n].a < scan->n_carries) inputs[body->nodes[n].a] = n;
+    }
+    for (uint32_t r = 0; r < body->n_roots; r++) uses[body->roots[r]]++;
+    for (uint32_t k = 0; k < scan->n_carries; k++) {
+        StepSum *sum = &later.sums[later.n_sums];
+        const Node *text = text_of(v, args[k]);
+        if (v->places[i][scan->n_made + k] != NONE || !text || text->number != 0.0) continue;
+        if (!is_running_sum(scan, k, uses, inputs, sum)) continue;
+        sum->to = k;
+        later.n_sums++;
+        later.is_late[k] = 1;
+    }
+    for (uint32_t s = 0; s < later.n_sums; s++) {
+        const uint32_t nodes[] = {later.sums[s].p, later.sums[s].q};
+        for (int side = 0; side < 2; side++) {
+            uint32_t *place = &later.place[nodes[side]];
+            if (*place != NONE) continue;
+            *place = place_of(v, i, nodes[side]);
+            if (*place == NONE) *place = family->n_rows + n_new++;
+        }
+    }
+    if (later.n_sums < LEAST_SUMS || later.n_sums < SUMS_A_ROW * n_new) return;
+    family->n_rows += n_new;
+    v->later[i] = later;
+    qsort(later.sums, later.n_sums, sizeof *later.sums, compare_sums);
+}
+
+void find_families(View *v) {
+    const Graph *graph = v->graph;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        v->family[i] = i;
+        if (node->op == NODE_SEQUENCE) unite(v, i, node->a);
+        if (node->op != NODE_SCAN) continue;
+        const Scan *scan = scan_of(graph, i);
+        uint32_t count = scan->n_made + scan->n_carries; /* a carry has one row for what steps begin and end with */
+        for (uint32_t k = 0; k < scan->n_taken; k++)
+            unite(v, graph->args.items[node->a + scan->n_carries + k], i);
+        v->places[i] = ARENA_ARRAY(v->p->scratch, uint32_t, count);
+        memset(v->places[i], 0xFF, count * sizeof(uint32_t));
+    }
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        if (!is_record_of_loop(node)) continue;
+        Family *family = &v->families[family_of(v, i)];
+        family->length = node->op == NODE_SCAN ? scan_of(graph, i)->length : sequence_length(graph, i);
+        if (node->op == NODE_LIST) v->place[i] = family->n_rows++;
+        if (node->op != NODE_SEQUENCE) continue;
+        const Scan *scan = scan_of(graph, node->a);
+        int is_end = node->b >= scan->n_made + scan->n_carries;
+        uint32_t *place = &v->places[node->a][is_end ? node->b - scan->n_carries : node->b];
+        if (*place == NONE) *place = family->n_rows++;
+        v->place[i] = *place;
+        v->shift[i] = !is_end ? 0 : scan->is_reverse ? -1 : 1;
+    }
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (graph->nodes[i].op == NODE_SCAN) leave_for_later(v, i);
+    /* A frame more on either side, for what comes behind the last step. */
+    for (uint32_t i = 0; i < graph->size; i++) {
+        Family *family = &v->families[i];
+        if (!is_record_of_loop(&graph->nodes[i]) || v->family[i] != i || !family->n_rows) continue;
+        family->base = new_rows(v->p, ((uint64_t)family->length + 2) * family->n_rows) + family->n_rows;
+        if (family->n_rows >= FRAME_ROW_0 / 4) v->p->walks->is_too_large = 1;
+    }
+}

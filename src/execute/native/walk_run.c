@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+#include "program/loops.h"
+#include "program/print.h"
+#include "walk_code.h"
+#include "walks.h"
+
+extern const Executor scalar_executor;
+
+enum { MOST_STEPS = 1 << 16 /* between two polls */ };
+
+typedef struct {
+    Program base; /* its numbers: of the parameters, then their adjoints */
+    const Graph *graph;
+    double *numbers;
+    uint32_t *places;
+    int interprets;   /* it is the vector executor's */
+    WalkCode *codes[CODES + 1]; /* the last one's lines are interpreted */
+    Program *instead; /* of the scalar executor, where rows are too many, and to say what is wrong */
+} WalkProgram;
+
+static const Executor walk_executor, interpreting_executor;
+
+static WalkCode *code_for(WalkProgram *program, const Batch *batch, RunStatus *status) {
+    static const Machine machines[] = {
+        [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
+    int which = batch->level->width == 8 ? batch->size > 4 ? WIDE : WIDE_ONE : NARROW;
+    *status = RUN_DONE;
+    if (!program->interprets && batch->level->width >= 4) {
+        if (!program->codes[which]) program->codes[which] = walk_code_make(program->graph, machines[which], status);
+        if (program->codes[which] || *status != RUN_DONE) return program->codes[which];
+    }
+    if (!program->codes[CODES]) program->codes[CODES] = walk_code_make(program->graph, (Machine){0, LANES, 0}, status);
+    return program->codes[CODES];
+}
+
+/* -- runs --------------------------------------------------------------------------------------------------- */
+
+/* A run, as all workers see it. */
+typedef struct {
+    WalkProgram *program;
+    WalkCode *code;
+    Batch *batch;
+    size_t n_vectors, n_chunks;
+    double *sums; /* over the batch, of each chunk */
+    Counter next_chunk;
+    Flag stopped;
+    RunStatus outcomes[MOST_CHUNKS];
+} Job;
+
+/* ... and one of them. */
+typedef struct {
+    Job *job;
+    WalkProgram *program;
+    const WalkCode *code;
+    Batch *batch;
+    const Desk *desk;
+    int may_poll;
+} WalkRun;
+
+/* Whether the run has to stop, after so much work. */
+static int stops(const WalkRun *run, double work) {
+    if (flag_is_set(&run->job->stopped)) return 1;
+    if (!run->may_poll || !poll_after(&run->program->base, run->batch, work)) return 0;
+    flag_set(&run->job->stopped);
+    return 1;
+}
+
+static void run_line(const WalkRun *run, const Line *line, double *frame, size_t count) {
+    const WalkCode *code = run->code;
+    if (!code->pages) {
+        ptrdiff_t advance = 0;
+        if (line->walk != NONE) advance = (ptrdiff_t)code->walks.walks.items[line->walk].frame_rows * LANES;
+        if (line->walk != NONE && code->walks.walks.items[line->walk].is_reverse) advance = -advance;
+        interpret(line, run->desk->slots, run->desk->memory, frame, advance, count,
+                  kernels_of(run->batch->level));
+        return;
+    }
+    const uint8_t *at = code->pages + line->emission.entry;
+    double *slots = run->desk->slots + sizeof(Header) / sizeof(double);
+    Memory memory = {line->numbers, run->program->numbers, frame, run->desk->memory, slots, count};
+    native_enter(at, &memory, line->emission.calls.items, code->kernels, NULL, code->machine.width);
+}
+
+static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame);
+
+static RunStatus run_walk(const WalkRun *run, const Walk *walk) {
+    const Walks *walks = &run->code->walks;
+    size_t width = width_of(run->code);
+    ptrdiff_t advance = (ptrdiff_t)(walk->frame_rows * width);
+    double *frame = run->desk->memory + walk->frames * width;
+    if (walk->is_reverse) advance = -advance;
+    for (uint32_t left = walk->length, count; left; left -= count) {
+        count = walk->line == NONE ? 1 : left < MOST_STEPS ? left : MOST_STEPS;
+        if (walk->line != NONE) {
+            const Line *line = &walks->lines.items[walk->line];
+            run_line(run, line, frame, count);
+            if (stops(run, (double)count * line->emission.instructions * (double)width)) return RUN_STOPPED;
+        } else {
+            RunStatus status = run_unit(run, &walk->body, frame);
+            if (status != RUN_DONE) return status;
+        }
+        frame += advance * (ptrdiff_t)count;
+    }
+    return RUN_DONE;
+}
+
+/* The same without kernels. */
+static void contract_lanes(const double *frames, const Walk *walk, const StepSum *sums, uint32_t n, double *const *to) {
+    for (uint32_t k = 0; k < n; k++) {
+        double total[LANES] = {0};
+        for (uint32_t step = 0; step < walk->length; step++) {
+            const double *frame = frames + (size_t)step * walk->frame_rows * LANES;
+            const double *p = frame + sums[k].p * LANES, *q = frame + sums[k].q * LANES;
+            for (int lane = 0; lane < LANES; lane++)
+                total[lane] += !sums[k].is_choice ? p[lane] * q[lane] : p[lane] > 0 ? q[lane] : 0.0;
+        }
+        memcpy(to[k], total, sizeof total);
+    }
+}
+
+static void run_step_sums(const WalkRun *run, const StepSums *all) {
+    const Walk *walk = &run->code->walks.walks.items[all->walk];
+    size_t width = width_of(run->code), first = walk->frames;
+    if (walk->is_reverse) first -= (size_t)(walk->length - 1) * walk->frame_rows;
+    const double *frames = run->desk->memory + first * width;
+    for (uint32_t s = 0, n; s < all->n_sums; s += n) {
+        const StepSum *sum = all->sums + s;
+        size_t q[MOST_CONTRACTED];
+        double *to[MOST_CONTRACTED];
+        for (n = 0; n < MOST_CONTRACTED && s + n < all->n_sums; n++) {
+            if (sum[n].p != sum->p || sum[n].is_choice != sum->is_choice) break;
+            q[n] = sum[n].q * width;
+            to[n] = run->desk->memory + sum[n].to * width;
+        }
+        if (!run->code->pages) {
+            contract_lanes(frames, walk, sum, n, to);
+            continue;
+        }
+        run->code->kernels->contract(frames, walk->length, walk->frame_rows * width, sum->p * width, q, n,
+                                     sum->is_choice, to);
+    }
+}
+
+static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame) {
+    const Walks *walks = &run->code->walks;
+    RunStatus status = RUN_DONE;
+    for (uint32_t k = 0; k < unit->items.size && status == RUN_DONE; k++) {
+        const UnitItem *item = &unit->items.items[k];
+        switch (item->kind) {
+        case ITEM_LINE: run_line(run, &walks->lines.items[item->which], frame, 1); break;
+        case ITEM_WALK: status = run_walk(run, &walks->walks.items[item->which]); break; /* as deep as loops in loops */
+        case ITEM_SUMS: run_step_sums(run, &walks->step_sums.items[item->which]); break;
+        }
+    }
+    return status;
+}
+
+static double *row_at_run(const WalkRun *run, uint32_t row) { return run->desk->memory + row * width_of(run->code); }
+
+static void fill_row(const WalkRun *run, uint32_t row, double number) {
+    if (row == NONE) return;
+    double *to = row_at_run(run, row);
+    for (size_t lane = 0; lane < width_of(run->code); lane++) to[lane] = number;
+}
+
+static void read_columns(const WalkRun *run, size_t first, size_t valid) {
+    const Walks *walks = &run->code->walks;
+    const Batch *batch = run->batch;
+    for (uint32_t c = 0; c < walks->columns.size; c++) {
+        const Column *column = &batch->columns[walks->columns.items[c].column];
+        double *row = row_at_run(run, walks->columns.items[c].row);
+        for (size_t k = 0; k < width_of(run->code); k++) {
+            size_t at = first + (k < valid ? k : valid - 1);
+            row[k] = column_number(column, batch->samples ? batch->samples[at] : at);
+        }
+    }
+}
+
+/* Two draws of a pair at a time, if both are read. */
+static void fill_draws(const WalkRun *run, size_t first, size_t valid) {
+    const Walks *walks = &run->code->walks;
+    Drawing drawing = drawing_of(run->batch, first, valid);
+    for (uint32_t d = 0; d < walks->draws.size; d++) {
+        const RowDraw *of = &walks->draws.items[d];
+        drawing.rows[of->draw % 2] = row_at_run(run, of->row);
+        drawing.kinds[of->draw % 2] = of->kind;
+        if (of->draw % 2 == 0 && d + 1 < walks->draws.size && of[1].draw == of->draw + 1) continue;
+        drawing.pair = of->draw / 2;
+        run->batch->level->draw(&drawing);
+        drawing.rows[0] = drawing.rows[1] = NULL;
+    }
+    for (uint32_t d = 0; d < walks->draws.size; d++) {
+        double *row = row_at_run(run, walks->draws.items[d].row);
+        for (size_t k = valid; k < width_of(run->code); k++) row[k] = row[valid - 1];
+    }
+}
+
+/* What the samples add to the sums over the batch. */
+static void add_sums(const WalkRun *run, size_t valid) {
+    const WalkCode *code = run->code;
+    const size_t width = width_of(code);
+    for (uint32_t s = 0; s < code->walks.sums.size; s++) {
+        const double *from = run->desk->memory + code->walks.sums.items[s].of * width;
+        double *sum = run->desk->sums + s * width;
+        if (valid == WIDEST) /* of a known number, which compilers make vectors of */
+            for (size_t k = 0; k < WIDEST; k++) sum[k] += from[k];
+        else
+            for (size_t k = 0; k < valid; k++) sum[k] += from[k];
+    }
+}
+
+static void write_outputs(const WalkRun *run, size_t first, size_t valid) {
+    for (uint32_t r = 0; r < run->program->graph->n_roots; r++) {
+        const Target target = run->batch->targets[r];
+        const double *row = row_at_run(run, run->code->walks.root_rows[r]);
+        for (size_t k = 0; k < valid; k++) target.data[(first + k) * target.stride] = row[k];
+    }
+}
+
+/* Whether an index was none, in one of these lanes. */
+static int is_bad(const WalkRun *run, size_t valid) {
+    if (run->code->walks.bad_row == NONE) return 0;
+    const double *row = row_at_run(run, run->code->walks.bad_row);
+    for (size_t k = 0; k < valid; k++)
+        if (row[k] > 0) return 1;
+    return 0;
+}
+
+/* Vectors of samples from `first` to `end`. */
+static RunStatus run_vectors(const WalkRun *run, size_t first, size_t end) {
+    size_t width = width_of(run->code);
+    RunStatus status = RUN_DONE;
+    for (size_t at = first * width; at < end * width && status == RUN_DONE; at += width) {
+        size_t left = run->batch->size - at, valid = left < width ? left : width;
+        read_columns(run, at, valid);
+        fill_draws(run, at, valid);
+        status = run_unit(run, &run->code->walks.units[LINE_SAMPLE], run->desk->memory);
+        if (status == RUN_DONE && is_bad(run, valid)) status = RUN_BAD_INDEX;
+        if (status != RUN_DONE) break;
+        if (run->program->graph->primal) add_sums(run, valid);
+        else write_outputs(run, at, valid);
+        if (stops(run, 1000)) status = RUN_STOPPED;
+    }
+    return status;
+}
+
+/* What no sample changes, in this worker's memory. */
+static RunStatus run_once(const WalkRun *run) {
+    const Walks *walks = &run->code->walks;
+    const Graph *graph = run->program->graph;
+    for (uint32_t k = 0; k < graph->n_parameters; k++)
+        fill_row(run, walks->parameter_rows[k], run->program->numbers[k]);
+    fill_row(run, walks->seed_row, walks->loss_sum != NONE ? sample_seed(run->batch) : once_seed(run->batch));
+    fill_row(run, walks->bad_row, 0.0);
+    RunStatus status = run_unit(run, &walks->units[LINE_ONCE], run->desk->memory);
+    return status == RUN_DONE && is_bad(run, 1) ? RUN_BAD_INDEX : status;
+}
+
+/* Each sum's lanes, added up. */
+static void fold_sums(const WalkRun *run, double *to) {
+    const size_t n = run->code->walks.sums.size;
+    if (run->code->pages && n) {
+        run->code->kernels->fold(run->desk->sums, n, width_of(run->code), 0, to);
+        return;
+    }
+    for (size_t s = 0; s < n; s++) {
+        to[s] = 0.0;
+        for (size_t lane = 0; lane < LANES; lane++) to[s] += run->desk->sums[s * LANES + lane];
+    }
+}
+
+static WalkRun run_of(Job *job, int worker) {
+    return (WalkRun){job, job->program, job->code, job->batch, &job->code->desks[worker], worker == 0};
+}
+
+/* What no sample changes is computed by each worker for itself. */
+static void work_on(void *job_, int worker) {
+    Job *job = job_;
+    const WalkRun run = run_of(job, worker);
+    const size_t n_sums = job->code->walks.sums.size;
+    RunStatus status = worker ? run_once(&run) : RUN_DONE; /* the first one has done it already */
+    for (;;) {
+        size_t chunk = counter_next(&job->next_chunk);
+        if (chunk >= job->n_chunks) return;
+        memset(run.desk->sums, 0, n_sums * width_of(run.code) * sizeof(double));
+        if (status == RUN_DONE)
+            status = run_vectors(&run, chunk * job->n_vectors / job->n_chunks,
+                                 (chunk + 1) * job->n_vectors / job->n_chunks);
+        job->outcomes[chunk] = status;
+        fold_sums(&run, job->sums + chunk * n_sums);
+    }
+}
+
+/* All samples; the chunks' sums are added in order. */
+static RunStatus run_samples(Job *job) {
+    const size_t n_sums = job->code->walks.sums.size;
+    int threads = threads_for(job->program->base.work * (double)job->batch->size, job->batch->threads, job->n_chunks);
+    for (int k = 1; k < threads; k++)
+        if (walk_desk_make(job->code, &job->code->desks[k])) return RUN_NO_MEMORY;
+    if (threads == 1) work_on(job, 0);
+    else team_run(work_on, job, threads);
+    for (size_t chunk = 0; chunk < job->n_chunks; chunk++) {
+        if (job->outcomes[chunk] != RUN_DONE) return job->outcomes[chunk];
+        for (size_t s = 0; chunk && s < n_sums; s++) job->sums[s] += job->sums[chunk * n_sums + s];
+    }
+    return RUN_DONE;
+}
+
+static RunStatus run_with_code(WalkProgram *program, WalkCode *code, Batch *batch) {
+    const Walks *walks = &code->walks;
+    const Graph *graph = program->graph;
+    const size_t width = width_of(code), n_sums = walks->sums.size;
+    Job job; /* outcomes are set as chunks are run */
+    job.program = program;
+    job.code = code;
+    job.batch = batch;
+    job.n_vectors = (batch->size + width - 1) / width;
+    job.n_chunks = chunks_of(job.n_vectors);
+    memset(&job.next_chunk, 0, sizeof job.next_chunk);
+    memset(&job.stopped, 0, sizeof job.stopped);
+    if (!code->partial) code->partial = malloc((MOST_CHUNKS * n_sums + 1) * sizeof(double));
+    if (!code->partial || walk_desk_make(code, &code->desks[0])) return RUN_NO_MEMORY;
+    job.sums = code->partial;
+    const WalkRun run = run_of(&job, 0);
+    RunStatus status = run_once(&run);
+    if (status == RUN_DONE) status = run_samples(&job);
+    if (status != RUN_DONE || !graph->primal) return status;
+    for (uint32_t s = 0; s < n_sums; s++) fill_row(&run, walks->sums.items[s].to, job.sums[s]);
+    batch->loss = walks->loss_sum != NONE ? sample_loss(batch, job.sums[walks->loss_sum])
+                                          : once_loss(batch, row_at_run(&run, walks->root_rows[0])[0]);
+    status = run_unit(&run, &walks->units[LINE_BATCH], run.desk->memory);
+    for (uint32_t k = 0; k < graph->n_parameters; k++) {
+        uint32_t row = walks->root_rows[1 + k];
+        program->numbers[program->base.to_adjoint + k] =
+            row == NONE ? job.sums[walks->root_sums[1 + k]] : row_at_run(&run, row)[0];
+    }
+    return status;
+}
+
+/* By the scalar executor, which says what is wrong, too. */
+static RunStatus run_instead(WalkProgram *program, Batch *batch) {
+    uint32_t n = program->graph->n_parameters;
+    if (!program->instead && scalar_executor.make((Graph *)program->graph, &program->instead) != MADE)
+        return RUN_NO_MEMORY;
+    Program *instead = program->instead;
+    memcpy(instead->numbers, program->numbers, n * sizeof(double));
+    RunStatus status = (program->graph->primal ? scalar_executor.gradients : scalar_executor.evaluate)(instead, batch);
+    memcpy(program->numbers + program->base.to_adjoint, instead->numbers + instead->to_adjoint, n * sizeof(double));
+    program->base.lanes = 1;
+    return status;
+}
+
+static RunStatus walk_run(Program *base, Batch *batch) {
+    WalkProgram *program = (WalkProgram *)base;
+    RunStatus status;
+    WalkCode *code = code_for(program, batch, &status);
+    if (status != RUN_DONE) return status;
+    if (!code) return run_instead(program, batch);
+    base->lanes = (uint32_t)code->machine.width;
+    status = run_with_code(program, code, batch);
+    return status == RUN_BAD_INDEX ? run_instead(program, batch) : status;
+}
+
+/* -- making -------------------------------------------------------------------------------------------------- */
+
+static void walk_free(Program *base) {
+    WalkProgram *program = (WalkProgram *)base;
+    for (int k = 0; k <= CODES; k++) walk_code_free(program->codes[k]);
+    if (program->instead) program->instead->executor->free(program->instead);
+    free(program->numbers);
+    free(program->places);
+    free(program);
+}
+
+static double work_of(const Graph *graph) {
+    double work = 0.0;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        const Node *node = &graph->nodes[i];
+        work += 2 + (has_args(node) ? node->b : 0);
+        if (node->op == NODE_SCAN) work += scan_of(graph, i)->length * work_of(&scan_of(graph, i)->body);
+    }
+    return work;
+}
+
+MakeStatus walks_make(Graph *graph, int interprets, Program **made) {
+    WalkProgram *program = calloc(1, sizeof *program);
+    if (!program) return MADE_NO_MEMORY;
+    program->graph = graph;
+    program->interprets = interprets;
+    program->numbers = calloc(2 * (size_t)graph->n_parameters + 1, sizeof *program->numbers);
+    program->places = calloc((size_t)graph->n_parameters + 1, sizeof *program->places);
+    program->base = (Program){.executor = interprets ? &interpreting_executor : &walk_executor,
+                              .numbers = program->numbers,
+                              .to_adjoint = graph->n_parameters, .parameter_at = program->places,
+                              .n_roots = graph->primal ? 1 : graph->n_roots, .work = work_of(graph)};
+    if (!program->numbers || !program->places) {
+        walk_free(&program->base);
+        return MADE_NO_MEMORY;
+    }
+    for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
+    *made = &program->base;
+    return MADE;
+}
+
+static size_t walk_bytes(const Program *base) {
+    const WalkProgram *program = (const WalkProgram *)base;
+    size_t bytes = sizeof *program + 2 * program->graph->n_parameters * sizeof(double);
+    for (int k = 0; k <= CODES; k++) {
+        const WalkCode *code = program->codes[k];
+        if (!code) continue;
+        bytes += sizeof *code + code->arena.bytes + code->size;
+        for (int desk = 0; desk < MOST_CHUNKS; desk++)
+            if (code->desks[desk].memory)
+                bytes += (row_doubles(code) + slot_doubles(code) + sum_doubles(code)) * sizeof(double);
+    }
+    if (program->instead) bytes += program->instead->executor->bytes(program->instead);
+    return bytes;
+}
+
+static char *walk_listing(const Program *base) {
+    const WalkProgram *program = (const WalkProgram *)base;
+    Text text = {0};
+    put_graph(&text, program->graph);
+    for (int k = 0; k <= CODES; k++) {
+        const WalkCode *code = program->codes[k];
+        if (!code) continue;
+        if (code->pages) put(&text, "  machine code for %d lanes: %zu bytes", code->machine.width, code->size);
+        else put(&text, "  instructions for %d lanes", code->machine.width);
+        put(&text, ", %u rows\n", code->walks.n_rows);
+        for (uint32_t l = 0; l < code->walks.lines.size; l++) {
+            const Line *line = &code->walks.lines.items[l];
+            put(&text, "    %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n",
+                line->walk == NONE ? "a line" : "a loop", line->emission.instructions, line->emission.numbers.size,
+                line->emission.stores, line->emission.n_slots, line->emission.calls.size);
+        }
+        for (uint32_t s = 0; s < code->walks.step_sums.size; s++)
+            put(&text, "    %u sums over the steps of a loop\n", code->walks.step_sums.items[s].n_sums);
+    }
+    return finished(&text);
+}
+
+/* What makes programs are the executors of straight lines: see native.c and program.c. */
+#define WALKING(name) {name, NULL, NULL, walk_run, walk_run, walk_listing, walk_bytes, walk_free, NULL}
+static const Executor walk_executor = WALKING("native"), interpreting_executor = WALKING("vector");

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Random loops, and loops in loops: values and derivatives up to the third order as unrolled."""
+
+import random
+
+import pytest
+from unrolled import EXECUTORS, gradient, numbers, same, unrolled
+
+import micrograd_c as mc
+from micrograd_c import Value, compile, grad, hessian, jvp, scan, where
+
+
+def as_value(thing):
+    return thing if isinstance(thing, Value) else mc.sum([thing])
+
+
+def random_expression(rng, leaves, depth):
+    """A function of a list of Values."""
+    if depth == 0 or rng.random() < 0.15:
+        return leaves[rng.randrange(len(leaves))]
+    p, q, r = (random_expression(rng, leaves, depth - 1) for _ in range(3))
+    a, b, c = (lambda e, f=f: as_value(f(e)) for f in (p, q, r))
+    return rng.choice(
+        [
+            lambda e: a(e).tanh(),
+            lambda e: (a(e) * 1.1).sin(),
+            lambda e: (a(e) * a(e) * 0.1 + 0.5).log(),
+            lambda e: a(e).relu() * 0.5,
+            lambda e: a(e) * b(e) * 0.7,
+            lambda e: a(e) * 0.6 - b(e) * 0.3,
+            lambda e: where(a(e) > 0.1, b(e), c(e)),
+            lambda e: mc.dot([a(e), b(e), e[0]], [b(e), 0.3, 0.2], 0.1),
+            lambda e: a(e).detach() * b(e) * 0.5,
+            lambda e: (a(e) * a(e) + 1.0).sqrt() * 0.3 + b(e).exp().tanh() * 0.2,
+            lambda e: mc.take([a(e), b(e) * 0.5, e[0]], where(a(e) > 0.0, 1.0, 2.0)),
+        ]
+    )
+
+
+class Program:
+    """A random function with loops: of what it reads, and of how it loops."""
+
+    def __init__(self, seed):
+        rng = random.Random(seed)
+        self.n_carried, self.n_taken, self.n_made = (
+            rng.randint(1, 3),
+            rng.randint(0, 2),
+            rng.randint(0, 2),
+        )
+        self.n_weights, self.n_inputs = rng.randint(0, 2), rng.randint(1, 3)
+        self.steps = rng.choice([1, 2, 3, 5, 8])
+        n = self.n_carried + self.n_taken + self.n_weights + self.n_inputs
+        leaves = [lambda e, k=k: e[k] for k in range(n)]
+        self.following = [
+            random_expression(rng, leaves, rng.randint(1, 3)) for _ in range(self.n_carried)
+        ]
+        self.made = [random_expression(rng, leaves, rng.randint(1, 3)) for _ in range(self.n_made)]
+        self.inner = random_expression(rng, leaves, 2) if rng.random() < 0.3 else None
+        self.inner_steps = rng.choice([1, 2, 3])
+        self.checkpoint = rng.choice([1, 1, 1, 2, 3, 4])
+        self.reads = [rng.randrange(self.steps) for _ in range(rng.randint(0, 2))]
+        self.goes_on, self.is_guarded = rng.random() < 0.4, rng.random() < 0.2
+        self.sources = [rng.choice(["input", "weight", "number"]) for _ in range(self.n_taken)]
+        self.weights = [Value(rng.uniform(-1, 1)) for _ in range(self.n_weights)]
+        self.samples = rng.choice([1, 1, 2, 3, 7, 17])
+        self.arrays = [
+            [rng.uniform(-1, 1) for _ in range(self.n_inputs)] for _ in range(self.samples)
+        ]
+
+    def body(self, loop, inputs):
+        def step(carry, x):
+            e = [*carry, *(x or []), *self.weights, *inputs]
+            following = [as_value(f(e)) for f in self.following]
+            if self.inner:
+                inner = self.inner
+                (last,), _ = loop(
+                    lambda c, _: ([(c[0] * 0.5 + inner(e)).tanh()], None),
+                    [carry[0]],
+                    length=self.inner_steps,
+                )
+                following[0] = following[0] * 0.5 + last
+            return following, [f(e) * 1.0 for f in self.made] if self.made else None
+
+        return step
+
+    def element(self, source, k, step, inputs):
+        if source == "input":
+            return inputs[k % self.n_inputs] * (0.1 * step)
+        return (
+            self.weights[0] * (0.2 * step + 0.1)
+            if source == "weight" and self.weights
+            else 0.1 * step
+        )
+
+    def function(self, loop):
+        first = self.weights[0] if self.weights else 1.0
+
+        def fn(inputs):
+            carry = [
+                inputs[k % self.n_inputs] * 0.5 if k % 2 == 0 else 0.3 * first
+                for k in range(self.n_carried)
+            ]
+            xs = [
+                [self.element(s, k, step, inputs) for k, s in enumerate(self.sources)]
+                for step in range(self.steps)
+            ]
+            how = {"xs": xs} if self.sources else {"length": self.steps}
+            last, ys = loop(self.body(loop, inputs), carry, **how, checkpoint=self.checkpoint)
+            result = mc.sum([c * c * 0.3 for c in last])
+            if self.made:
+                for k in self.reads:
+                    result = result + as_value(ys[k][0]).tanh()
+            if self.made and self.goes_on:
+                other, zs = loop(
+                    lambda c, y: (c * 0.8 + y[0] * 0.3 * first, c.sin() * y[-1]),
+                    0.0 * inputs[0],
+                    ys,
+                )
+                result = result + other + zs[self.steps - 1]
+            return (
+                where(inputs[0] > 0.0, result.tanh(), inputs[0] * 2.0)
+                if self.is_guarded
+                else result
+            )
+
+        return fn
+
+
+def derivatives(program, loop, executor):
+    """Everything that is asked of a program: numbers."""
+    f = program.function(loop)
+    found = (
+        {"values": numbers(compile(f, executor=executor)(program.arrays))}
+        if program.samples
+        else {}
+    )
+    found["gradient"] = gradient(compile(f, executor=executor), program.weights, program.arrays)
+    if program.samples <= 3:
+        ways = {
+            "grad": grad(f),
+            "hessian": hessian(f),
+            "third": lambda e: jvp(lambda i: grad(f)(i), [e], [[1.0] * program.n_inputs])[1],
+        }
+        for name, way in ways.items():
+            found[name] = numbers(compile(way, executor=executor)(program.arrays))
+        slopes = compile(lambda e: mc.sum([d * d for d in grad(f)(e)]), executor=executor)
+        found["gradient of slopes"] = gradient(slopes, program.weights, program.arrays)
+    return found
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("first", range(0, 120, 20))
+def test_random_loops_against_unrolled_ones(first, executor):
+    for seed in range(first, first + 20):
+        program = Program(seed)
+        ours = derivatives(program, scan, executor)
+        for name, theirs in derivatives(program, unrolled, None).items():
+            same(ours[name], theirs, 1e-9)
