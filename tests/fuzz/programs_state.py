@@ -26,9 +26,6 @@ class Seeds:
         return SEED
 
 
-mc.compiled.random = Seeds
-
-
 class Sample(list):
     """A sample's arguments, and which one it is."""
 
