@@ -17,7 +17,10 @@ SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "noteboo
 NEEDS = {
     "digits": ["sklearn"],
     "greeks": ["numpy", "matplotlib"],
+    "heston": ["numpy", "scipy", "matplotlib"],
     "least_squares": ["numpy"],
+    "lynx_hare": ["numpy", "scipy", "matplotlib"],
+    "names_rnn": ["matplotlib"],
     "pde": ["scipy", "matplotlib"],
     "tr_ders": ["graphviz", "matplotlib"],
 }
