@@ -6,7 +6,7 @@ list of n Values (`(n,)`), a list of m lists of n Values (`(m, n)`). Tuples and 
 and tuples and dicts of them. The *layout* is the structure with None in place of each part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -75,15 +75,23 @@ def _read(result: Any, place: str, shapes: list[Shape], values: list[Any]) -> An
     if isinstance(result, tuple):
         parts = [_read(part, f"{place}[{k}]", shapes, values) for k, part in enumerate(result)]
         return _tuple_like(result, parts)
-    if isinstance(result, list):
-        shapes.append(_read_list(result, place, values))
+    if _is_list(result):
+        shapes.append(_read_list(list(result), place, values))
     else:
         shapes.append(())
         values.append(_leaf(result, place))
     return None
 
 
+def _is_list(result: Any) -> bool:
+    """Whether it is a list, or what a recorded scan gives in place of one."""
+    return isinstance(result, list) or (
+        isinstance(result, Sequence) and not isinstance(result, tuple | str | bytes | bytearray)
+    )
+
+
 def _read_list(items: list[Any], place: str, values: list[Any]) -> Shape:
+    items = [list(item) if _is_list(item) else item for item in items]
     _check_alike(items, place)
     if not isinstance(items[0], list):
         values += [_leaf(item, f"{place}[{k}]") for k, item in enumerate(items)]

@@ -479,3 +479,19 @@ def test_a_thousand_steps(samples, executor):
     array = [0.001 * k - 0.3 for k in range(samples)]
     ours = gradient(compile(run(scan), executor=executor), w, array)
     same(ours, gradient(compile(run(unrolled)), w, array), 1e-9)
+
+
+def test_what_the_steps_made_is_a_list_among_results():
+    """As in eager code; also as one list of two, and within a dict."""
+
+    def running(xs):
+        return mc.scan(lambda c, x: (c + x, c * x), 1.0, xs)
+
+    last, made = mc.compile(running)([[1.0, 2.0, 3.0]])
+    assert (last.tolist(), made.tolist()) == ([7.0], [[1.0, 4.0, 12.0]])
+    rows = mc.compile(lambda xs: [running(xs)[1], xs])([[1.0, 2.0, 3.0]])
+    assert rows.tolist() == [[[1.0, 4.0, 12.0], [1.0, 2.0, 3.0]]]
+    found = mc.compile(lambda xs: {"sums": running(xs)[1]})([[1.0, 2.0]])
+    assert found["sums"].tolist() == [[1.0, 4.0]]
+    pairs = mc.compile(lambda xs: mc.scan(lambda c, x: (c + x, [c, x]), 1.0, xs)[1])
+    assert pairs([[1.0, 2.0]]).tolist() == [[[1.0, 1.0], [2.0, 2.0]]]
