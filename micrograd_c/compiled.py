@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
-from . import export
 from ._core import (
     Arguments,
     CompiledStats,
@@ -380,6 +379,8 @@ class CompiledFunction:
         ValueError for another language, before the first call, and for a function that has what a
         language has no text for, such as custom().
         """
+        from . import export  # 10 ms that only those who print wait for
+
         export.check_language(language)
         return export.source(export.prepare(self, "source", arrays), language)
 
@@ -389,6 +390,8 @@ class CompiledFunction:
         Parameters are a dict of arrays, by their names in the source. arrays and errors: as in
         source(). ImportError without NumPy.
         """
+        from . import export
+
         return export.to_numpy(export.prepare(self, "to_numpy", arrays))
 
     def to_jax(self, *arrays: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -398,6 +401,8 @@ class CompiledFunction:
         enabled and samples are computed in it. arrays and errors: as in source(). ImportError, with
         the line that installs it, without JAX.
         """
+        from . import export
+
         return export.to_jax(export.prepare(self, "to_jax", arrays))
 
     def to_torch(self, *arrays: Any) -> Any:
@@ -406,6 +411,8 @@ class CompiledFunction:
         They are of the dtype that samples are computed in. arrays and errors: as in source().
         ImportError, with the line that installs it, without PyTorch.
         """
+        from . import export
+
         return export.to_torch(export.prepare(self, "to_torch", arrays))
 
     def _alike(self, fn: Callable[..., Any]) -> "CompiledFunction":

@@ -7,7 +7,6 @@ of by all, and none waits for it. What follows, step by step, is the core's (`Ex
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,6 +80,8 @@ class Ranks:
         arguments.seed = self.seeds[0]
 
     def _pass_round(self, said: dict[str, Any]) -> list[dict[str, Any]]:
+        import json  # for those alone who have ranks
+
         sent = json.dumps(said).encode().ljust(_ROOM)
         heard = bytearray(_ROOM * self.size)
         self.comm.Allgather(sent, heard)
