@@ -305,6 +305,7 @@ class CompiledFunction:
             if plan.validation is not None:
                 apart = Arguments(plan.validation, self._name_of, None, plan.seed)
                 held_out = self._program(apart, "fit: validation"), apart
+                held_out[0].check_movable("fit: validation", optimizer.params)
             program = self._program(arguments, "fit")
             history = History()
             if held_out and program.draws:

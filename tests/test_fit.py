@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import micrograd_c as mc
-from micrograd_c import nn, optim
+from micrograd_c import Value, nn, optim
 from micrograd_c.optim import lr_scheduler as schedules
 
 N = 23
@@ -283,6 +283,18 @@ def test_without_patience_training_goes_on(data):
         *data, optimizer=optim.SGD(model.parameters(), 0.0), epochs=9, validation=data
     )
     assert len(history.validation) == 9 and history.best == 0
+
+
+def test_validation_by_a_number_that_training_changes():
+    w = Value(1.0)
+
+    def loss(row):  # for rows of two, another program, which reads w's number
+        return (row[0] * w * (w.data if len(row) == 2 else 1.0)) ** 2
+
+    f, sgd = mc.compile(loss), optim.SGD([w], 0.1)
+    with pytest.raises(mc.TraceError, match="fit: validation: the function reads the number"):
+        f.fit([[1.0]], optimizer=sgd, steps=2, validation=([[1.0, 2.0]],))
+    assert w.data == 1.0 and sgd.steps == 0
 
 
 def test_validation_that_is_none(data):
