@@ -328,6 +328,8 @@ class Exchange:
         self, parameters: list[Value], error: BaseException | Literal[True] | None = None
     ) -> None: ...
 
+def described(error: BaseException) -> str: ...
+
 @final
 class Session:
     def __init__(

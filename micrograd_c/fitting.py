@@ -124,7 +124,7 @@ class Fit:
             "validation": self.validation is not None,
             "optimizer": f"{type(self.optimizer).__name__} {rule}, {self.optimizer.steps} steps",
             "moments": self.optimizer._fingerprint(),
-            "scheduler": repr(self.scheduler),
+            "scheduler": _described(self.scheduler),
         }
 
     def run(
@@ -140,18 +140,23 @@ class Fit:
         """Trains, and writes down the losses in history, as far as it comes."""
         batch_size = min(self.batch_size, arguments.size)
         exchange = Exchange(ranks.comm, len(program.parameters)) if ranks else None
-        session = Session(
-            program,
-            arguments,
-            self.optimizer,
-            is_mean,
-            batch_size,
-            self.shuffle,
-            self.seed or 0,
-            threads,
-            self.clip_norm,
-            exchange,
-        )
+        try:
+            session = Session(
+                program,
+                arguments,
+                self.optimizer,
+                is_mean,
+                batch_size,
+                self.shuffle,
+                self.seed or 0,
+                threads,
+                self.clip_norm,
+                exchange,
+            )
+        except BaseException as error:
+            if exchange is not None:
+                exchange.end(program.parameters, error)
+            raise
         # Of several ranks, the one with the most samples says how long an epoch is.
         samples = max(ranks.counts) if ranks else arguments.size
         epoch = -(-samples // self.batch_size) if 0 < self.batch_size < samples else 1
@@ -234,9 +239,11 @@ class _Loop:
                 self.train_ahead(scheduler, min(_AHEAD, end - session.done))
                 continue
             session.train(1)
+            if session.is_over:
+                break
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(session.loss(session.done - 1))
-            elif scheduler is not None and not session.is_over:
+            elif scheduler is not None:
                 scheduler.step()
 
     def train_ahead(self, scheduler: Any, steps: int) -> None:
@@ -286,6 +293,22 @@ class _Loop:
         """Of all ranks' samples."""
         loss = program.loss(arguments, self.is_mean, self.threads)
         return self.session.of_all_ranks(loss, arguments.size)
+
+
+def _described(scheduler: LRScheduler | None) -> str:
+    """Its class, settings and counters; without what is no number or string, as a function, whose
+    text differs from process to process."""
+    if scheduler is None:
+        return "None"
+    plain = {
+        name: value
+        for name, value in sorted(scheduler.state_dict().items())
+        if all(
+            isinstance(item, float | int | str)
+            for item in (value if isinstance(value, list) else [value])
+        )
+    }
+    return f"{type(scheduler).__name__} {plain}"
 
 
 def _whole_number(name: str, number: SupportsIndex, least: int | None = None) -> int:

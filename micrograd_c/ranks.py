@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ._core import Arguments
+from ._core import Arguments, described
 
 __all__ = ["Ranks"]
 
@@ -57,9 +57,10 @@ class Ranks:
             try:
                 yield facts
             except BaseException as error:
-                self._pass_round({"failed": f"{type(error).__name__}: {error}"[: _ROOM // 8]})
+                self._pass_round({"failed": described(error)[: _ROOM // 8]})
                 raise
-            self._compare(self._pass_round({"call": self.call, **facts}))
+            texts = {name: _short(fact) for name, fact in facts.items() if isinstance(fact, str)}
+            self._compare(self._pass_round({"call": self.call, **facts, **texts}))
         except BaseException:
             self.leave()
             raise
@@ -80,12 +81,10 @@ class Ranks:
         arguments.seed = self.seeds[0]
 
     def _pass_round(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        import json  # for those alone who have ranks
-
-        sent = json.dumps(said).encode().ljust(_ROOM)
+        sent = _encoded(said).ljust(_ROOM)
         heard = bytearray(_ROOM * self.size)
         self.comm.Allgather(sent, heard)
-        return [json.loads(heard[k : k + _ROOM]) for k in range(0, len(heard), _ROOM)]
+        return [_decoded(heard[k : k + _ROOM]) for k in range(0, len(heard), _ROOM)]
 
     def _compare(self, said: list[dict[str, Any]]) -> None:
         for rank, theirs in enumerate(said):
@@ -103,3 +102,27 @@ class Ranks:
                 f"{self.call}: the ranks do not do the same: {name} is {first.get(name)} on rank 0,"
                 f" {theirs.get(name)} on rank {rank}"
             )
+
+
+def _encoded(said: object) -> bytes:
+    """As JSON, of which a character takes six bytes at most."""
+    import json  # for those alone who have ranks
+
+    return json.dumps(said, ensure_ascii=False).encode(errors="replace")
+
+
+def _decoded(heard: bytearray) -> dict[str, Any]:
+    import json
+
+    said: dict[str, Any] = json.loads(heard)
+    return said
+
+
+def _short(text: str) -> str:
+    """The text; of one that is too long, how it begins and what tells it from others."""
+    if len(_encoded(text)) <= _ROOM // 6:
+        return text
+    import hashlib
+
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    return f"{text[: _ROOM // 48]}... ({digest[:16]})"

@@ -397,6 +397,99 @@ def test_ranks_that_call_different_things():
         assert "call is fit on rank 0, value_and_grad on rank 1" in str(error)
 
 
+def test_an_exception_without_a_message_of_its_own_is_heard_of():
+    class Mute(Exception):
+        def __str__(self):
+            raise ZeroDivisionError
+
+    def fails(comm, *arrays):
+        if comm.rank == 1:
+            raise Mute
+
+    def in_a_callback(comm):
+        fit(comm, samples(4), callback=lambda step, loss: fails(comm))
+
+    def while_recording(comm):
+        mc.compile(lambda x: fails(comm) or x).value_and_grad([1.0], comm=comm)
+
+    for work in (in_a_callback, while_recording):
+        others, own = both(work)
+        assert type(own) is Mute and str(others) == "rank 1: Mute"
+
+
+def test_messages_and_settings_of_any_length_find_room():
+    def fails(comm):
+        def loss(x):
+            if comm.rank == 1:
+                raise ValueError("\N{GRINNING FACE}\0" * 3000)
+            return x
+
+        mc.compile(loss).value_and_grad([1.0], comm=comm)
+
+    others, _ = both(fails)
+    assert str(others).startswith("rank 1: ValueError: \N{GRINNING FACE}\0\N{GRINNING FACE}")
+
+    def named(last):
+        def work(comm):
+            w = Value(1.0)
+            f = mc.compile(lambda x: w * x)
+            f.__qualname__ = "\N{GRINNING FACE}" * 3000 + (last if comm.rank else "")
+            return f.value_and_grad([1.0], comm=comm)
+
+        return work
+
+    assert on_ranks(2, named("")) == [1.0, 1.0]
+    for error in both(named("x")):
+        assert type(error) is ValueError and "function is \N{GRINNING FACE}" in str(error)
+
+
+def test_a_function_that_fit_refuses_on_one_rank():
+    def work(comm):
+        w = Value(1.0)
+        f = mc.compile(lambda x: w * x * (w.data if comm.rank == 1 else 1.0))
+        f.fit([1.0], optimizer=optim.SGD([w], 0.1), steps=3, comm=comm)
+
+    others, own = both(work)
+    assert type(own) is mc.TraceError
+    assert str(others) == f"rank 1: TraceError: {own}"
+
+
+@pytest.mark.parametrize("step_sizes", [(1, 2), (2, 2)])
+def test_schedules_that_differ_in_their_settings(step_sizes):
+    def work(comm):
+        w = Value(1.0)
+        sgd = optim.SGD([w], 0.1)
+        steps = optim.lr_scheduler.StepLR(sgd, step_sizes[comm.rank])
+        f = mc.compile(lambda x: (w * x) ** 2)
+        return f.fit([1.0], optimizer=sgd, steps=5, scheduler=steps, comm=comm)
+
+    found = on_ranks(2, work)
+    if step_sizes[0] == step_sizes[1]:
+        assert found[0] == found[1]
+    else:
+        assert all("scheduler is StepLR" in str(error) for error in found), found
+
+
+def test_a_schedule_is_not_asked_for_a_step_that_another_rank_has_ended():
+    def work(comm):
+        w = Value(1.0)
+        sgd = optim.SGD([w], 0.1)
+        plateau = optim.lr_scheduler.ReduceLROnPlateau(sgd, patience=1)
+        mc.compile(lambda x: (w * x) ** 2).fit(
+            [1.0],
+            optimizer=sgd,
+            steps=9,
+            scheduler=plateau,
+            callback=(lambda step, loss: step == 3) if comm.rank == 0 else None,
+            comm=comm,
+        )
+        return plateau.state_dict()
+
+    found = on_ranks(2, work)
+    assert found[0] == found[1]
+    assert found[0]["last_epoch"] == 4
+
+
 def test_a_communicator_in_use_is_refused_within_its_call():
     def work(comm):
         def callback(step, loss):

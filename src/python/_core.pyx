@@ -38,7 +38,7 @@ from ._core.outputs import Outputs
 from ._core.program import CompiledStats, Recorded, optimiser_passes, record, set_verifying
 from ._core.recording import (Context, Pause, Recording, TraceError, after_fork, pause_recording,
                         resume_recording)
-from ._core.ranks import Exchange
+from ._core.ranks import Exchange, described
 from ._core.table import cell_tree, operations
 from ._core.training import Session
 from ._core.value import Handle, Value, stand_for

@@ -158,8 +158,13 @@ cdef class Exchange:
         else:
             self.pass_round(FAILED, described(error))
 
-cdef str described(error):
-    return f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
+def described(error):
+    """The error's class and message, as other ranks hear of it; without the message where that fails."""
+    try:
+        message = str(error)
+    except Exception:
+        message = ''
+    return f'{type(error).__name__}: {message}' if message else type(error).__name__
 
 cdef RunStatus meet_ranks(void *exchange, Program *program, Batch *batch, RunStatus status) noexcept nogil:
     with gil:
