@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What parameters and arguments are called in the text of a compiled function."""
 
+import ast
+import collections
 import functools
 import itertools
 
@@ -35,6 +37,32 @@ def test_names_that_mean_something_else(language):
     arrays = list(np.random.default_rng(4).normal(size=(14, 5)))
     check_outputs(f, language, arrays, name="int_")
     check_gradients(f, language, arrays, name="int_")
+
+
+@each_language
+@pytest.mark.parametrize("name", ["none", "True", "true", "nullptr", "free", "read", "printf"])
+def test_functions_called_as_what_there_is(language, name):
+    w = Value(2.0)
+    f = compiled(lambda x: w * x, name)
+    if language != "c":
+        ast.parse(f.source(language, [1.0]))
+    own = "none" if name == "none" else f"{name}_"
+    check_outputs(f, language, [np.ones(3)], name=own)
+
+
+@pytest.mark.parametrize("language", ["numpy", "jax", "torch"])
+@pytest.mark.parametrize("called", ["x", "w", "Score", "score", "np", "jnp", "torch", "_Own"])
+def test_named_tuples_called_as_what_there_is(language, called):
+    w = Value(2.0)
+    kind = collections.namedtuple(called, ["first", "class_", "_1"], rename=True)
+    other = collections.namedtuple(called, ["alone"])
+
+    def score(x):
+        return kind(w * x, other(x + w), [x, w])
+
+    check_outputs(
+        compiled(score, "score"), language, [np.arange(3.0)], [(), (), (2,)], name="score"
+    )
 
 
 def test_no_parameter_has_the_name_of_a_member_of_modules():

@@ -30,7 +30,7 @@ def array_source(exported: Exported, language: str) -> str:
     ]
     if language == "numpy" and exported.has_gradients:
         functions.append(_function(exported, expressions, gradients=True))
-    tuples = _named_tuples(exported.recorded.layout)
+    tuples = [_definition(kind, name) for kind, name in _tuple_names(exported).items()]
     parts = [*tuples, *expressions.functions.values(), *functions]
     text = "\n".join(parts)
     imports = ["import collections"] if tuples else []
@@ -42,7 +42,8 @@ def array_source(exported: Exported, language: str) -> str:
 
 def class_name(exported: Exported) -> str:
     """The name of the function as a PyTorch module."""
-    return "".join(part[:1].upper() + part[1:] for part in exported.name.split("_"))
+    name = "".join(part[:1].upper() + part[1:] for part in exported.name.split("_"))
+    return Names().take(name)
 
 
 def _printer(
@@ -58,7 +59,8 @@ def _printer(
 
 def _function(exported: Exported, expressions: Expressions, gradients: bool) -> str:
     """A function of (parameters, *arrays)."""
-    names = Names(*LOCAL, exported.name, exported.gradients_name)
+    tuples = _tuple_names(exported).values()
+    names = Names(*LOCAL, exported.name, exported.gradients_name, *tuples)
     laid = lay_out(exported, names, expressions.dialect, gradients)
     printer = _printer(exported, laid, expressions, names)
     body = printer.statements(laid.results)
@@ -85,7 +87,7 @@ def _function(exported: Exported, expressions: Expressions, gradients: bool) -> 
 def _module(exported: Exported, expressions: Expressions) -> str:
     """A torch.nn.Module, which holds the parameters."""
     name = class_name(exported)
-    names = Names(*LOCAL, name)
+    names = Names(*LOCAL, name, *_tuple_names(exported).values())
     laid = lay_out(exported, names, expressions.dialect, gradients=False)
     printer = _printer(exported, laid, expressions, names)
     dtype = "torch.float32" if exported.is_float32 else "torch.float64"
@@ -173,18 +175,19 @@ def _returned(exported: Exported, laid: Laid, printer: ArrayPrinter) -> list[str
     """The return statement: the results in their structure."""
     shapes = exported.recorded.shapes
     parts = [printer.result(*each) for each in zip(laid.results, shapes, strict=True)]
-    return printer.assigned("return", _structured(exported.recorded.layout, iter(parts)), " ")
+    layout, tuples = exported.recorded.layout, _tuple_names(exported)
+    return printer.assigned("return", _structured(layout, iter(parts), tuples), " ")
 
 
-def _structured(layout: Any, parts: Iterator[str]) -> str:
+def _structured(layout: Any, parts: Iterator[str], tuples: dict[type, str]) -> str:
     if layout is None:
         return next(parts)
     if isinstance(layout, dict):
-        items = [f"{_key(key)}: {_structured(part, parts)}" for key, part in layout.items()]
+        items = [f"{_key(key)}: {_structured(part, parts, tuples)}" for key, part in layout.items()]
         return "{" + ", ".join(items) + "}"
-    items = [_structured(part, parts) for part in layout]
-    if hasattr(layout, "_fields"):
-        return f"{type(layout).__name__}({', '.join(items)})"
+    items = [_structured(part, parts, tuples) for part in layout]
+    if type(layout) in tuples:
+        return f"{tuples[type(layout)]}({', '.join(items)})"
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
 
@@ -197,17 +200,26 @@ def _key(key: Any) -> str:
     raise ValueError(f"source: the result has the key {key!r}, which is no string or number")
 
 
-def _named_tuples(layout: Any) -> list[str]:
-    """Definitions of the classes of named tuples in a layout."""
-    found: dict[str, str] = {}
-    rest = [layout]
+def _tuple_names(exported: Exported) -> dict[type, str]:
+    """The classes of named tuples in the results, and what they are called in the text."""
+    names = Names(*LOCAL, exported.name, exported.gradients_name, class_name(exported))
+    found: dict[type, str] = {}
+    rest = [exported.recorded.layout]
     while rest:
         part = rest.pop()
         if isinstance(part, dict):
             rest += part.values()
         elif isinstance(part, tuple):
             rest += part
-            if hasattr(part, "_fields"):
-                name, fields = type(part).__name__, ", ".join(map(_key, part._fields))
-                found[name] = f'{name} = collections.namedtuple("{name}", [{fields}])'
-    return list(found.values())
+            kind = type(part)
+            if hasattr(part, "_fields") and kind not in found:
+                found[kind] = names.take(kind.__name__, "Results")
+    return found
+
+
+def _definition(kind: Any, name: str) -> str:
+    """Of a class of named tuples."""
+    fields = ", ".join(map(_key, kind._fields))
+    numbered = any(field.startswith("_") for field in kind._fields)
+    options = ", rename=True" if numbered else ""
+    return f'{name} = collections.namedtuple("{name}", [{fields}]{options})'

@@ -26,7 +26,8 @@ MOST_PARTS = 100_000  # of what a function refers to, looked at for parameters
 _RESERVED = """
 auto break case char const continue default do double else enum extern float for goto if inline
 int long register restrict return short signed sizeof static struct switch typedef union
-unsigned void volatile while asm typeof linux unix i386 main NULL NAN INFINITY HUGE_VAL EOF
+unsigned void volatile while alignas alignof constexpr false nullptr static_assert thread_local true
+typeof typeof_unqual asm linux unix i386 main NULL NAN INFINITY HUGE_VAL EOF
 signgam gamma lgamma tgamma j0 j1 jn y0 y1 yn fabs fmax fmin fma ldexp frexp modf scalbn logb
 ilogb rint lrint llrint round lround llround trunc nearbyint remainder remquo drem copysign nan
 nextafter fdim sincos pow10 significand finite isinf isnan isfinite isnormal signbit fpclassify
@@ -48,6 +49,15 @@ register_parameter register_state_dict_post_hook register_state_dict_pre_hook re
 set_extra_state set_submodule share_memory state_dict to to_empty train training xpu zero_grad
 """
 
+# Functions of C's library that a function of this name would replace.
+LIBRARY = """
+abort atexit atof atoi atol bsearch calloc close div exit fclose fopen fprintf fputc fputs fread
+free fscanf fwrite getc getchar getenv index isalnum isalpha isblank iscntrl isdigit isgraph
+islower isprint ispunct isspace isupper isxdigit labs malloc memchr memcmp memcpy memmove memset
+open printf putc putchar puts qsort raise rand read realloc remove rename rindex scanf signal
+snprintf sprintf srand sscanf strcat strchr strcmp strcpy strlen strncmp system time tolower
+toupper vprintf write
+"""
 
 # Variables of the printed functions.
 LOCAL = ("parameters", "loss", "grad")

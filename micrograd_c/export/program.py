@@ -10,7 +10,7 @@ from ..results import read_result
 from ..transforms import hessian_products
 from .blocks import Blocks
 from .dialects import Dialect
-from .names import LOCAL, Array, Names, arrays_of
+from .names import LIBRARY, LOCAL, Array, Names, arrays_of
 from .references import ONCE, SAMPLE, Block, Ref, Shape
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def prepare(compiled: "CompiledFunction", what: str, arrays: tuple[Any, ...]) ->
     found = [*held, *_by_use(recorded, rest)]
     own_arrays = [array._replace(path=names.take(array.path, "p")) for array in found]
     name = getattr(fn, "__name__", type(fn).__name__.lower())
-    name = Names().take("function" if name == "<lambda>" else name, "function")
+    name = Names(*LIBRARY.split()).take("function" if name == "<lambda>" else name, "function")
     own = [compiled._name_of(k) for k in range(len(structure))]
     is_mean = compiled._reduction == "mean"
     return Exported(name, recorded, own, own_arrays, is_mean, compiled._is_float32)
