@@ -238,13 +238,15 @@ class _Loop:
             if type(scheduler) in _FORESEEABLE:
                 self.train_ahead(scheduler, min(_AHEAD, end - session.done))
                 continue
-            session.train(1)
-            if session.is_over:
-                break
-            if isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(session.loss(session.done - 1))
-            elif scheduler is not None:
-                scheduler.step()
+            before = session.done
+            try:
+                session.train(1)
+            finally:  # Ctrl-C may come here: the schedule is as far as the optimiser nevertheless
+                if session.done > before:
+                    if isinstance(scheduler, ReduceLROnPlateau):
+                        scheduler.step(session.loss(before))
+                    elif scheduler is not None:
+                        scheduler.step()
 
     def train_ahead(self, scheduler: Any, steps: int) -> None:
         """The scheduler is asked first for all of these steps; set back where fewer were made."""

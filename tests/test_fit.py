@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import micrograd_c as mc
-from micrograd_c import Value, nn, optim
+from micrograd_c import Value, _core, fitting, nn, optim
 from micrograd_c.optim import lr_scheduler as schedules
 
 N = 23
@@ -225,6 +225,38 @@ def test_a_clip_norm_that_is_none(data, clip_norm):
         compiled(model).fit(
             *data, optimizer=optim.SGD(model.parameters(), 0.1), steps=1, clip_norm=clip_norm
         )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda sgd: schedules.LambdaLR(sgd, lambda k: 1 / (k + 1)),
+        lambda sgd: schedules.ReduceLROnPlateau(sgd, patience=0),
+        lambda sgd: schedules.StepLR(sgd, 2),
+    ],
+)
+def test_ctrl_c_between_a_step_and_its_schedules(make, monkeypatch):
+    class Interrupted:
+        def __init__(self, *options):
+            self.session = _core.Session(*options)
+
+        def __getattr__(self, name):
+            return getattr(self.session, name)
+
+        def train(self, steps):
+            for _ in range(steps):
+                self.session.train(1)
+                if self.session.done == 3:
+                    raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "Session", Interrupted)
+    w = Value(1.0)
+    sgd = optim.SGD([w], 0.1)
+    schedule = make(sgd)
+    f = mc.compile(lambda x: (w * x) ** 2)
+    with pytest.raises(KeyboardInterrupt):
+        f.fit([1.0], optimizer=sgd, steps=9, scheduler=schedule)
+    assert len(f.history) == sgd.steps == schedule.last_epoch == 3
 
 
 # -- validation ----------------------------------------------------------------------------------
