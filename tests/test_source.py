@@ -151,6 +151,17 @@ def test_structures_come_back(language):
     assert type(found["pair"].second) is tuple
 
 
+def test_whole_numbers_in_numpy_do_not_wrap_around():
+    w = Value(3.0)
+    f = compile(lambda x, y: w * (-x * x * x + x.sqrt() - y[0] * y[1]), executor="scalar")
+    arrays = [np.array([200, 0], np.uint8), np.array([[10**10, 10**10], [1, 2]])]
+    check_outputs(f, "numpy", arrays)
+    check_gradients(f, "numpy", arrays)
+    function, parameters = f.to_numpy()
+    lists = [a.tolist() for a in arrays]
+    assert function(parameters, *lists).tolist() == f(*lists).tolist()
+
+
 @each_language
 def test_results_that_no_sample_changes(language):
     w, lists = Value(3.0), [Value(1.0), Value(2.0)]

@@ -64,6 +64,12 @@ def _function(exported: Exported, expressions: Expressions, gradients: bool) -> 
     laid = lay_out(exported, names, expressions.dialect, gradients)
     printer = _printer(exported, laid, expressions, names)
     body = printer.statements(laid.results)
+    is_numpy = expressions.dialect.name == "numpy"  # whose whole numbers wrap around
+    floats = [
+        f"{block.name} = np.asarray({block.name}, dtype=float)"
+        for block in laid.arguments
+        if is_numpy
+    ]
     unpack = [
         f'{block.name} = parameters["{array.path}"]'
         for block, array in zip(laid.parameters, exported.arrays, strict=True)
@@ -78,7 +84,7 @@ def _function(exported: Exported, expressions: Expressions, gradients: bool) -> 
         what = "The results for B samples"
     listed = ", ".join(["parameters", *[block.name for block in laid.arguments]])
     name = exported.gradients_name if gradients else exported.name
-    lines = [*_docstring(what, exported, laid), *unpack, *body]
+    lines = [*_docstring(what, exported, laid), *floats, *unpack, *body]
     return "\n".join(
         [*wrapped(f"def {name}({listed}):", ""), *[f"    {line}" if line else "" for line in lines]]
     )
