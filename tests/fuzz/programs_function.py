@@ -234,6 +234,8 @@ class Function:
         x, y = self.any(r), self.any(r >> 20)
         if r >> 40 & 1:
             y = y if r >> 44 & 3 else (0.5, -1, 2.0)[(r >> 46) % 3]
+            if isinstance(y, Value) and not {id(x), id(y)} & self.depends:
+                y = y * y + 0.5  # of parameters alone, no slope at 0 and 0: a limit of choices
             out = x.hypot(y)
         elif r >> 44 & 3:
             out = x.atan2(y * y + 0.5)
