@@ -85,22 +85,16 @@ static V in_line_log(Straight *s, V x) {
     V n, m = split_power(s, CHOOSE(IS_LESS, x, NUM(least), DO2(MUL, x, NUM(8388608.0)), x), &n);
     V zero = CHOOSE(IS_LESS, x, NUM(least), NUM(TWO_23 + 150.0), NUM(TWO_23 + 127.0));
     V result = log_of_parts(s, DO2(SUB, n, zero), DO2(SUB, m, NUM(1.0)));
-    result = CHOOSE(IS_EQUAL, x, NUM(INFINITY), x, result);
-    result = CHOOSE(IS_EQUAL, x, NUM(0.0), NUM(-INFINITY), result);
-    return CHOOSE(IS_GREATER_EQUAL, x, NUM(0.0), result, NUM(NAN));
+    return with_ends(s, result, x, 0.0);
 }
 
 static V in_line_log1p(Straight *s, V x) {
     V u = DO2(ADD, NUM(1.0), x), n, m = split_power(s, u, &n);
-    V from_x = DO2(SUB, u, NUM(1.0));
-    V lost = DO2(ADD, DO2(SUB, x, from_x), DO2(SUB, NUM(1.0), DO2(SUB, u, from_x)));
     V scale = DO2(WHOLE_ADD, DO2(WHOLE_SUB, m, u), BITS(TWO));
-    V f = DO3(FMADD, DO2(MUL, NUM(0.5), lost), scale, DO2(SUB, m, NUM(1.0)));
+    V f = DO3(FMADD, DO2(MUL, NUM(0.5), lost_by_one(s, x, u)), scale, DO2(SUB, m, NUM(1.0)));
     V result = log_of_parts(s, DO2(SUB, n, NUM(TWO_23 + 127.0)), f);
     result = CHOOSE(IS_LESS, absolute(s, x), NUM(1e-36), x, result);
-    result = CHOOSE(IS_EQUAL, x, NUM(INFINITY), x, result);
-    result = CHOOSE(IS_EQUAL, x, NUM(-1.0), NUM(-INFINITY), result);
-    return CHOOSE(IS_GREATER_EQUAL, x, NUM(-1.0), result, NUM(NAN));
+    return with_ends(s, result, x, -1.0);
 }
 
 /* -- sin, cos --------------------------------------------------------------------------------------- */

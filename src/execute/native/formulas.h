@@ -5,6 +5,8 @@
 #ifndef MICROGRAD_C_FORMULAS_H
 #define MICROGRAD_C_FORMULAS_H
 
+#include <math.h>
+
 #include "encode.h"
 #include "straight.h"
 
@@ -36,6 +38,19 @@ static inline V polynomial(Straight *s, V x, const double *a, int count) {
 }
 #define POLY(x, ...) \
     polynomial(s, x, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+
+/* What is lost where 1 + x becomes u. */
+static inline V lost_by_one(Straight *s, V x, V u) {
+    V from_x = DO2(SUB, u, NUM(1.0));
+    return DO2(ADD, DO2(SUB, x, from_x), DO2(SUB, NUM(1.0), DO2(SUB, u, from_x)));
+}
+
+/* A logarithm that is -inf at `lowest`, and none below it. */
+static inline V with_ends(Straight *s, V result, V x, double lowest) {
+    result = CHOOSE(IS_EQUAL, x, NUM(INFINITY), x, result);
+    result = CHOOSE(IS_EQUAL, x, NUM(lowest), NUM(-INFINITY), result);
+    return CHOOSE(IS_GREATER_EQUAL, x, NUM(lowest), result, NUM(NAN));
+}
 
 /* With the library's where the argument is beyond the limit. */
 static inline V or_library(Straight *s, Op op, V result, V x) {

@@ -36,12 +36,6 @@ static uint64_t bits_of(double number) {
     return bits;
 }
 
-static double of_bits(uint64_t bits) {
-    double number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
 static int holds(Predicate predicate, double a, double b) {
     switch (predicate) {
     case COMPARE_IS_EQUAL: return a == b;
@@ -83,7 +77,7 @@ static void call(const Instruction *in, uint32_t out, double *values, const Kern
 /* On doubles, or on their bits. */
 #define GIVES(primitive, expression) case PRIMITIVE_##primitive: EACH_LANE to[lane] = (expression); break
 #define GIVES_BITS(primitive, expression) \
-    case PRIMITIVE_##primitive: EACH_LANE to[lane] = of_bits(expression); break
+    case PRIMITIVE_##primitive: EACH_LANE to[lane] = number_of_bits(expression, 0); break
 
 static void run_once(const Line *line, double *values, double *memory, double *frame, const Kernels *kernels) {
     const Instruction *items = line->line.instructions.items;
@@ -96,7 +90,7 @@ static void run_once(const Line *line, double *values, double *memory, double *f
         const double *c = n > 2 ? values + (size_t)in->operands[2] * LANES : NULL;
         const double *d = n > 3 ? values + (size_t)in->operands[3] * LANES : NULL;
         switch ((Primitive)in->op) {
-        case PRIMITIVE_NUMBER: EACH_LANE to[lane] = of_bits(bits_at(in->operands)); break;
+        case PRIMITIVE_NUMBER: EACH_LANE to[lane] = number_of_bits(bits_at(in->operands), 0); break;
         case PRIMITIVE_INPUT: memcpy(to, place_at(memory, frame, in->detail), LANES * sizeof *to); break;
         case PRIMITIVE_OUTPUT: memcpy(place_at(memory, frame, in->detail), a, LANES * sizeof *a); break;
         GIVES(ADD, A + B);
@@ -109,7 +103,7 @@ static void run_once(const Line *line, double *values, double *memory, double *f
         GIVES(FMSUB, fma(A, B, -C));
         GIVES(FNMADD, fma(-A, B, C));
         GIVES(SELECT, holds((Predicate)in->detail, A, B) ? C : D);
-        GIVES(TURNED, of_bits(bits_of(B) & bits_of(C)) > D ? (in->detail == OP_sin ? sin(B) : cos(B)) : A);
+        GIVES(TURNED, number_of_bits(bits_of(B) & bits_of(C), 0) > D ? (in->detail == OP_sin ? sin(B) : cos(B)) : A);
         GIVES_BITS(AND, bits_of(A) & bits_of(B));
         GIVES_BITS(ANDN, ~bits_of(A) & bits_of(B));
         GIVES_BITS(OR, bits_of(A) | bits_of(B));
