@@ -167,7 +167,6 @@ cdef extern from "execute/execute.h" nogil:
     const char *reason_against(const Executor *executor, const Graph *graph)
     void program_load(const Program *program, const Tape *tape, const Span *spans, size_t n)
     void program_store_adjoints(const Program *program, Tape *tape, const Span *spans, size_t n)
-    double sample_loss(const Batch *batch, double sum)
     double program_adjoint(const Program *program, uint32_t parameter)
     double *program_parameter(const Program *program, uint32_t parameter)
 

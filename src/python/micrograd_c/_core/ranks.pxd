@@ -19,7 +19,10 @@ cdef class Exchange:
 
     cdef int pass_round(self, int state, str message) except -1
     cdef void take_over(self, Program *program) noexcept
-    cdef int put_together(self, Program *program, Batch *batch) noexcept
+    cdef size_t total(self) noexcept
+    cdef double share(self, int rank, size_t total) noexcept
+    cdef double whole_loss(self, bint is_mean) noexcept
+    cdef void put_together(self, Program *program, Batch *batch) noexcept
     cdef RunStatus meet(self, Program *program, Batch *batch, RunStatus status) noexcept
     cdef int check(self) except -1
 

@@ -54,48 +54,58 @@ cdef class Exchange:
             raise RuntimeError(f'rank {who}: {(<const char *>part).decode(errors="replace")}')
         return 0
 
-    cdef int put_together(self, Program *program, Batch *batch) noexcept:
-        """Loss and adjoints of all samples, from all ranks' parts: their sums, or means by their counts."""
-        cdef const double *parts = self.all.numbers
-        cdef const double *part = parts
+    cdef size_t total(self) noexcept:
+        """Samples of all ranks."""
         cdef size_t samples = 0
-        cdef int rank, k, is_first = True
+        cdef int rank
+        for rank in range(self.size):
+            samples += <size_t>self.all.numbers[rank * self.stride + SAMPLES]
+        return samples
+
+    cdef double share(self, int rank, size_t total) noexcept:
+        """By how much a rank's part counts: by its samples of so many, or, of 0, as one of a sum. 0: it has none."""
+        cdef double samples = self.all.numbers[rank * self.stride + SAMPLES]
+        return samples / <double>total if total else <double>(samples > 0)
+
+    cdef double whole_loss(self, bint is_mean) noexcept:
+        """Of all ranks' samples: the sum of their parts, or the mean by their counts."""
+        cdef size_t total = self.total() if is_mean else 0
+        cdef double loss = NAN if is_mean and total == 0 else 0.0
+        cdef double share
+        cdef int rank
+        for rank in range(self.size):
+            share = self.share(rank, total)
+            if share > 0:
+                loss += share * self.all.numbers[rank * self.stride + LOSS]
+        return loss
+
+    cdef void put_together(self, Program *program, Batch *batch) noexcept:
+        """Loss and adjoints of all samples, from all ranks' parts."""
+        cdef const double *part
+        cdef int rank, k
         cdef double share
         cdef double *adjoint
-        for rank in range(self.size):
-            samples += <size_t>parts[rank * self.stride + SAMPLES]
-        batch.loss = sample_loss(batch, 0.0) if samples == 0 else 0.0
+        cdef size_t total = self.total() if batch.is_mean else 0
+        batch.loss = self.whole_loss(batch.is_mean)
         for k in range(self.n):
             adjoint = program_parameter(program, <uint32_t>k)
             if adjoint != NULL:
                 adjoint[program.to_adjoint] = 0.0
         for rank in range(self.size):
-            part = parts + rank * self.stride
-            if part[SAMPLES] == 0:      # its mean is none
+            share = self.share(rank, total)
+            if share == 0:
                 continue
-            share = part[SAMPLES] / <double>samples if batch.is_mean else 1.0
-            batch.loss += share * part[LOSS]
+            part = self.all.numbers + rank * self.stride + GRADIENT
             for k in range(self.n):
                 adjoint = program_parameter(program, <uint32_t>k)
                 if adjoint != NULL:
-                    adjoint[program.to_adjoint] += share * part[GRADIENT + k]
-        return 0
+                    adjoint[program.to_adjoint] += share * part[k]
 
     def loss_of_all(self, double loss, size_t samples, bint is_mean):
         """The loss of all ranks' samples, of which these are this rank's."""
-        cdef double *parts = self.all.numbers
-        cdef double total = 0
-        cdef size_t count = 0
-        cdef int rank
         self.sent.numbers[SAMPLES], self.sent.numbers[LOSS] = <double>samples, loss
         self.pass_round(FINE, '')
-        for rank in range(self.size):
-            count += <size_t>parts[rank * self.stride + SAMPLES]
-        for rank in range(self.size):
-            if parts[rank * self.stride + SAMPLES] > 0:
-                total += parts[rank * self.stride + LOSS] * (
-                    parts[rank * self.stride + SAMPLES] / <double>count if is_mean else 1.0)
-        return NAN if is_mean and count == 0 else total
+        return self.whole_loss(is_mean)
 
     cdef void take_over(self, Program *program) noexcept:
         """The gradients of the rank that has had enough, in place of those of a step that is not made."""
