@@ -8,14 +8,13 @@ import random
 
 import numpy as np
 import pytest
-from common import EXECUTORS, NATIVE_WAYS, run_on
+from common import EXECUTORS, WAYS, run_on
 from test_replay import Graph, draw_batch
 
 import micrograd_c as mc
 from micrograd_c import Value, _core, nn, optim
 
-LEVELS = [f"vector {level}" for level in _core.levels()] + NATIVE_WAYS
-WAYS = [*LEVELS, "scalar"]
+LEVELS = [way for way in WAYS if way != "scalar"]
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = 2.0**-149
 
