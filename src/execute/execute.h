@@ -17,8 +17,7 @@ typedef struct {
     const char *name;
     uint32_t width; /* doubles of a vector */
     /* One step of an optimiser on n numbers; `from` is their place in the moments. */
-    void (*update)(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
-                   size_t from);
+    void (*update)(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n, size_t from);
     void (*draw)(const Drawing *drawing);
 } Level;
 
@@ -104,18 +103,14 @@ static inline double once_loss(const Batch *batch, double number) {
     return number * (double)batch->size;
 }
 
-static inline double once_seed(const Batch *batch) {
-    return batch->is_mean ? batch->size > 0 : (double)batch->size;
-}
+static inline double once_seed(const Batch *batch) { return batch->is_mean ? batch->size > 0 : (double)batch->size; }
 
 /* ... and where it does: from the samples' sum; for each sample. */
 static inline double sample_loss(const Batch *batch, double sum) {
     return batch->is_mean ? batch->size ? sum / (double)batch->size : NAN : sum;
 }
 
-static inline double sample_seed(const Batch *batch) {
-    return batch->is_mean ? 1.0 / (double)batch->size : 1.0;
-}
+static inline double sample_seed(const Batch *batch) { return batch->is_mean ? 1.0 / (double)batch->size : 1.0; }
 
 /* -- executors -------------------------------------------------------------------------------------- */
 
@@ -181,7 +176,8 @@ static inline int poll_after(Program *program, Batch *batch, double work) {
 /* Gives the parameters their numbers. Spans' places are those of parameter_at. */
 static inline void program_load(const Program *program, const Tape *tape, const Span *spans, size_t n) {
     for (const Span *span = spans; span < spans + n; span++)
-        if (span->place != NOWHERE_ELSE) tape_copy(program->numbers + span->place, tape->value + span->node, span->size);
+        if (span->place != NOWHERE_ELSE)
+            tape_copy(program->numbers + span->place, tape->value + span->node, span->size);
 }
 
 /* Gives their nodes their adjoints. */

@@ -26,14 +26,10 @@ static uint8_t read_choice(Reader *r);
 /* Whether g is part of an item, whose own parts stand in the cell. */
 static int reads_g(const Cell *cell, const Item *item) {
     switch ((ItemKind)item->kind) {
-    case ITEM_NUMBER:
-        return 0;
-    case ITEM_NAME:
-        return item->name == NAME_G;
-    case ITEM_COMPARE:
-        return item_reads_g(cell, item->a) || item_reads_g(cell, item->b);
-    case ITEM_CHOICE:
-        return item_reads_g(cell, item->a) || item_reads_g(cell, item->b) || item_reads_g(cell, item->c);
+    case ITEM_NUMBER: return 0;
+    case ITEM_NAME: return item->name == NAME_G;
+    case ITEM_COMPARE: return item_reads_g(cell, item->a) || item_reads_g(cell, item->b);
+    case ITEM_CHOICE: return item_reads_g(cell, item->a) || item_reads_g(cell, item->b) || item_reads_g(cell, item->c);
     case ITEM_CALL: {
         uint32_t arity = op_arity(item->op);
         return item_reads_g(cell, item->a) || (arity > 1 && item_reads_g(cell, item->b)) ||
@@ -169,7 +165,8 @@ static uint8_t read_choice(Reader *r) {
         const char *token;
         Compare compare;
         int swapped, negated;
-    } comparisons[] = {/* the longer tokens first */
+    } comparisons[] = {
+        /* the longer tokens first */
         {"<=", COMPARE_LESS_EQUAL, 0, 0}, {">=", COMPARE_LESS_EQUAL, 1, 0}, {"==", COMPARE_EQUAL, 0, 0},
         {"!=", COMPARE_EQUAL, 0, 1},      {"<", COMPARE_LESS, 0, 0},        {">", COMPARE_LESS, 1, 0},
     };
@@ -178,16 +175,18 @@ static uint8_t read_choice(Reader *r) {
         if (!take(r, comparisons[k].token)) continue;
         uint8_t right = read_sum(r);
         int swapped = comparisons[k].swapped;
-        uint8_t condition =
-            add_item(r, (Item){.kind = ITEM_COMPARE, .compare = (uint8_t)comparisons[k].compare,
-                               .a = swapped ? right : left, .b = swapped ? left : right});
+        uint8_t condition = add_item(r, (Item){.kind = ITEM_COMPARE,
+                                               .compare = (uint8_t)comparisons[k].compare,
+                                               .a = swapped ? right : left,
+                                               .b = swapped ? left : right});
         expect(r, "?", "a comparison without a choice");
         uint8_t chosen = read_choice(r);
         expect(r, ":", "a choice without its other side");
         uint8_t other = read_choice(r);
         int negated = comparisons[k].negated;
-        return add_item(r, (Item){.kind = ITEM_CHOICE, .a = condition, .b = negated ? other : chosen,
-                                  .c = negated ? chosen : other});
+        return add_item(
+            r,
+            (Item){.kind = ITEM_CHOICE, .a = condition, .b = negated ? other : chosen, .c = negated ? chosen : other});
     }
     return left;
 }
@@ -213,21 +212,20 @@ typedef struct {
 } Texts;
 
 static const Texts texts[OP_COUNT] = {
-#define TEXT2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y)}},
+#define TEXT2(id, symbol, refuse, lo, hi, value, gain_x, gain_y) \
+    [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y)}},
 #define TEXT1(id, symbol, refuse, lo, hi, value, gain_x) [OP_##id] = {TEXT(value), {TEXT(gain_x)}},
 #define TEXT0(id, symbol, refuse, lo, hi, value) [OP_##id] = {TEXT(value), {NULL}},
-#define TEXT3(id, symbol, refuse, lo, hi, value, gain_x, gain_y, gain_w) [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y), TEXT(gain_w)}},
-    FOR_EACH_BINARY(TEXT2) FOR_EACH_UNARY(TEXT1) FOR_EACH_SCALED(TEXT1) FOR_EACH_STOPPED(TEXT0)
-    FOR_EACH_TERNARY(TEXT3)
+#define TEXT3(id, symbol, refuse, lo, hi, value, gain_x, gain_y, gain_w) \
+    [OP_##id] = {TEXT(value), {TEXT(gain_x), TEXT(gain_y), TEXT(gain_w)}},
+    FOR_EACH_BINARY(TEXT2) FOR_EACH_UNARY(TEXT1) FOR_EACH_SCALED(TEXT1) FOR_EACH_STOPPED(TEXT0) FOR_EACH_TERNARY(TEXT3)
 #undef TEXT2
 #undef TEXT1
 #undef TEXT0
 #undef TEXT3
 };
 
-const char *cell_text(Op op, int which) {
-    return which < 0 ? texts[op].value : texts[op].gains[which];
-}
+const char *cell_text(Op op, int which) { return which < 0 ? texts[op].value : texts[op].gains[which]; }
 
 Cell cells[OP_COUNT][4];
 

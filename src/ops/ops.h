@@ -178,8 +178,8 @@ typedef enum {
 typedef enum {
     OP_leaf,
 #define ID(id, ...) OP_##id,
-    FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_STOPPED(ID)
-    FOR_EACH_TERNARY(ID) FOR_EACH_VARIADIC(ID)
+    FOR_EACH_BINARY(ID) FOR_EACH_UNARY(ID) FOR_EACH_SCALED(ID) FOR_EACH_STOPPED(ID) FOR_EACH_TERNARY(ID)
+        FOR_EACH_VARIADIC(ID)
 #undef ID
 } Op;
 
@@ -192,7 +192,7 @@ typedef enum {
 enum {
 #define PLUS_ONE(...) +1
     OP_COUNT = 1 FOR_EACH_BINARY(PLUS_ONE) FOR_EACH_UNARY(PLUS_ONE) FOR_EACH_SCALED(PLUS_ONE) FOR_EACH_STOPPED(PLUS_ONE)
-               FOR_EACH_TERNARY(PLUS_ONE) FOR_EACH_VARIADIC(PLUS_ONE),
+        FOR_EACH_TERNARY(PLUS_ONE) FOR_EACH_VARIADIC(PLUS_ONE),
 #undef PLUS_ONE
     OP_FIRST_LISTED = OP_where, /* from here on, a node's operands stand in a list */
     OP_FIRST_VARIADIC = OP_sum,
@@ -210,6 +210,7 @@ typedef struct {
     uint8_t arity; /* operands that a node of the row has: y is a number of a SCALED one's own; of VARIADIC, 0 */
 } OpInfo;
 
+/* clang-format off */
 static const OpInfo op_info[] = {
     {"leaf", "", LEAF, REFUSE_NOTHING, 0, 0, 0},
 #define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi, 2},
@@ -227,14 +228,17 @@ static const OpInfo op_info[] = {
 #undef ROW3
 #undef ROWV
 };
+/* clang-format on */
 
 /* A row without a value or a rule does not build: this fails, or the expansions below do. */
 typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
 /* The rows that cells call, and the C library has not got. */
-#define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) FORCE_INLINE double id(double x) { return value; }
-#define FUNCTION2(id, symbol, refuse, lo, hi, value, ...) static inline double id(double x, double y) { return value; }
+#define FUNCTION1(id, symbol, refuse, lo, hi, value, ...) \
+    FORCE_INLINE double id(double x) { return value; }
+#define FUNCTION2(id, symbol, refuse, lo, hi, value, ...) \
+    static inline double id(double x, double y) { return value; }
 FOR_EACH_CALLED_UNARY(FUNCTION1)
 FOR_EACH_CALLED_BINARY(FUNCTION2)
 #undef FUNCTION1
@@ -260,11 +264,14 @@ static inline int op_is_method(int op) {
 
 static inline int cell_stops(Op op, int which) {
     switch (op) {
-#define CELLS1(id, symbol, refuse, lo, hi, value, x, ...) case OP_##id: return IS_ZERO(x);
-#define CELLS2(id, symbol, refuse, lo, hi, value, x, y) case OP_##id: return which ? IS_ZERO(y) : IS_ZERO(x);
+#define CELLS1(id, symbol, refuse, lo, hi, value, x, ...) \
+    case OP_##id: return IS_ZERO(x);
+#define CELLS2(id, symbol, refuse, lo, hi, value, x, y) \
+    case OP_##id: return which ? IS_ZERO(y) : IS_ZERO(x);
 #define CELLS3(id, symbol, refuse, lo, hi, value, x, y, w) \
     case OP_##id: return which == 0 ? IS_ZERO(x) : which == 1 ? IS_ZERO(y) : IS_ZERO(w);
-#define NO_CELLS(id, ...) case OP_##id: return 1;
+#define NO_CELLS(id, ...) \
+    case OP_##id: return 1;
         FOR_EACH_UNARY(CELLS1)
         FOR_EACH_SCALED(CELLS1)
         FOR_EACH_BINARY(CELLS2)
@@ -294,8 +301,7 @@ static inline uint32_t op_arity(int op) { return op_info[op].arity; }
 FORCE_INLINE double op_value(int op, double x, double y, double w) {
     switch ((Op)op) {
 #define CASE(id, symbol, refuse, lo, hi, value, ...) \
-    case OP_##id:                                    \
-        return value;
+    case OP_##id: return value;
         FOR_EACH_BINARY(CASE)
         FOR_EACH_UNARY(CASE)
         FOR_EACH_SCALED(CASE)
@@ -304,7 +310,7 @@ FORCE_INLINE double op_value(int op, double x, double y, double w) {
 #undef CASE
     case OP_leaf:
 #define OTHER(id, ...) case OP_##id:
-    FOR_EACH_VARIADIC(OTHER)
+        FOR_EACH_VARIADIC(OTHER)
 #undef OTHER
         break;
     }
@@ -322,14 +328,12 @@ FORCE_INLINE Verdict op_verdict(int op, double x, double y, double z) {
         if (z != z) return x != x || y != y ? ACCEPTED : DOMAIN_ERROR;
         if (x - x != 0 || y - y != 0) return ACCEPTED;
         return op_info[op].refusal == REFUSE_POLE ? DOMAIN_ERROR : OVERFLOW_ERROR;
-    case REFUSE_ZERO:
-        return y == 0 ? ZERO_DIVISION_ERROR : ACCEPTED;
+    case REFUSE_ZERO: return y == 0 ? ZERO_DIVISION_ERROR : ACCEPTED;
     case REFUSE_POWER:
         if (z - z == 0 || x - x != 0 || y - y != 0) return ACCEPTED;
         if (x == 0) return ZERO_DIVISION_ERROR;
         return z != z ? DOMAIN_ERROR : OVERFLOW_ERROR;
-    case REFUSE_NOTHING:
-        return ACCEPTED;
+    case REFUSE_NOTHING: return ACCEPTED;
     }
     abort();
 }

@@ -66,8 +66,14 @@ static uint32_t append_gain(Work *work, uint32_t source, Op of, uint32_t which, 
     to[count++] = names[NAME_G];
     for (int name = NAME_X; name < NAME_G; name++)
         if (reads >> name & 1 && !(name == NAME_Y && op_info[of].shape == SCALED)) to[count++] = names[name];
-    return append_listed(work, (Node){.op = NODE_GAIN, .of = (uint8_t)of, .which = (uint8_t)which, .c = source,
-                                      .number = number, .stage = adjoint_stage(work, source)}, count);
+    return append_listed(work,
+                         (Node){.op = NODE_GAIN,
+                                .of = (uint8_t)of,
+                                .which = (uint8_t)which,
+                                .c = source,
+                                .number = number,
+                                .stage = adjoint_stage(work, source)},
+                         count);
 }
 
 /* -- contributions ---------------------------------------------------------------------------------- */
@@ -174,8 +180,7 @@ static int any_leads(const Work *work, const uint32_t *nodes, size_t count) {
 static void add_take_gains(Work *work, uint32_t i, uint32_t g) {
     const Node node = work->graph->nodes[i];
     uint32_t record = append(work, (Node){.op = NODE_SCATTER, .a = i, .b = g, .stage = adjoint_stage(work, i)});
-    for (uint32_t k = 1; k < node.b; k++)
-        add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
+    for (uint32_t k = 1; k < node.b; k++) add_parts(work, record, k - 1, work->graph->args.items[node.a + k]);
 }
 
 /* The product of whose inputs the gains of a product's weights are made. */
@@ -198,15 +203,14 @@ static void add_outputs_gains(Work *work, uint32_t i, uint32_t first, uint32_t c
         uint32_t *to = room_for_args(work, (size_t)count + 1);
         to[0] = ways[way] == NODE_OUTER ? gaining_product(work, i) : i;
         memcpy(to + 1, adjoints, count * sizeof *adjoints);
-        uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first,
-                                                      .stage = way ? SAMPLE : BATCH}, count + 1);
+        uint32_t record = append_listed(work, (Node){.op = ways[way], .c = first, .stage = way ? SAMPLE : BATCH},
+                                        count + 1);
         product = product_of(graph, i); /* args may have moved */
         if (ways[way] == NODE_TRANSPOSED) {
             for (uint32_t k = 0; k < product.n_in; k++) add_parts(work, record, k, product_of(graph, i).inputs[k]);
             continue;
         }
-        for (size_t k = from; k < from + n_weights; k++)
-            add_parts(work, record, (uint32_t)k, product.weights[k]);
+        for (size_t k = from; k < from + n_weights; k++) add_parts(work, record, (uint32_t)k, product.weights[k]);
         for (uint32_t row = first; product.biases && row < first + count; row++)
             add_parts(work, record, product.n_out * product.n_in + row, product.biases[row]);
     }
@@ -353,8 +357,8 @@ static uint32_t append_derivative(Work *work, uint32_t i, const ScanDerivative *
         operands[k] = operand->which;
         if (operand->kind == OPERAND_ZERO) operands[k] = zero = zero == NONE ? append_zero(work) : zero;
         if (operand->kind == OPERAND_TRAIL)
-            operands[k] = append(work, (Node){.op = NODE_SEQUENCE, .a = i, .b = operand->which,
-                                              .stage = graph->nodes[i].stage});
+            operands[k] = append(
+                work, (Node){.op = NODE_SEQUENCE, .a = i, .b = operand->which, .stage = graph->nodes[i].stage});
     }
     return append_record(work, (Node){.op = NODE_SCAN, .c = add_scan(graph, d->scan)}, operands, count);
 }
@@ -391,8 +395,8 @@ static void add_scan_gains(Work *work, uint32_t i) {
             continue;
         }
         uint32_t stage = graph->nodes[made].stage;
-        contribute(work, operands[k], append(work, (Node){.op = NODE_SEQUENCE, .a = made, .b = d.gives[k],
-                                                          .stage = (uint8_t)stage}));
+        contribute(work, operands[k],
+                   append(work, (Node){.op = NODE_SEQUENCE, .a = made, .b = d.gives[k], .stage = (uint8_t)stage}));
     }
 }
 
@@ -412,7 +416,7 @@ static void add_gains(Work *work, uint32_t i, uint32_t g) {
     case FORM_LIST:
     case FORM_PRODUCT: /* see append_adjoints */
         return;
-    CASES_OF_GRADIENTS
+        CASES_OF_GRADIENTS
         break; /* derivatives of higher order are taken before a function is compiled */
     }
     abort();
@@ -437,9 +441,16 @@ static void find_leading(const Graph *graph, uint8_t *leads, size_t *nodes, size
 }
 
 static uint32_t copy_graph(const Graph *graph, Graph *to, size_t nodes, size_t args) {
-    Graph copy = {.arena = to->arena, .scratch = to->scratch, .size = graph->size, .n_inputs = graph->n_inputs,
-                  .n_draws = graph->n_draws, .n_parameters = graph->n_parameters, .scans = graph->scans,
-                  .primal = graph->size, .recorded = graph->recorded, .n_roots = 1 + graph->n_parameters};
+    Graph copy = {.arena = to->arena,
+                  .scratch = to->scratch,
+                  .size = graph->size,
+                  .n_inputs = graph->n_inputs,
+                  .n_draws = graph->n_draws,
+                  .n_parameters = graph->n_parameters,
+                  .scans = graph->scans,
+                  .primal = graph->size,
+                  .recorded = graph->recorded,
+                  .n_roots = 1 + graph->n_parameters};
     nodes += graph->size;
     args += graph->args.size;
     if (nodes > UINT32_MAX || args > UINT32_MAX) longjmp(*to->arena->out_of_memory, 1);
@@ -484,10 +495,8 @@ void append_adjoints(const Graph *of, Graph *graph) {
             continue;
         }
         uint32_t g = NONE;
-        if (i == loss && work.leads[i])
-            g = append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)});
-        else if (work.leads[i])
-            g = sum_contributions(&work, i);
+        if (i == loss && work.leads[i]) g = append(&work, (Node){.op = NODE_SEED, .stage = adjoint_stage(&work, i)});
+        else if (work.leads[i]) g = sum_contributions(&work, i);
         if (node.op == NODE_PART && graph->nodes[node.a].op != NODE_PRODUCT) {
             work.adjoint[i] = g;
             if (g != NONE) contribute(&work, node.a, i);

@@ -12,8 +12,7 @@ static double constant_linear(const Graph *graph, const Node *node) {
     /* As eager code: the addend of a dot first; a sum starts with its first addend. */
     uint32_t k = 2 * node->c;
     if (k < node->b) total = number_of(graph, args[k++]);
-    for (uint32_t p = 0; p < node->c; p++)
-        total += number_of(graph, args[2 * p]) * number_of(graph, args[2 * p + 1]);
+    for (uint32_t p = 0; p < node->c; p++) total += number_of(graph, args[2 * p]) * number_of(graph, args[2 * p + 1]);
     for (; k < node->b; k++) total += number_of(graph, args[k]);
     return total;
 }
@@ -48,8 +47,7 @@ static uint32_t fold(Graph *graph, uint32_t i) {
     case FORM_GAIN:
     case FORM_ADJOINT:
     case FORM_TRANSPOSED:
-    case FORM_OUTER:
-        return i; /* no numbers are known of these */
+    case FORM_OUTER: return i; /* no numbers are known of these */
     case FORM_MAP:
         if (node->op == OP_where && is_constant(graph, node->a))
             return number_of(graph, node->a) > 0 ? node->b : node->c;

@@ -104,8 +104,7 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
-    case FORM_DRAW:
-        return;
+    case FORM_DRAW: return;
     case FORM_MAP:
         for (uint32_t k = 0; k < op_arity(node.op); k++) {
             Way way = way_of(work, i, k, g);
@@ -136,15 +135,9 @@ static void apply_rule(Work *work, uint32_t i, uint32_t g) {
     case FORM_SCAN:
         add_scan_tangent(work, i); /* in reverse mode, see apply_record_rule */
         return;
-    case FORM_SEQUENCE:
-        add_sequence_tangent(work, i);
-        return;
-    case FORM_LIST:
-        add_list_tangent(work, i);
-        return;
-    case FORM_PRODUCT:
-    CASES_OF_GRADIENTS
-        break; /* of graphs that have been optimised, or have their adjoints */
+    case FORM_SEQUENCE: add_sequence_tangent(work, i); return;
+    case FORM_LIST: add_list_tangent(work, i); return;
+    case FORM_PRODUCT: CASES_OF_GRADIENTS break; /* of graphs that have been optimised, or have their adjoints */
     }
     abort();
 }
@@ -261,7 +254,7 @@ void differentiate_again(Function *function, const uint32_t *xs, const uint32_t 
     uint32_t *moved = ARENA_ARRAY(scratch, uint32_t, users.size), n_moved;
     work.tangents = tangents;
     work.of = ARENA_ARRAY(scratch, Terms, users.size);
-    work.hoists = ARENA_ARRAY(scratch, uint32_t, MOST_OPERANDS * (size_t)users.size);
+    work.hoists = ARENA_ARRAY(scratch, uint32_t, MOST_OPERANDS *(size_t)users.size);
     for (uint32_t i = 0; i < users.size; i++) tangents[i] = NONE;
     for (uint32_t k = 0; k < n; k++) {
         n_moved = 0;

@@ -39,7 +39,6 @@ void push_tangents(Function *function, uint32_t *tangents);
  * xs[k], for each k, one after the other. slopes: nodes that differentiate() has made, or NONE. xs: nodes
  * that are independent of each other, or NONE. What depends on the point alone is built once, and only what
  * moves is looked at. */
-void differentiate_again(Function *function, const uint32_t *xs, const uint32_t *slopes, uint32_t n,
-                         uint32_t *entries);
+void differentiate_again(Function *function, const uint32_t *xs, const uint32_t *slopes, uint32_t n, uint32_t *entries);
 
 #endif

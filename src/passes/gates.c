@@ -153,9 +153,7 @@ static uint32_t append_condition(Work *work, const Side *side, const uint32_t *c
     case SIDE_EITHER: return append_map(work, OP_where, conditions[side->a], one, conditions[side->b]);
     case SIDE_CHOSEN: inner = work->place[side->a]; break;
     case SIDE_OTHER: inner = append_map(work, OP_where, work->place[side->a], zero, one); break;
-    case SIDE_ELEMENTS:
-        inner = append_among(work, whole_index(work, side->a), side->c, side->count);
-        break;
+    case SIDE_ELEMENTS: inner = append_among(work, whole_index(work, side->a), side->c, side->count); break;
     }
     return side->b ? append_map(work, OP_where, conditions[side->b], inner, zero) : inner;
 }
@@ -221,7 +219,9 @@ static Gate *make_gates(Work *work) {
             const Entry *entry = &work->entries.items[e - 1];
             const Side *side = &work->sides.all.items[entry->side];
             int is_other = side->kind == SIDE_OTHER && side->b == 0;
-            gates[entry->node] = (Gate){.operand = work->place[i], .is_other = (uint8_t)is_other, .product = NONE,
+            gates[entry->node] = (Gate){.operand = work->place[i],
+                                        .is_other = (uint8_t)is_other,
+                                        .product = NONE,
                                         .condition = is_other ? work->place[side->a] : conditions[entry->side]};
         }
     return gates;
@@ -232,8 +232,15 @@ static Gate *make_gates(Work *work) {
 Gate *add_gates(const Graph *graph, const uint8_t *leads, Arena *scratch, Graph *with_gates) {
     uint32_t size = graph->size;
     if (!has_choices(graph, size)) return NULL;
-    Work work = {.from = graph, .to = with_gates, .scratch = scratch, .varying = NONE,
-                 .sides = {.graph = graph, .scratch = scratch, .size = size, .leads = leads, .over_batch = 1,
+    Work work = {.from = graph,
+                 .to = with_gates,
+                 .scratch = scratch,
+                 .varying = NONE,
+                 .sides = {.graph = graph,
+                           .scratch = scratch,
+                           .size = size,
+                           .leads = leads,
+                           .over_batch = 1,
                            .of = ARENA_ARRAY(scratch, uint32_t, size)}};
     for (uint32_t i = 0; i < size; i++) work.sides.of[i] = graph->nodes[i].op == NODE_PARAMETER ? 0 : NONE;
     work.sides.of[graph->roots[0]] = 0;

@@ -31,20 +31,17 @@ static uint32_t simplify_once(Graph *graph, uint32_t i) {
         if (is_number(graph, a, 1.0)) return b;
         if (is_number(graph, b, -1.0)) become_unary(node, OP_neg, a);
         else if (is_number(graph, a, -1.0)) become_unary(node, OP_neg, b);
-        else if (nodes[a].op == OP_neg && nodes[b].op == OP_neg)
-            become_binary(node, OP_mul, nodes[a].a, nodes[b].a);
+        else if (nodes[a].op == OP_neg && nodes[b].op == OP_neg) become_binary(node, OP_mul, nodes[a].a, nodes[b].a);
         return i;
     case OP_truediv:
         if (is_number(graph, b, 1.0)) return a;
         if (is_number(graph, b, -1.0)) become_unary(node, OP_neg, a);
         return i;
-    case OP_neg:
-        return nodes[a].op == OP_neg ? nodes[a].a : i;
+    case OP_neg: return nodes[a].op == OP_neg ? nodes[a].a : i;
     case OP_abs:
         if (nodes[a].op == OP_neg) node->a = nodes[a].a;
         return nodes[a].op == OP_abs ? a : i;
-    case OP_relu:
-        return nodes[a].op == OP_relu ? a : i;
+    case OP_relu: return nodes[a].op == OP_relu ? a : i;
     case OP_detach: /* a sample's inputs and draws have no adjoint that could be stopped */
         if (nodes[a].op == OP_detach || nodes[a].op == NODE_DRAW) return a;
         return nodes[a].op == NODE_INPUT && !graph->is_body ? a : i;
@@ -52,10 +49,8 @@ static uint32_t simplify_once(Graph *graph, uint32_t i) {
         if (node->number == 1.0) return a;
         if (node->number == 2.0) become_binary(node, OP_mul, a, a);
         return i;
-    case NODE_LINEAR:
-        return node->c == 0 && node->b == 1 ? graph->args.items[node->a] : i;
-    default:
-        return i;
+    case NODE_LINEAR: return node->c == 0 && node->b == 1 ? graph->args.items[node->a] : i;
+    default: return i;
     }
 }
 

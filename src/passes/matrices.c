@@ -47,13 +47,12 @@ static void make_product(Graph *graph, const uint32_t *rows, uint32_t n_out, Nod
     size_t n_args = n_in + (size_t)n_out * (n_in + has_bias);
     GROW(graph->arena, &graph->args, uint32_t, n_args);
     uint32_t *args = graph->args.items, to = graph->args.size;
-    *product = (Node){.op = NODE_PRODUCT, .stage = SAMPLE, .a = to, .b = (uint32_t)n_args, .c = n_in,
-                      .which = (uint8_t)has_bias};
+    *product = (Node){
+        .op = NODE_PRODUCT, .stage = SAMPLE, .a = to, .b = (uint32_t)n_args, .c = n_in, .which = (uint8_t)has_bias};
     for (uint32_t k = 0; k < n_in; k++) args[to++] = args[model.a + 2 * k + 1];
     for (uint32_t r = 0; r < n_out; r++)
         for (uint32_t k = 0; k < n_in; k++) args[to++] = args[graph->nodes[rows[r]].a + 2 * k];
-    for (uint32_t r = 0; r < n_out && has_bias; r++)
-        args[to++] = args[graph->nodes[rows[r]].a + 2 * n_in];
+    for (uint32_t r = 0; r < n_out && has_bias; r++) args[to++] = args[graph->nodes[rows[r]].a + 2 * n_in];
     graph->args.size = to;
     for (uint32_t r = 0; r < n_out; r++) {
         Node *node = &graph->nodes[rows[r]];

@@ -25,13 +25,9 @@ static inline int operand_stops(const Node *node, uint32_t k) {
 /* How often each node is used, by nodes that a root depends on. */
 uint32_t *count_uses(Graph *graph);
 
-static inline void set_stage(Graph *graph, uint32_t i) {
-    graph->nodes[i].stage = (uint8_t)graph_stage(graph, i);
-}
+static inline void set_stage(Graph *graph, uint32_t i) { graph->nodes[i].stage = (uint8_t)graph_stage(graph, i); }
 
-static inline int is_constant(const Graph *graph, uint32_t i) {
-    return graph->nodes[i].op == NODE_CONSTANT;
-}
+static inline int is_constant(const Graph *graph, uint32_t i) { return graph->nodes[i].op == NODE_CONSTANT; }
 
 /* Of a product, whether one factor alone changes with the sample. */
 static inline int is_weighted_pair(const Graph *graph, uint32_t a, uint32_t b) {

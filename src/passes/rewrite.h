@@ -55,8 +55,7 @@ static inline void rewrite(Graph *graph, uint32_t (*simplify)(Graph *graph, uint
 }
 
 static inline int is_number(const Graph *graph, uint32_t i, double number) {
-    return is_constant(graph, i) &&
-           memcmp(&graph->nodes[i].number, &number, sizeof number) == 0; /* 0.0 is not -0.0 */
+    return is_constant(graph, i) && memcmp(&graph->nodes[i].number, &number, sizeof number) == 0; /* 0.0 is not -0.0 */
 }
 
 static inline void become_binary(Node *node, uint8_t op, uint32_t a, uint32_t b) {

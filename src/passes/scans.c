@@ -143,8 +143,7 @@ static void add_operand(ScanOperand *to, uint32_t *count, uint32_t node) {
 
 /* What both take besides: the trail and the scan's own sequences. */
 static void add_taken(const ScanDerivative *d, ScanOperand *to, uint32_t *count) {
-    for (uint32_t k = 0; k < d->of->n_carries; k++)
-        to[(*count)++] = (ScanOperand){OPERAND_TRAIL, d->of->n_made + k};
+    for (uint32_t k = 0; k < d->of->n_carries; k++) to[(*count)++] = (ScanOperand){OPERAND_TRAIL, d->of->n_made + k};
     for (uint32_t k = 0; k < d->of->n_taken; k++) add_operand(to, count, d->operands[d->of->n_carries + k]);
 }
 
@@ -252,8 +251,8 @@ void scan_forward(ScanDerivative *derivative, Arena *arena, Arena *scratch) {
     Scan *scan = ARENA_ARRAY(arena, Scan, 1);
     ScanOperand *operands = ARENA_ARRAY(scratch, ScanOperand, 3 * (size_t)n_operands);
     uint32_t *moves = ARENA_ARRAY(scratch, uint32_t, of->body.size), count = 0;
-    *scan = (Scan){.length = of->length, .is_reverse = of->is_reverse, .n_carries = of->n_carries,
-                   .n_made = of->n_made};
+    *scan = (Scan){
+        .length = of->length, .is_reverse = of->is_reverse, .n_carries = of->n_carries, .n_made = of->n_made};
     for (uint32_t i = 0; i < of->body.size; i++) moves[i] = NONE;
     for (uint32_t k = 0; k < of->n_carries; k++) {
         uint32_t input = new_input(d);

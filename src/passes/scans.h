@@ -24,14 +24,14 @@ typedef struct {
     const Scan *of;
     const uint32_t *operands; /* its own */
     uint8_t *leads;           /* of each of them: in reverse mode, whether its adjoint is asked for */
-    uint32_t *arriving;       /* reverse mode, of each carry: the adjoint of the last one; forward mode, of each operand:
+    uint32_t *arriving; /* reverse mode, of each carry: the adjoint of the last one; forward mode, of each operand:
                                * its tangent; NONE: 0 */
-    GROWING(AdjointStream) streams;  /* reverse mode */
+    GROWING(AdjointStream) streams; /* reverse mode */
     /* -- results -- */
     Scan *scan;
-    int is_zero;              /* reverse mode: nothing that arrives matters */
+    int is_zero; /* reverse mode: nothing that arrives matters */
     ScanOperand *scan_operands;
-    uint32_t *gives;          /* reverse mode, of each operand: which last carry, or which sequence, its adjoint is; NONE */
+    uint32_t *gives; /* reverse mode, of each operand: which last carry, or which sequence, its adjoint is; NONE */
 } ScanDerivative;
 
 /* A ScanDerivative of a scan, in scratch, with nothing arriving so far. */

@@ -76,8 +76,9 @@ uint32_t either_side(Sides *sides, uint32_t s, uint32_t t) {
         first.b == second.b)
         return first.b; /* both sides of a choice */
     if (is_stretch(&first, &second)) return stretch_of(sides, &first, &second);
-    return get_side(sides, (Side){.kind = SIDE_EITHER, .a = s < t ? s : t, .b = s < t ? t : s,
-                                  .stage = later(first.stage, second.stage)});
+    return get_side(
+        sides,
+        (Side){.kind = SIDE_EITHER, .a = s < t ? s : t, .b = s < t ? t : s, .stage = later(first.stage, second.stage)});
 }
 
 /* -- the sides of nodes ------------------------------------------------------------------------------ */

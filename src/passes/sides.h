@@ -33,11 +33,11 @@ typedef struct {
     const uint8_t *leads; /* of each: whether its derivative is asked for, or an operand's is */
     int over_batch;       /* gains are summed over the batch: what is computed once has no side of some samples */
     uint32_t *of;         /* of each: its side; 0: every sample; NONE: it gains nothing */
-    uint32_t *of_loop;    /* of each node of a loop: the side that uses it, though it is of every sample itself: what it
+    uint32_t *of_loop; /* of each node of a loop: the side that uses it, though it is of every sample itself: what it
                            * gains is 0 in others, but what its body makes of that may be NaN. NONE: nobody; NULL: there
                            * are no loops */
     GROWING(Side) all;
-    uint32_t *table;      /* one more than the side */
+    uint32_t *table; /* one more than the side */
     size_t table_size;
 } Sides;
 

@@ -30,8 +30,7 @@ static int same_node(const Graph *graph, uint32_t i, uint32_t j) {
     uint32_t n, m;
     const uint32_t *a = node_operands(graph, i, &n), *b = node_operands(graph, j, &m);
     if (p->op != q->op || n != m) return 0;
-    if (has_number(p) ? bits_of(p->number) != bits_of(q->number) : has_args(p) && p->c != q->c)
-        return 0;
+    if (has_number(p) ? bits_of(p->number) != bits_of(q->number) : has_args(p) && p->c != q->c) return 0;
     return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
 }
 

@@ -120,8 +120,8 @@ static void become_linear(Sums *sums, uint32_t root) {
 /* One product and one addend are not worth a sum of products, unless a matrix may come of it. */
 static int is_worth_it(const Sums *sums, uint32_t root) {
     uint32_t products = sums->factors.size / 2;
-    return sums->graph->nodes[root].op == NODE_LINEAR || products >= 2 ||
-           products + sums->addends.size > 2 || (products && sums->weighted[root]);
+    return sums->graph->nodes[root].op == NODE_LINEAR || products >= 2 || products + sums->addends.size > 2 ||
+           (products && sums->weighted[root]);
 }
 
 void apply_sums(Graph *graph) {
@@ -129,8 +129,7 @@ void apply_sums(Graph *graph) {
     sums.weighted = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
     sums.inner = ARENA_ARRAY(graph->scratch, uint8_t, graph->size + 1);
     for (uint32_t i = 0; i < graph->size; i++)
-        sums.weighted[i] = graph->nodes[i].stage == SAMPLE && is_sum(&graph->nodes[i]) &&
-                           is_weighted_sum(&sums, i);
+        sums.weighted[i] = graph->nodes[i].stage == SAMPLE && is_sum(&graph->nodes[i]) && is_weighted_sum(&sums, i);
     for (uint32_t i = graph->size; i-- > 0;) {
         if (!sums.uses[i] || sums.inner[i] || !is_sum(&graph->nodes[i])) continue;
         collect_terms(&sums, i);

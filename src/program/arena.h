@@ -112,23 +112,23 @@ static inline void arena_rest(Arena *arena) {
 }
 
 /* An array of an arena that grows; the old copy stays in the arena until its end. */
-#define GROWING(type)      \
-    struct {               \
-        type *items;       \
+#define GROWING(type)            \
+    struct {                     \
+        type *items;             \
         uint32_t size, capacity; \
     }
 
-#define GROW(arena, array, type, more)                                                        \
-    do {                                                                                      \
-        size_t grow_to = (size_t)(array)->size + (more);                                      \
-        if (grow_to > (array)->capacity) {                                                    \
-            if (grow_to > UINT32_MAX) longjmp(*(arena)->out_of_memory, 1);                     \
-            grow_to = grow_to > UINT32_MAX / 2 - 16 ? UINT32_MAX : grow_to * 2 + 16;          \
-            type *grown = ARENA_ARRAY(arena, type, grow_to);                                  \
-            if ((array)->size) memcpy(grown, (array)->items, (array)->size * sizeof(type));   \
-            (array)->items = grown;                                                           \
-            (array)->capacity = (uint32_t)grow_to;                                            \
-        }                                                                                     \
+#define GROW(arena, array, type, more)                                                      \
+    do {                                                                                    \
+        size_t grow_to = (size_t)(array)->size + (more);                                    \
+        if (grow_to > (array)->capacity) {                                                  \
+            if (grow_to > UINT32_MAX) longjmp(*(arena)->out_of_memory, 1);                  \
+            grow_to = grow_to > UINT32_MAX / 2 - 16 ? UINT32_MAX : grow_to * 2 + 16;        \
+            type *grown = ARENA_ARRAY(arena, type, grow_to);                                \
+            if ((array)->size) memcpy(grown, (array)->items, (array)->size * sizeof(type)); \
+            (array)->items = grown;                                                         \
+            (array)->capacity = (uint32_t)grow_to;                                          \
+        }                                                                                   \
     } while (0)
 
 #endif

@@ -75,23 +75,18 @@ static uint32_t known(Builder *b, Op op, uint32_t x, uint32_t y, uint32_t w) {
         if (is(b, y, -0.0)) return x;
         if (is(b, x, -0.0)) return y;
         return NONE;
-    case OP_sub:
-        return is(b, y, 0.0) ? x : NONE;
+    case OP_sub: return is(b, y, 0.0) ? x : NONE;
     case OP_mul:
         if (is(b, y, 1.0)) return x;
         if (is(b, x, 1.0)) return y;
         return NONE;
-    case OP_truediv:
-        return is(b, y, 1.0) ? x : NONE;
+    case OP_truediv: return is(b, y, 1.0) ? x : NONE;
     case OP_pow:
         if (is(b, y, 1.0)) return x;
         return is_number(b, y) && b->values[y] == 0 ? build_number(b, 1.0) : NONE;
-    case OP_neg:
-        return nodes[x].op == OP_neg ? nodes[x].a : NONE;
-    case OP_where:
-        return b->decides || is_number(b, x) ? (b->values[x] > 0 ? y : w) : NONE;
-    default: /* all others are computed */
-        return NONE;
+    case OP_neg: return nodes[x].op == OP_neg ? nodes[x].a : NONE;
+    case OP_where: return b->decides || is_number(b, x) ? (b->values[x] > 0 ? y : w) : NONE;
+    default: /* all others are computed */ return NONE;
     }
 }
 
@@ -189,26 +184,16 @@ static uint32_t build_call(Builder *b, const Cell *cell, const Item *call, const
     return build_map(b, (Op)call->op, operands[0], operands[1], operands[2], 0);
 }
 
-uint32_t build_item(Builder *b, const Cell *cell, uint8_t at, const uint32_t names[NAME_COUNT],
-                    uint32_t *known) {
+uint32_t build_item(Builder *b, const Cell *cell, uint8_t at, const uint32_t names[NAME_COUNT], uint32_t *known) {
     const Item *item = &cell->items[at];
     if (known && known[at]) return known[at] - 1;
     uint32_t made = NONE;
     switch ((ItemKind)item->kind) {
-    case ITEM_NUMBER:
-        made = build_number(b, item->number);
-        break;
-    case ITEM_NAME:
-        made = names[item->name];
-        break;
-    case ITEM_CALL:
-        made = build_call(b, cell, item, names, known);
-        break;
-    case ITEM_CHOICE:
-        made = build_choice(b, cell, item, names, known);
-        break;
-    case ITEM_COMPARE:
-        abort(); /* part of a choice */
+    case ITEM_NUMBER: made = build_number(b, item->number); break;
+    case ITEM_NAME: made = names[item->name]; break;
+    case ITEM_CALL: made = build_call(b, cell, item, names, known); break;
+    case ITEM_CHOICE: made = build_choice(b, cell, item, names, known); break;
+    case ITEM_COMPARE: abort(); /* part of a choice */
     }
     if (known && !item_reads_g(cell, at)) known[at] = made + 1;
     return made;

@@ -47,7 +47,6 @@ uint32_t build_scan(Builder *b, struct Scan *scan, const uint32_t *operands, uin
 
 /* The item of a cell, whose names stand for the nodes in `names`. known, if it is not NULL: for each item
  * that does not depend on g, one more than the node that it has become before; or 0, and it is noted. */
-uint32_t build_item(Builder *b, const Cell *cell, uint8_t item, const uint32_t names[NAME_COUNT],
-                    uint32_t *known);
+uint32_t build_item(Builder *b, const Cell *cell, uint8_t item, const uint32_t names[NAME_COUNT], uint32_t *known);
 
 #endif

@@ -8,8 +8,7 @@
 static size_t slot_of(const Excerpt *e, uint32_t tape_node) {
     if (e->is_dense) return tape_node;
     size_t slot = tape_node * UINT64_C(0x9E3779B97F4A7C15) >> 20 & (e->n_slots - 1);
-    while (e->slots[slot] && e->tape_nodes.items[e->slots[slot] - 1] != tape_node)
-        slot = (slot + 1) & (e->n_slots - 1);
+    while (e->slots[slot] && e->tape_nodes.items[e->slots[slot] - 1] != tape_node) slot = (slot + 1) & (e->n_slots - 1);
     return slot;
 }
 
@@ -83,7 +82,8 @@ static void take_loop(Excerpt *e, uint32_t tape_node) {
     uint8_t op = tape->op[tape_node];
     Node node;
     if (op == OP_part || op == OP_sequence) {
-        node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE, .a = need_node(e, args[0]),
+        node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE,
+                      .a = need_node(e, args[0]),
                       .b = (uint32_t)tape->value[args[1]]};
     } else {
         uint32_t first = op == OP_scan;
@@ -125,8 +125,7 @@ static void take_node(Excerpt *e, uint32_t tape_node) {
     Node node = {.op = tape->op[tape_node]};
     Shape shape = op_info[node.op].shape;
     switch (shape) {
-    case LEAF:
-        abort(); /* it has no operands */
+    case LEAF: abort(); /* it has no operands */
     case UNARY:
     case STOPPED:
     case SCALED:
@@ -168,7 +167,8 @@ static void make_room(Excerpt *e, const uint32_t *reached, size_t count, size_t 
     }
     e->is_dense = e->tape->size <= 8 * most;
     if (e->is_dense) e->n_slots = e->tape->size;
-    else for (e->n_slots = 16; e->n_slots < 2 * most; e->n_slots *= 2) continue;
+    else
+        for (e->n_slots = 16; e->n_slots < 2 * most; e->n_slots *= 2) continue;
     e->slots = ARENA_ARRAY(&e->scratch, uint32_t, e->n_slots);
     e->leads = ARENA_ARRAY(&e->scratch, uint8_t, most);
     e->tape_nodes.items = ARENA_ARRAY(&e->scratch, uint32_t, most);
@@ -371,14 +371,11 @@ static uint32_t append_node(Excerpt *e, uint32_t i, uint32_t *on_tape) {
     case FORM_SCAN: return append_loop(e, i, on_tape, e->kept[i]);
     case FORM_PART:
     case FORM_SEQUENCE: return append_loop(e, i, on_tape, node->b);
-    case FORM_LIST:
-        return append_list(e->tape, OP_list, e->graph.args.items + node->a, node->b, on_tape, value);
+    case FORM_LIST: return append_list(e->tape, OP_list, e->graph.args.items + node->a, node->b, on_tape, value);
     case FORM_PARAMETER:
     case FORM_DRAW:
     case FORM_PRODUCT:
-    case FORM_CUSTOM:
-    CASES_OF_GRADIENTS
-        break; /* derivatives are not made of these */
+    case FORM_CUSTOM: CASES_OF_GRADIENTS break; /* derivatives are not made of these */
     }
     abort();
 }

@@ -33,9 +33,8 @@ typedef enum { EXCERPT_DONE, EXCERPT_CLOSURE, EXCERPT_NO_MEMORY } ExcerptStatus;
 
 /* Takes what the roots depend on and what depends on xs; `others` are nodes that derivatives will be
  * built of, too (or UNIT, or NONE). decides: see Builder. */
-ExcerptStatus excerpt_take(Excerpt *excerpt, Tape *tape, const uint32_t *roots, uint32_t n_roots,
-                           const uint32_t *xs, uint32_t n_xs, const uint32_t *others, uint32_t n_others,
-                           int decides);
+ExcerptStatus excerpt_take(Excerpt *excerpt, Tape *tape, const uint32_t *roots, uint32_t n_roots, const uint32_t *xs,
+                           uint32_t n_xs, const uint32_t *others, uint32_t n_others, int decides);
 
 /* derivatives[k] = the sum over roots of seeds * d root / d xs[k]: nodes of the graph, or NONE for 0.
  * seeds: nodes of the tape, or UNIT. */
@@ -49,8 +48,7 @@ ExcerptStatus excerpt_forward(Excerpt *excerpt, const uint32_t *roots, uint32_t 
 
 /* entries: the second derivatives of root, d/dx[k] of d root/dx[k], d root/dx[k + 1], ..., for each k, one
  * after the other: nodes of the graph, or NONE for 0. */
-ExcerptStatus excerpt_hessian(Excerpt *excerpt, uint32_t root, const uint32_t *xs, uint32_t n_xs,
-                              uint32_t *entries);
+ExcerptStatus excerpt_hessian(Excerpt *excerpt, uint32_t root, const uint32_t *xs, uint32_t n_xs, uint32_t *entries);
 
 /* Which node of the tape stands for the k-th partial that the derivatives need. */
 void excerpt_set_partial(Excerpt *excerpt, uint32_t k, uint32_t tape_node);

@@ -52,7 +52,8 @@ static FreezeStatus freeze_loop(Graph *graph, Node *node, uint8_t op, const Tape
     }
     case OP_list: node->op = NODE_LIST; return FROZEN;
     default: /* OP_part, OP_sequence */
-        *node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE, .a = graph->args.items[node->a],
+        *node = (Node){.op = op == OP_part ? NODE_PART : NODE_SEQUENCE,
+                       .a = graph->args.items[node->a],
                        .b = (uint32_t)tape->value[args[1]]};
         return FROZEN;
     }
@@ -68,17 +69,13 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
     if (op & OP_CLOSURE || op == OP_opaque) return FREEZE_CLOSURE;
     node->op = op;
     switch (op_info[op].shape) {
-    case LEAF:
-        node->number = tape->value[i];
-        return FROZEN;
+    case LEAF: node->number = tape->value[i]; return FROZEN;
     case SCALED:
         node->number = tape->value[b];
         node->a = number[a] - 1;
         break;
     case UNARY:
-    case STOPPED:
-        node->a = number[a] - 1;
-        break;
+    case STOPPED: node->a = number[a] - 1; break;
     case BINARY:
         node->a = number[a] - 1;
         node->b = number[b] - 1;
@@ -93,8 +90,7 @@ static FreezeStatus freeze_node(Graph *graph, Reach *reach, uint32_t i) {
         node->a = graph->args.size;
         node->b = b;
         node->number = tape->value[i];
-        for (uint32_t k = 0; k < b; k++)
-            graph->args.items[graph->args.size++] = number[tape->args[a + k]] - 1;
+        for (uint32_t k = 0; k < b; k++) graph->args.items[graph->args.size++] = number[tape->args[a + k]] - 1;
         if (op == OP_sum || op == OP_dot) {
             node->op = NODE_LINEAR;
             node->c = op == OP_dot ? b / 2 : 0;
@@ -114,9 +110,8 @@ static int is_given(const Tape *tape, uint32_t i, uint32_t mark, const uint8_t *
     return is_held_leaf || (!is_leaf(tape, i) && (i < mark || !depends[i - mark]));
 }
 
-static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                           const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
-                           const uint8_t *depends) {
+static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying, const uint32_t *roots,
+                           uint32_t n_roots, uint32_t **parameters, const uint8_t *depends) {
     Arena *arena = graph->arena;
     uint32_t total = 0;
     Reach reach = {tape, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)tape->size + 1), mark};
@@ -163,14 +158,13 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     return FROZEN;
 }
 
-FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                          const uint32_t *roots, uint32_t n_roots, uint32_t **parameters) {
+FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying, const uint32_t *roots,
+                          uint32_t n_roots, uint32_t **parameters) {
     return graph_freeze_part(graph, tape, mark, varying, roots, n_roots, parameters, NULL);
 }
 
 FreezeStatus graph_freeze_part(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
-                               const uint8_t *depends) {
+                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters, const uint8_t *depends) {
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return FREEZE_NO_MEMORY;
     graph->arena->out_of_memory = graph->scratch->out_of_memory = &out_of_memory;

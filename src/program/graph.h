@@ -59,6 +59,7 @@ typedef enum {
  *   operands  how many there are: in a, b and c; ARITY: as many as the row has; LISTED: b, in args from a on
  *   stage     its own; LATEST: that of its latest operand; OF_LOSS: of the loss's adjoint
  * Switches over forms have no default: see ops.h. */
+/* clang-format off */
 #define FOR_EACH_FORM(FORM)                 \
     FORM(CONSTANT,   0,      CONSTANT, 1)   \
     FORM(PARAMETER,  0,      ONCE,     0)   \
@@ -80,6 +81,7 @@ typedef enum {
     FORM(ADJOINT,    LISTED, LATEST,   0)   \
     FORM(TRANSPOSED, LISTED, LATEST,   0)   \
     FORM(OUTER,      LISTED, BATCH,    0)
+/* clang-format on */
 
 typedef enum {
 #define ID(id, operands, stage, merges) FORM_##id,
@@ -115,12 +117,16 @@ enum {
 };
 
 /* The forms of gradient graphs alone, for switches that meet none of them. */
+/* clang-format off */
 #define CASES_OF_GRADIENTS                                                            \
     case FORM_SEED: case FORM_TOTAL: case FORM_SCATTER: case FORM_GAIN: case FORM_ADJOINT: \
     case FORM_TRANSPOSED: case FORM_OUTER:
+/* clang-format on */
 
 /* The records of loops, for switches that meet none of them. */
+/* clang-format off */
 #define CASES_OF_LOOPS case FORM_SCAN: case FORM_SEQUENCE: case FORM_LIST:
+/* clang-format on */
 
 typedef struct {
     double number;    /* NODE_CONSTANT; a SCALED operation's number, or that of its gain; OP_custom's value */
@@ -180,12 +186,15 @@ typedef struct Graph {
 } Graph;
 
 /* Kinds of nodes besides the operations; each is a form of its own. */
+/* clang-format off */
 #define FOR_EACH_KIND(KIND)                                                         \
     KIND(PARAMETER) KIND(INPUT) KIND(DRAW) KIND(LINEAR) KIND(PRODUCT) KIND(PART)    \
     KIND(SCAN) KIND(SEQUENCE) KIND(LIST)                                            \
     KIND(SEED) KIND(GAIN) KIND(ADJOINT) KIND(TOTAL) KIND(TRANSPOSED) KIND(OUTER) KIND(SCATTER)
+/* clang-format on */
 
 /* By operation and kind of node; one without a form does not build. */
+/* clang-format off */
 static const uint8_t forms[] = {
     FORM_CONSTANT,
 #define MAP(id, ...) FORM_MAP,
@@ -198,6 +207,7 @@ static const uint8_t forms[] = {
     FOR_EACH_KIND(KIND)
 #undef KIND
 };
+/* clang-format on */
 
 #define PLUS_ONE(id) +1
 typedef char forms_has_every_kind[0 FOR_EACH_KIND(PLUS_ONE) == NODE_COUNT - OP_COUNT ? 1 : -1];
@@ -222,14 +232,13 @@ typedef struct {
 
 /* Copies what the roots depend on off the tape. Nodes below `mark`, and leaves above it that somebody
  * holds, become parameters: *parameters lists their tape indices. */
-FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                          const uint32_t *roots, uint32_t n_roots, uint32_t **parameters);
+FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying, const uint32_t *roots,
+                          uint32_t n_roots, uint32_t **parameters);
 
 /* The same of a part of a recording: what does not depend on its inputs, but for numbers, becomes a parameter.
  * depends: of each node from mark on, whether it does. */
 FreezeStatus graph_freeze_part(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
-                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters,
-                               const uint8_t *depends);
+                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters, const uint8_t *depends);
 
 /* Moves the graph to another arena: what its nodes use, and nothing else. The old arena is freed. */
 void graph_pack(Graph *graph, Arena *to);
@@ -282,19 +291,19 @@ Stage graph_stage(const Graph *graph, uint32_t i);
 /* -- passes: each leaves a graph that computes the same, in the same order --------------------- */
 
 /* PASS(id, what it does) in the order of application; each can be switched off. */
-#define FOR_EACH_PASS(PASS)                                                                     \
-    PASS(constants, "operations on numbers alone are computed now")                             \
-    PASS(identities, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt")    \
-    PASS(subexpressions, "what is computed twice is computed once")                             \
-    PASS(sums, "chains of additions and products become one sum of products")                   \
-    PASS(matrices, "sums of products that share their inputs become a matrix-vector product")   \
+#define FOR_EACH_PASS(PASS)                                                                   \
+    PASS(constants, "operations on numbers alone are computed now")                           \
+    PASS(identities, "x * 1, -(-x), x ** 2 and the like, where IEEE arithmetic has no doubt") \
+    PASS(subexpressions, "what is computed twice is computed once")                           \
+    PASS(sums, "chains of additions and products become one sum of products")                 \
+    PASS(matrices, "sums of products that share their inputs become a matrix-vector product") \
     PASS(dead_code, "what the result no longer depends on is dropped")
 
 enum {
 #define ID(id, text) PASS_##id,
     FOR_EACH_PASS(ID)
 #undef ID
-    PASS_COUNT
+        PASS_COUNT
 };
 
 typedef struct {

@@ -39,9 +39,7 @@ uint32_t add_scan(Graph *graph, Scan *scan) {
 static Arena kept_arena;
 static GROWING(Scan *) kept;
 
-Scan *scan_kept(double number) {
-    return number >= 0 && number < kept.size ? kept.items[(uint32_t)number] : NULL;
-}
+Scan *scan_kept(double number) { return number >= 0 && number < kept.size ? kept.items[(uint32_t)number] : NULL; }
 
 void scans_forget(void) {
     arena_free(&kept_arena);
@@ -80,8 +78,11 @@ FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const uint32_t *inputs
                          const uint32_t *roots, uint32_t n_made, uint32_t length, uint32_t *number, uint32_t **captured,
                          uint32_t *n_captured) {
     Arena arena = {0}, scratch = {0};
-    Scan scan = {.body = {.arena = &arena, .scratch = &scratch, .is_body = 1}, .length = length, .n_carries = n_carries,
-                 .n_taken = n_taken, .n_made = n_made};
+    Scan scan = {.body = {.arena = &arena, .scratch = &scratch, .is_body = 1},
+                 .length = length,
+                 .n_carries = n_carries,
+                 .n_taken = n_taken,
+                 .n_made = n_made};
     const Varying varying = {inputs, n_carries + n_taken, 0, NULL};
     uint32_t *parameters = NULL;
     uint8_t *depends = find_depending(tape, mark, inputs, n_carries + n_taken);

@@ -20,15 +20,22 @@ static void put_operands(Text *to, const uint32_t *nodes, uint32_t count) {
 
 const char *kind_of(const Node *node) {
     static const char *const names[] = {
-        [NODE_PARAMETER - OP_COUNT] = "parameter", [NODE_INPUT - OP_COUNT] = "input",
+        [NODE_PARAMETER - OP_COUNT] = "parameter",
+        [NODE_INPUT - OP_COUNT] = "input",
         [NODE_DRAW - OP_COUNT] = "draw",
-        [NODE_LINEAR - OP_COUNT] = "sum",          [NODE_PRODUCT - OP_COUNT] = "matrix product",
-        [NODE_PART - OP_COUNT] = "part",           [NODE_SEED - OP_COUNT] = "seed",
-        [NODE_SCAN - OP_COUNT] = "scan",           [NODE_SEQUENCE - OP_COUNT] = "sequence",
+        [NODE_LINEAR - OP_COUNT] = "sum",
+        [NODE_PRODUCT - OP_COUNT] = "matrix product",
+        [NODE_PART - OP_COUNT] = "part",
+        [NODE_SEED - OP_COUNT] = "seed",
+        [NODE_SCAN - OP_COUNT] = "scan",
+        [NODE_SEQUENCE - OP_COUNT] = "sequence",
         [NODE_LIST - OP_COUNT] = "list",
-        [NODE_GAIN - OP_COUNT] = "gain",           [NODE_ADJOINT - OP_COUNT] = "adjoint",
-        [NODE_TOTAL - OP_COUNT] = "total",         [NODE_TRANSPOSED - OP_COUNT] = "transposed product",
-        [NODE_OUTER - OP_COUNT] = "outer product", [NODE_SCATTER - OP_COUNT] = "scatter",
+        [NODE_GAIN - OP_COUNT] = "gain",
+        [NODE_ADJOINT - OP_COUNT] = "adjoint",
+        [NODE_TOTAL - OP_COUNT] = "total",
+        [NODE_TRANSPOSED - OP_COUNT] = "transposed product",
+        [NODE_OUTER - OP_COUNT] = "outer product",
+        [NODE_SCATTER - OP_COUNT] = "scatter",
     };
     if (node->op >= OP_COUNT) return names[node->op - OP_COUNT];
     return node->op == NODE_CONSTANT ? "number" : op_info[node->op].name;
@@ -48,8 +55,7 @@ static void put_node(Text *to, const Graph *graph, uint32_t i, int indent) {
     if (node->op == NODE_PART || node->op == NODE_SEQUENCE) put(to, " %u", node->b);
     if (node->op == NODE_GAIN) put(to, " of %s's operand %u", op_info[node->of].name, node->which);
     if (node->op == NODE_ADJOINT) put(to, " of n%u", node->c);
-    if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER)
-        put(to, " from output %u on", node->c);
+    if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) put(to, " from output %u on", node->c);
     if (count && node->op == NODE_LINEAR) put(to, " of %u products", node->c);
     if (count) put(to, "("), put_operands(to, operands, count), put(to, ")");
     if (node->op < OP_COUNT && op_info[node->op].shape == SCALED) put(to, ", %g", node->number);

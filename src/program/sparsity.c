@@ -53,10 +53,8 @@ static IndexSet set_of(Sets *sets, uint32_t i) {
     uint32_t count;
     switch (form_of(node)) {
     case FORM_CONSTANT:
-    case FORM_PARAMETER:
-        return set;
-    case FORM_DRAW: /* of the point: recorded with directions, it is a parameter */
-        return set;
+    case FORM_PARAMETER: return set;
+    case FORM_DRAW: /* of the point: recorded with directions, it is a parameter */ return set;
     case FORM_INPUT:
         set = (IndexSet){WORD_OF(node->a), 1, ARENA_ARRAY(sets->arena, uint64_t, 1)};
         set.words[0] = BIT_OF(node->a);
@@ -74,7 +72,7 @@ static IndexSet set_of(Sets *sets, uint32_t i) {
         unite_all(sets, &set, operands, count);
         return set;
     }
-    CASES_OF_GRADIENTS
+        CASES_OF_GRADIENTS
         break; /* of gradient graphs */
     }
     abort();
@@ -102,8 +100,9 @@ static double cost_of(const Graph *graph, uint32_t i) {
     case FORM_TAKE:
     case FORM_CUSTOM: return 1;
     case FORM_LINEAR: return node->b - node->c;
-    case FORM_PRODUCT: return node->b - node->c; /* its weights */
-    CASES_OF_GRADIENTS
+    case FORM_PRODUCT:
+        return node->b - node->c; /* its weights */
+        CASES_OF_GRADIENTS
         break; /* of gradient graphs */
     }
     abort();
@@ -262,8 +261,7 @@ static uint32_t choose_colours(const Pattern *pattern, uint32_t *colours, Arena 
             for (uint32_t b = pattern->starts[w]; b < pattern->starts[w + 1]; b++) {
                 uint32_t x = pattern->columns[b];
                 if (x == i || x == w || colours[x] == NONE || forbidden[colours[x]] == i + 1) continue;
-                if (quick || colours[w] == NONE || has_another(pattern, colours, x, w))
-                    forbidden[colours[x]] = i + 1;
+                if (quick || colours[w] == NONE || has_another(pattern, colours, x, w)) forbidden[colours[x]] = i + 1;
             }
         }
         while (forbidden[colour] == i + 1) ++colour;

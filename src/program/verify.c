@@ -27,8 +27,7 @@ typedef struct {
 
 static const char *broken_list(const Graph *graph, uint64_t at, uint64_t count, uint32_t below) {
     HOLDS(at <= graph->args.size && count <= graph->args.size - at, "operands stand within args");
-    for (uint64_t k = 0; k < count; k++)
-        HOLDS(graph->args.items[at + k] < below, "operands stand before their node");
+    for (uint64_t k = 0; k < count; k++) HOLDS(graph->args.items[at + k] < below, "operands stand before their node");
     return NULL;
 }
 
@@ -124,8 +123,7 @@ static const char *broken_adjoint(const Seen *seen, uint32_t i) {
     if (node->op == NODE_ADJOINT)
         HOLDS((graph->nodes[node->c].stage == SAMPLE ? SAMPLE : BATCH) == node->stage,
               "an adjoint changes with the sample where its node does");
-    if (node->op == NODE_SCATTER)
-        HOLDS(graph->nodes[node->a].op == OP_take, "a scatter belongs to a take");
+    if (node->op == NODE_SCATTER) HOLDS(graph->nodes[node->a].op == OP_take, "a scatter belongs to a take");
     if (node->op == NODE_TRANSPOSED || node->op == NODE_OUTER) {
         int of_product = node->b > 1 && graph->nodes[args[0]].op == NODE_PRODUCT;
         HOLDS(of_product && node->c + (uint64_t)node->b - 1 <= product_of(graph, args[0]).n_out,
@@ -175,16 +173,11 @@ static int is_gain(const Node *node) {
 /* Whether a node whose operands stand in args has as many as it needs. */
 static int is_counted(const Node *node) {
     switch (form_of(node)) {
-    case FORM_LINEAR:
-        return node->b > 0 && node->c <= node->b / 2;
-    case FORM_TAKE:
-        return node->b >= 2;
-    case FORM_CUSTOM:
-        return node->b % 2 == 0;
-    case FORM_GAIN:
-        return is_gain(node);
-    case FORM_ADJOINT:
-        return node->b > 0;
+    case FORM_LINEAR: return node->b > 0 && node->c <= node->b / 2;
+    case FORM_TAKE: return node->b >= 2;
+    case FORM_CUSTOM: return node->b % 2 == 0;
+    case FORM_GAIN: return is_gain(node);
+    case FORM_ADJOINT: return node->b > 0;
     case FORM_CONSTANT:
     case FORM_PARAMETER:
     case FORM_INPUT:
@@ -198,10 +191,8 @@ static int is_counted(const Node *node) {
     case FORM_SEQUENCE:
     case FORM_SCAN:
     case FORM_TRANSPOSED:
-    case FORM_OUTER:
-        break;
-    case FORM_LIST:
-        return node->b > 0;
+    case FORM_OUTER: break;
+    case FORM_LIST: return node->b > 0;
     }
     return 1;
 }

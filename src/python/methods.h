@@ -18,18 +18,16 @@ static RecordUnary record_unary_method;
 static RecordBinary record_binary_method;
 static RecordTernary record_ternary_method;
 
-#define METHOD1(id, ...)                                                \
-    static PyObject *method_##id(PyObject *self, PyObject *no_args) {   \
-        (void)no_args;                                                  \
-        return record_unary_method(self, OP_##id);                      \
+#define METHOD1(id, ...)                                              \
+    static PyObject *method_##id(PyObject *self, PyObject *no_args) { \
+        (void)no_args;                                                \
+        return record_unary_method(self, OP_##id);                    \
     }
-#define METHOD2(id, ...)                                                \
-    static PyObject *method_##id(PyObject *self, PyObject *other) {     \
-        return record_binary_method(self, other, OP_##id);              \
-    }
-#define METHOD3(id, ...)                                                \
-    static PyObject *method_##id(PyObject *self, PyObject *others) {    \
-        return record_ternary_method(self, others, OP_##id);            \
+#define METHOD2(id, ...) \
+    static PyObject *method_##id(PyObject *self, PyObject *other) { return record_binary_method(self, other, OP_##id); }
+#define METHOD3(id, ...)                                             \
+    static PyObject *method_##id(PyObject *self, PyObject *others) { \
+        return record_ternary_method(self, others, OP_##id);         \
     }
 FOR_EACH_UNARY(METHOD1)
 FOR_EACH_BINARY(METHOD2)

@@ -19,8 +19,7 @@
 
 /* A handle: what class Handle in value.pyx lays out, for code that touches no reference count. */
 typedef struct {
-    PyObject_HEAD
-    Anchor anchor;
+    PyObject_HEAD Anchor anchor;
     PyObject *weakrefs; /* of a dropped handle: the next in the free list */
 } HandleObject;
 

@@ -46,8 +46,6 @@ static inline uint64_t bits_between(uint32_t word, uint32_t first, uint32_t end)
     return bits;
 }
 
-static inline int bit_is_set(const uint64_t *set, uint32_t i) {
-    return (int)(set[WORD_OF(i)] >> (i & 63) & 1);
-}
+static inline int bit_is_set(const uint64_t *set, uint32_t i) { return (int)(set[WORD_OF(i)] >> (i & 63) & 1); }
 
 #endif

@@ -127,14 +127,12 @@ double tape_listed_value(const Tape *tape, int op, const uint32_t *args, uint32_
     case VARIADIC_sequence:
     case VARIADIC_list:
     case VARIADIC_custom:
-    case VARIADIC_opaque:
-        break; /* they are given their value */
+    case VARIADIC_opaque: break; /* they are given their value */
     }
     abort();
 }
 
-FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t count,
-                                double g) {
+FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t count, double g) {
     const Tape *tape = to->tape;
     const double *value = tape->value;
     switch ((Variadic)op) {
@@ -164,8 +162,7 @@ FORCE_INLINE void variadic_rule(Walk *to, int op, const uint32_t *args, uint32_t
     case VARIADIC_scan: /* nobody sweeps over what is being recorded */
     case VARIADIC_part:
     case VARIADIC_sequence:
-    case VARIADIC_list:
-        break;
+    case VARIADIC_list: break;
     }
 }
 
@@ -174,47 +171,47 @@ FORCE_INLINE void apply_rule(Walk *to, uint32_t i, int op, double g) {
     const Tape *tape = to->tape;
     const uint32_t a = tape->operands[i].a, b = tape->operands[i].b;
     switch ((Op)op) {
-    case OP_leaf:
-        return;
-#define NAMES(id)                                                   \
-    case OP_##id: {                                                 \
-        const double x = tape->value[a], z = tape->value[i];        \
+    case OP_leaf: return;
+#define NAMES(id)                                            \
+    case OP_##id: {                                          \
+        const double x = tape->value[a], z = tape->value[i]; \
         (void)x, (void)z;
-#define RULE2(id, symbol, refuse, lo, hi, value_, gain_x, gain_y)   \
-    NAMES(id)                                                       \
-        const double y = tape->value[b];                            \
-        (void)y;                                                    \
-        GAIN(a, gain_x);                                            \
-        GAIN(b, gain_y);                                            \
-        return;                                                     \
+#define RULE2(id, symbol, refuse, lo, hi, value_, gain_x, gain_y) \
+    NAMES(id)                                                     \
+    const double y = tape->value[b];                              \
+    (void)y;                                                      \
+    GAIN(a, gain_x);                                              \
+    GAIN(b, gain_y);                                              \
+    return;                                                       \
     }
-#define RULE1(id, symbol, refuse, lo, hi, value_, gain_x)           \
-    NAMES(id)                                                       \
-        GAIN(a, gain_x);                                            \
-        return;                                                     \
+#define RULE1(id, symbol, refuse, lo, hi, value_, gain_x) \
+    NAMES(id)                                             \
+    GAIN(a, gain_x);                                      \
+    return;                                               \
     }
-#define RULES(id, symbol, refuse, lo, hi, value_, gain_x)           \
-    NAMES(id)                                                       \
-        const double y = tape->value[b];                            \
-        GAIN(a, gain_x);                                            \
-        return;                                                     \
+#define RULES(id, symbol, refuse, lo, hi, value_, gain_x) \
+    NAMES(id)                                             \
+    const double y = tape->value[b];                      \
+    GAIN(a, gain_x);                                      \
+    return;                                               \
     }
-#define RULE3(id, symbol, refuse, lo, hi, value_, gain_x, gain_y, gain_w)               \
-    case OP_##id: {                                                                     \
-        const uint32_t *args = tape->args + a;                                          \
-        const double x = tape->value[args[0]], y = tape->value[args[1]];                \
-        const double w = tape->value[args[2]], z = tape->value[i];                      \
-        (void)x, (void)y, (void)w, (void)z;                                             \
-        GAIN(args[0], gain_x);                                                          \
-        GAIN_IF(OP_##id != OP_where || x > 0, args[1], gain_y);                         \
-        GAIN_IF(OP_##id != OP_where || !(x > 0), args[2], gain_w);                      \
-        return;                                                                         \
+#define RULE3(id, symbol, refuse, lo, hi, value_, gain_x, gain_y, gain_w) \
+    case OP_##id: {                                                       \
+        const uint32_t *args = tape->args + a;                            \
+        const double x = tape->value[args[0]], y = tape->value[args[1]];  \
+        const double w = tape->value[args[2]], z = tape->value[i];        \
+        (void)x, (void)y, (void)w, (void)z;                               \
+        GAIN(args[0], gain_x);                                            \
+        GAIN_IF(OP_##id != OP_where || x > 0, args[1], gain_y);           \
+        GAIN_IF(OP_##id != OP_where || !(x > 0), args[2], gain_w);        \
+        return;                                                           \
     }
         FOR_EACH_BINARY(RULE2)
         FOR_EACH_UNARY(RULE1)
         FOR_EACH_SCALED(RULES)
         FOR_EACH_TERNARY(RULE3)
-#define NO_RULE(id, ...) case OP_##id: return;
+#define NO_RULE(id, ...) \
+    case OP_##id: return;
         FOR_EACH_STOPPED(NO_RULE)
 #undef NO_RULE
 #define RULEV(id, symbol) case OP_##id:
@@ -374,8 +371,7 @@ static int sweep_with_closures(Tape *tape, uint32_t root, Start start, ClosureRu
         }
         gaining[WORD_OF(root - lowest)] = BIT_OF(root - lowest);
         double at_root = root_adjoint(tape, root, start);
-        for (size_t k = 0; k < count; k++)
-            tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));
+        for (size_t k = 0; k < count; k++) tape_set_adjoint(tape, list[k], starting_adjoint(tape, list[k], start));
         tape->adjoint[root] = at_root;
         for (size_t k = 0; k < count && !status; k++) {
             if (!bit_is_set(gaining, list[k] - lowest)) continue;

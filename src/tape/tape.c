@@ -42,8 +42,7 @@ static int set_capacity(Tape *tape, uint32_t capacity) {
     size_t old = tape->capacity, new = capacity;
     if (new < old) tape->capacity = capacity;
     if (resize(&tape->value, old * sizeof(double), new * sizeof(double), 0) ||
-        resize(&tape->operands, old * sizeof(Operands), new * sizeof(Operands), 0) ||
-        resize(&tape->op, old, new, 0) ||
+        resize(&tape->operands, old * sizeof(Operands), new * sizeof(Operands), 0) || resize(&tape->op, old, new, 0) ||
         resize(&tape->owner, old * sizeof(Owner), new * sizeof(Owner), 0) ||
         resize(&tape->adjoint, old * sizeof(double), new * sizeof(double), 0) ||
         resize(&tape->rank, WORDS_FOR(old) * 4, WORDS_FOR(new) * 4, 0) ||
@@ -164,20 +163,12 @@ static inline const uint32_t *references(const Tape *tape, uint32_t i, uint32_t 
     const Operands *operands = &tape->operands[i];
     switch (op_info[tape->op[i] & ~OP_CLOSURE].shape) {
     case UNARY:
-    case STOPPED:
-        *count = 1;
-        return (const uint32_t *)operands;
+    case STOPPED: *count = 1; return (const uint32_t *)operands;
     case BINARY:
-    case SCALED:
-        *count = 2;
-        return (const uint32_t *)operands; /* a and b are neighbours */
+    case SCALED: *count = 2; return (const uint32_t *)operands; /* a and b are neighbours */
     case TERNARY:
-    case VARIADIC:
-        *count = operands->b;
-        return tape->args + operands->a;
-    case LEAF:
-        *count = 0;
-        return NULL;
+    case VARIADIC: *count = operands->b; return tape->args + operands->a;
+    case LEAF: *count = 0; return NULL;
     }
     abort();
 }
@@ -269,22 +260,17 @@ static void move_node(Tape *tape, uint32_t i, uint32_t k) {
     uint8_t op = tape->op[i];
     switch (op_info[op & ~OP_CLOSURE].shape) {
     case BINARY:
-    case SCALED:
-        operands.b = new_index(tape, operands.b); /* fall through */
+    case SCALED: operands.b = new_index(tape, operands.b); /* fall through */
     case UNARY:
-    case STOPPED:
-        operands.a = new_index(tape, operands.a);
-        break;
+    case STOPPED: operands.a = new_index(tape, operands.a); break;
     case TERNARY:
     case VARIADIC: {
         uint32_t from = operands.a;
         operands.a = tape->args_size;
-        for (uint32_t j = 0; j < operands.b; j++)
-            tape->args[tape->args_size++] = new_index(tape, tape->args[from + j]);
+        for (uint32_t j = 0; j < operands.b; j++) tape->args[tape->args_size++] = new_index(tape, tape->args[from + j]);
         break;
     }
-    case LEAF:
-        break;
+    case LEAF: break;
     }
     tape->operands[k] = operands;
     tape->op[k] = op;
@@ -400,7 +386,6 @@ int tape_topological_order(Tape *tape, uint32_t root, uint32_t **order, uint32_t
 
 size_t tape_bytes(const Tape *tape) {
     size_t capacity = tape->capacity, words = WORDS_FOR(capacity);
-    return capacity * (2 * sizeof(double) + sizeof(Operands) + sizeof(Owner) + 1) +
-           words * (8 + 8 + 8 + 4) + WORDS_FOR(words) * 8 + WORDS_FOR(WORDS_FOR(words)) * 8 +
-           (size_t)tape->args_capacity * 4;
+    return capacity * (2 * sizeof(double) + sizeof(Operands) + sizeof(Owner) + 1) + words * (8 + 8 + 8 + 4) +
+           WORDS_FOR(words) * 8 + WORDS_FOR(WORDS_FOR(words)) * 8 + (size_t)tape->args_capacity * 4;
 }

@@ -103,8 +103,7 @@ FORCE_INLINE int tape_reserve(Tape *tape, uint32_t nodes, uint32_t args) {
 }
 
 /* Appends a node for which there is room. */
-FORCE_INLINE uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b,
-                                  Owner owner) {
+FORCE_INLINE uint32_t tape_append(Tape *tape, uint8_t op, double value, uint32_t a, uint32_t b, Owner owner) {
     uint32_t i = tape->size++;
     tape->value[i] = value;
     tape->operands[i].a = a;
@@ -138,7 +137,8 @@ typedef struct {
 /* Whether one more node, with this place, belongs to the span. */
 static inline int span_continues(const Span *span, uint32_t node, uint32_t place) {
     if (node != span->node + span->size) return 0;
-    return span->place == NOWHERE_ELSE || place == NOWHERE_ELSE ? span->place == place : place == span->place + span->size;
+    return span->place == NOWHERE_ELSE || place == NOWHERE_ELSE ? span->place == place
+                                                                : place == span->place + span->size;
 }
 
 static inline void tape_copy(double *restrict to, const double *restrict from, uint32_t n) {
@@ -195,13 +195,9 @@ void tape_apply_rule(Tape *tape, uint32_t i);
 
 /* -- lifetimes ------------------------------------------------------------------------------- */
 
-static inline Annex *owner_annex(Owner owner) {
-    return owner & 1 ? (Annex *)(owner - 1) : NULL;
-}
+static inline Annex *owner_annex(Owner owner) { return owner & 1 ? (Annex *)(owner - 1) : NULL; }
 
-static inline Anchor *owner_anchor(Owner owner) {
-    return owner & 1 ? ((Annex *)(owner - 1))->anchor : (Anchor *)owner;
-}
+static inline Anchor *owner_anchor(Owner owner) { return owner & 1 ? ((Annex *)(owner - 1))->anchor : (Anchor *)owner; }
 
 /* Drops the garbage at the end of the tape, down to the last anchored node. */
 void tape_pop(Tape *tape);

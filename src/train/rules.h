@@ -17,8 +17,8 @@
 #if defined(VECTOR_BYTES) && VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
 __attribute__((target("prefer-vector-width=256")))
 #endif
-static void update(const Rule *rule, const Moments *moments, double *restrict p, const double *grads,
-                   size_t n, size_t from) {
+static void update(const Rule *rule, const Moments *moments, double *restrict p, const double *grads, size_t n,
+                   size_t from) {
     const double decay = rule->weight_decay, sign = rule->maximize ? -1.0 : 1.0, lr = rule->lr;
     double *restrict m = moments->m ? moments->m + from : NULL;
     double *restrict v = moments->v ? moments->v + from : NULL;

@@ -23,8 +23,7 @@ static void choose_batch(Training *training) {
     if (!training->order) return;
     training->batch.is_known = 0;
     if (training->position >= training->n_samples) training->position = 0;
-    if (training->position == 0 && training->shuffle)
-        shuffle(training->order, training->n_samples, &training->random);
+    if (training->position == 0 && training->shuffle) shuffle(training->order, training->n_samples, &training->random);
     size_t left = training->n_samples - training->position;
     training->batch.samples = training->order + training->position;
     training->batch.size = left < training->batch_size ? left : training->batch_size;
@@ -68,8 +67,8 @@ RunStatus program_train(Program *program, Training *training, size_t steps) {
         training->moments.steps++;
         for (size_t k = 0; k < training->n_stretches; k++) {
             const Stretch *stretch = &training->stretches[k];
-            training->batch.level->update(&training->rule, &training->moments, stretch->p,
-                                            stretch->grads, stretch->size, stretch->from);
+            training->batch.level->update(&training->rule, &training->moments, stretch->p, stretch->grads,
+                                          stretch->size, stretch->from);
         }
         training->losses[training->done] = training->batch.loss;
         training->position += training->batch.size;

@@ -25,7 +25,8 @@ static double compiled(int op, int which, double x, double y, double w, double z
 static int same(double a, double b) { return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b); }
 
 static int check_row(int op, int which) {
-    static const double numbers[] = {0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.5, 3.0, 700.0, -800.0, 1e-310, INFINITY, -INFINITY, NAN};
+    static const double numbers[] = {0.0, -0.0,  0.5,    -0.5,   1.0,      -1.0,      2.0, -2.5,
+                                     3.0, 700.0, -800.0, 1e-310, INFINITY, -INFINITY, NAN};
     const int n = sizeof numbers / sizeof *numbers;
     Cell cell;
     const char *text = cell_text((Op)op, which), *wrong = cell_read(&cell, text);
@@ -39,7 +40,8 @@ static int check_row(int op, int which) {
         double names[NAME_COUNT] = {x, y, w, z, g};
         double ours = cell_value(&cell, names), theirs = compiled(op, which, x, y, w, z, g);
         if (same(ours, theirs)) continue;
-        printf("%s, %d at x %g y %g g %g: %.17g, compiled %.17g: %s\n", op_info[op].name, which, x, y, g, ours, theirs, text);
+        printf("%s, %d at x %g y %g g %g: %.17g, compiled %.17g: %s\n", op_info[op].name, which, x, y, g, ours, theirs,
+               text);
         return 1;
     }
     return 0;
@@ -57,7 +59,9 @@ int main(void) {
     for (int op = 0; op < OP_COUNT; op++)
         for (int which = -1; which < 3; which++)
             if (cell_text((Op)op, which) && op_info[op].shape != STOPPED) failed |= check_row(op, which);
-    const char *wrong[] = {"", "x +", "x y", "q", "x * (y", "foo(x)", "exp(x, y)", "x < y", "x ? y : z", "x < y ? z", "x && y ? z : g", "x % y", "pow(x)", "exp()"};
+    const char *wrong[] = {"",          "x +",   "x y",       "q",         "x * (y",         "foo(x)",
+                           "exp(x, y)", "x < y", "x ? y : z", "x < y ? z", "x && y ? z : g", "x % y",
+                           "pow(x)",    "exp()"};
     for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) failed |= refused(wrong[k]);
     return failed;
 }

@@ -25,6 +25,7 @@ typedef struct {
     double low, high; /* where ordinary arguments lie */
 } Case;
 
+/* clang-format off */
 #define OF(name) static double c_##name(double x) { return v_##name(x); }
 OF(exp) OF(expm1) OF(log) OF(log1p) OF(tanh) OF(sinh) OF(cosh) OF(atan) OF(erf) OF(erfc) OF(sin) OF(cos)
 #undef OF
@@ -37,15 +38,16 @@ OF(sinh) OF(cosh) OF(atan) OF(erf) OF(erfc)
 
 #define BOTH(name) OP_##name, c_##name, c_float_##name
 static const Case cases[] = {
-    {BOTH(exp), -760, 720},  {BOTH(expm1), -50, 720},  {BOTH(log), 0, 1e3},        {BOTH(log1p), -1, 1e3},
-    {BOTH(tanh), -25, 25},   {BOTH(sinh), -715, 715},  {BOTH(cosh), -715, 715},    {BOTH(atan), -20, 20},
-    {BOTH(erf), -7, 7},      {BOTH(erfc), -29, 29},    {BOTH(sin), -1.6e6, 1.6e6}, {BOTH(cos), -1.6e6, 1.6e6},
+    {BOTH(exp), -760, 720}, {BOTH(expm1), -50, 720}, {BOTH(log), 0, 1e3},        {BOTH(log1p), -1, 1e3},
+    {BOTH(tanh), -25, 25},  {BOTH(sinh), -715, 715}, {BOTH(cosh), -715, 715},    {BOTH(atan), -20, 20},
+    {BOTH(erf), -7, 7},     {BOTH(erfc), -29, 29},   {BOTH(sin), -1.6e6, 1.6e6}, {BOTH(cos), -1.6e6, 1.6e6},
 };
 static const Case narrow_cases[] = {
-    {BOTH(exp), -110, 95},   {BOTH(expm1), -25, 95},   {BOTH(log), 0, 1e3},        {BOTH(log1p), -1, 1e3},
-    {BOTH(tanh), -12, 12},   {BOTH(sinh), -95, 95},    {BOTH(cosh), -95, 95},      {BOTH(atan), -20, 20},
-    {BOTH(erf), -5, 5},      {BOTH(erfc), -12, 12},    {BOTH(sin), -1.6e6, 1.6e6}, {BOTH(cos), -1.6e6, 1.6e6},
+    {BOTH(exp), -110, 95}, {BOTH(expm1), -25, 95}, {BOTH(log), 0, 1e3},        {BOTH(log1p), -1, 1e3},
+    {BOTH(tanh), -12, 12}, {BOTH(sinh), -95, 95},  {BOTH(cosh), -95, 95},      {BOTH(atan), -20, 20},
+    {BOTH(erf), -5, 5},    {BOTH(erfc), -12, 12},  {BOTH(sin), -1.6e6, 1.6e6}, {BOTH(cos), -1.6e6, 1.6e6},
 };
+/* clang-format on */
 
 /* As the kind of number that is looked at. */
 static double arguments[SAMPLES + WIDEST], results[2 * SAMPLES + WIDEST];
@@ -60,10 +62,12 @@ static uint64_t next_random(void) {
 
 /* Half of them are of any bits, a quarter near 0, and all within what sines take if `turns`. */
 static void draw(const Case *of, int is_float32) {
+    /* clang-format off */
     static const double special[] = {0.0, -0.0, 1.0, -1.0, 0.55, 0.477, 22.0, 28.0, 710.0, -746.0, 5e-324, -5e-324, 1e-310,
                                      2.2250738585072014e-308, 1e-300, 0.41421356237309503, 2.414213562373095,
                                      1e300, INFINITY, -INFINITY, NAN, 0.625, 10.0, 89.0, -104.0, -20.0, 1e-36, -1e-45,
                                      1.17549435e-38, 1e-40, 3e38, 88.72284, -103.97};
+    /* clang-format on */
     int turns = of->op == OP_sin || of->op == OP_cos;
     for (int k = 0; k < SAMPLES; k++) {
         double unit = (double)(next_random() >> 11) * 0x1p-53, x = of->low + unit * (of->high - of->low);
@@ -105,7 +109,9 @@ static int run(const Case *of, Machine machine, int is_float32) {
         put_number(numbers + k * number_size(&machine), number_size(&machine), emission.numbers.items[k].number,
                    emission.numbers.items[k].is_float32);
     memcpy(results, arguments, SAMPLES * number);
-    Memory memory = {.numbers = numbers, .rows = results, .slots = (double *)(void *)(slots + sizeof(Header)),
+    Memory memory = {.numbers = numbers,
+                     .rows = results,
+                     .slots = (double *)(void *)(slots + sizeof(Header)),
                      .count = SAMPLES / width >> is_float32};
     Header *header = header_of(memory.slots);
     header->call = header->turn[0] = header->turn[1] = unused;

@@ -115,9 +115,7 @@ static void one(Code *code, VectorForm form, int to, int first, Source source, i
         break;
     case PLACE_STORE: sprintf(text, "%s %s,%s", mnemonic, a, c); break;
     case PLACE_SHIFT: sprintf(text, "%s $0x%x,%s,%s", mnemonic, immediate, c, a); break;
-    case PLACE_ROUND:
-        sprintf(text, "%s%s $0x%x,%s,%s", evex ? "vrndscale" : "vround", kind, immediate, c, a);
-        break;
+    case PLACE_ROUND: sprintf(text, "%s%s $0x%x,%s,%s", evex ? "vrndscale" : "vround", kind, immediate, c, a); break;
     case PLACE_COMPARE: sprintf(text, "%s%s %s,%s,%s", comparison(immediate), kind, c, b, evex ? "%k1" : a); break;
     case PLACE_BLEND_V: sprintf(text, "%s %%ymm15,%s,%s,%s", mnemonic, c, b, a); break;
     case PLACE_BLEND_M: sprintf(text, "%s %s,%s,%s{%%k1}", mnemonic, c, b, a); break;
@@ -131,10 +129,12 @@ static void one(Code *code, VectorForm form, int to, int first, Source source, i
 }
 
 static void every_form(Code *code) {
-    static const int32_t places[] = {0, 4, 8, 24, 32, 508, 512, 64, 96, 120, 128, -64, -128, 1016, 1024, 4064, 4096, 8128, 8192, -8192, -8256, 1 << 20};
-    static const int immediates[] = {COMPARE_IS_EQUAL, COMPARE_IS_LESS, COMPARE_IS_LESS_EQUAL, COMPARE_NOT_EQUAL,
-                                     COMPARE_NOT_LESS, COMPARE_NOT_LESS_EQUAL, COMPARE_IS_GREATER, COMPARE_IS_GREATER_EQUAL,
-                                     COMPARE_NOT_GREATER, COMPARE_NOT_GREATER_EQUAL};
+    static const int32_t places[] = {0,   4,    8,    24,   32,   508,  512,  64,   96,    120,   128,
+                                     -64, -128, 1016, 1024, 4064, 4096, 8128, 8192, -8192, -8256, 1 << 20};
+    static const int immediates[] = {COMPARE_IS_EQUAL,         COMPARE_IS_LESS,          COMPARE_IS_LESS_EQUAL,
+                                     COMPARE_NOT_EQUAL,        COMPARE_NOT_LESS,         COMPARE_NOT_LESS_EQUAL,
+                                     COMPARE_IS_GREATER,       COMPARE_IS_GREATER_EQUAL, COMPARE_NOT_GREATER,
+                                     COMPARE_NOT_GREATER_EQUAL};
     for (int f = 0; f < VECTOR_FORM_COUNT; f++) {
         Place place = (Place)vector_forms[f].place;
         int evex_only = place == PLACE_BLEND_M || place == PLACE_MASKED;
@@ -144,7 +144,9 @@ static void every_form(Code *code) {
         for (int to = 0; to < n; to += 5)
             for (int first = 0; first < n; first += 3)
                 for (int reg = 0; place != PLACE_STORE && reg < n; reg += 7) {
-                    int immediate = place == PLACE_COMPARE ? immediates[count++ % 10] : place == PLACE_ROUND ? 9 + count++ % 2 : 1 + count++ % 63;
+                    int immediate = place == PLACE_COMPARE ? immediates[count++ % 10]
+                                    : place == PLACE_ROUND ? 9 + count++ % 2
+                                                           : 1 + count++ % 63;
                     one(code, (VectorForm)f, to, first, in_register(reg), immediate);
                 }
         if (place == PLACE_SHIFT || place >= PLACE_SIGNS) continue; /* of registers */
@@ -153,7 +155,8 @@ static void every_form(Code *code) {
                 int immediate = place == PLACE_COMPARE ? immediates[k % 10] : place == PLACE_ROUND ? 10 : 0;
                 int to = (base * 5 + 1) % n, first = (base * 3 + 2) % n;
                 one(code, (VectorForm)f, to, first, in_memory((Address)base, places[k]), immediate);
-                if (code->machine.evex && place != PLACE_STORE && f != VECTOR_LOAD && f != VECTOR_COPY && f != VECTOR_SPREAD && f != VECTOR_MASKED)
+                if (code->machine.evex && place != PLACE_STORE && f != VECTOR_LOAD && f != VECTOR_COPY &&
+                    f != VECTOR_SPREAD && f != VECTOR_MASKED)
                     one(code, (VectorForm)f, to, first, number_in_memory((Address)base, places[k]), immediate);
             }
     }
@@ -222,7 +225,8 @@ static void every_address(Code *code) {
 /* One space between words, no comment, and no word on which of two encodings it is. */
 static void tidy(char *line) {
     char *to = line;
-    for (char *from = strncmp(line, "{evex} ", 7) == 0 ? line + 7 : line; *from && *from != '#' && *from != '<' && *from != '\n'; from++)
+    for (char *from = strncmp(line, "{evex} ", 7) == 0 ? line + 7 : line;
+         *from && *from != '#' && *from != '<' && *from != '\n'; from++)
         if (*from != ' ' || (to > line && to[-1] != ' ')) *to++ = *from == '\t' ? ' ' : *from;
     while (to > line && to[-1] == ' ') to--;
     *to = 0;

@@ -27,8 +27,8 @@ typedef struct {
 } Reduced;
 
 static V exp_even(Straight *s, V w) {
-    return POLY(w, 0.5, 0.041666666666666671, 1.3888888888883746e-03, 2.4801587325552618e-05,
-                2.7557273636924405e-07, 2.0914689542549555e-09);
+    return POLY(w, 0.5, 0.041666666666666671, 1.3888888888883746e-03, 2.4801587325552618e-05, 2.7557273636924405e-07,
+                2.0914689542549555e-09);
 }
 static V exp_odd(Straight *s, V w) {
     return POLY(w, 0.16666666666666671, 8.3333333333261324e-03, 1.9841269874827454e-04, 2.7557255391544028e-06,
@@ -222,8 +222,8 @@ static V erfc_beyond(Straight *s, V a) {
     V t2 = DO2(MUL, t, t), t4 = DO2(MUL, t2, t2), t7 = DO2(MUL, DO2(MUL, t4, t2), t);
     V low = POLY(t, -0.05026720302572725, -0.028118604435300593, 0.06608540925611252, -0.06471894655247995,
                  0.042616227964626545, -0.019537074073804287, 0.005424511462084941);
-    V middle = POLY(t, -0.00016270872669896515, -0.0005474369902385732, 0.00016549933123152056,
-                    3.473593310031067e-05, -2.838875426740575e-05, -1.4587521778622287e-06, 4.417820349808736e-06);
+    V middle = POLY(t, -0.00016270872669896515, -0.0005474369902385732, 0.00016549933123152056, 3.473593310031067e-05,
+                    -2.838875426740575e-05, -1.4587521778622287e-06, 4.417820349808736e-06);
     V high = POLY(t, 7.986285125836408e-09, -7.222265188568478e-07, -5.0527747516120575e-09, 1.184081780003865e-07,
                   3.0261864540815887e-09, -1.4155508946741561e-08);
     V varying = DO2(MUL, t, DO3(FMADD, t7, DO3(FMADD, t7, high, middle), low)), constant = NUM(0.6132412150903755);
@@ -261,14 +261,14 @@ static V in_line_mul(Straight *s, V x, V y) { return DO2(MUL, x, y); }
 static V in_line_truediv(Straight *s, V x, V y) { return DO2(DIV, x, y); }
 
 static V (*const unary[OP_COUNT])(Straight *s, V x) = {
-    [OP_neg] = negative,        [OP_abs] = absolute,     [OP_sqrt] = in_line_sqrt,
+    [OP_neg] = negative,        [OP_abs] = absolute,      [OP_sqrt] = in_line_sqrt,
     [OP_floor] = in_line_floor, [OP_ceil] = in_line_ceil,
 };
 
 static V (*const functions[OP_COUNT])(Straight *s, V x) = {
-    [OP_exp] = in_line_exp,   [OP_expm1] = in_line_expm1, [OP_tanh] = in_line_tanh, [OP_cosh] = in_line_cosh,
+    [OP_exp] = in_line_exp,   [OP_expm1] = in_line_expm1, [OP_tanh] = in_line_tanh,   [OP_cosh] = in_line_cosh,
     [OP_sinh] = in_line_sinh, [OP_log] = in_line_log,     [OP_log1p] = in_line_log1p, [OP_sin] = in_line_sin,
-    [OP_cos] = in_line_cos,   [OP_atan] = in_line_atan,   [OP_erf] = in_line_erf,   [OP_erfc] = in_line_erfc,
+    [OP_cos] = in_line_cos,   [OP_atan] = in_line_atan,   [OP_erf] = in_line_erf,     [OP_erfc] = in_line_erfc,
 };
 
 static V (*const binary[OP_COUNT])(Straight *s, V x, V y) = {
@@ -324,7 +324,8 @@ static Lanes call_value(Straight *s, Op op, const Lanes of[3]) {
 static Lanes choice_of(Straight *s, Predicate predicate, Lanes left, Lanes right, Lanes then, Lanes otherwise) {
     Lanes result = {NONE, NONE};
     if (!is_wide(left) && !is_wide(right) && !is_wide(then) && !is_wide(otherwise)) {
-        result.lower = straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower, otherwise.lower);
+        result.lower = straight_do(s, PRIMITIVE_SELECT, predicate, left.lower, right.lower, then.lower,
+                                   otherwise.lower);
         return result;
     }
     left = widened(s, left);

@@ -32,8 +32,7 @@ static V scale_of(Straight *s, V biased, int shift) {
 }
 
 static V expm1_near_0(Straight *s, V r) {
-    V p = POLY(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3,
-               1.9875691500e-4);
+    V p = POLY(r, 5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4);
     return DO3(FMADD, DO2(MUL, r, r), p, r);
 }
 

@@ -85,8 +85,8 @@ static void put_evex(Code *code, Opcode opcode, unsigned field, unsigned first, 
                      unsigned zeroing) {
     unsigned reg = source.reg < 0 ? source.base : (unsigned)source.reg; /* bit 4 stands where an index would */
     put(code, 0x62);
-    put(code, (~field >> 3 & 1) << 7 | (~reg >> 4 & 1) << 6 | (~reg >> 3 & 1) << 5 | (~field >> 4 & 1) << 4 |
-                  opcode.map);
+    put(code,
+        (~field >> 3 & 1) << 7 | (~reg >> 4 & 1) << 6 | (~reg >> 3 & 1) << 5 | (~field >> 4 & 1) << 4 | opcode.map);
     put(code, opcode.w << 7 | (~first & 15) << 3 | 1u << 2 | opcode.prefix);
     put(code, zeroing << 7 | (code->machine.width == 8 ? 2u : 1u) << 5 | (unsigned)source.broadcast << 4 |
                   (~first >> 4 & 1) << 3 | mask);

@@ -23,9 +23,7 @@ typedef struct {
 } Machine;
 
 /* Of the 16 registers for numbers and addresses, by their numbers. */
-typedef enum {
-    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15
-} Address;
+typedef enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 } Address;
 
 /* The last operand of an instruction on vectors. */
 typedef struct {
@@ -95,7 +93,7 @@ typedef enum {
 #define ID(id, ...) VECTOR_##id,
     FOR_EACH_VECTOR_FORM(ID)
 #undef ID
-    VECTOR_FORM_COUNT
+        VECTOR_FORM_COUNT
 } VectorForm;
 
 /* Of each two, the second is for floats. */

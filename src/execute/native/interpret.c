@@ -75,7 +75,8 @@ static void call(const Instruction *in, uint32_t out, double *values, const Kern
 #define D d[lane]
 
 /* On doubles, or on their bits. */
-#define GIVES(primitive, expression) case PRIMITIVE_##primitive: EACH_LANE to[lane] = (expression); break
+#define GIVES(primitive, expression) \
+    case PRIMITIVE_##primitive: EACH_LANE to[lane] = (expression); break
 #define GIVES_BITS(primitive, expression) \
     case PRIMITIVE_##primitive: EACH_LANE to[lane] = number_of_bits(expression, 0); break
 
@@ -92,26 +93,29 @@ static void run_once(const Line *line, double *values, double *memory, double *f
         switch ((Primitive)in->op) {
         case PRIMITIVE_NUMBER: EACH_LANE to[lane] = number_of_bits(bits_at(in->operands), 0); break;
         case PRIMITIVE_INPUT: memcpy(to, place_at(memory, frame, in->detail), LANES * sizeof *to); break;
-        case PRIMITIVE_OUTPUT: memcpy(place_at(memory, frame, in->detail), a, LANES * sizeof *a); break;
-        GIVES(ADD, A + B);
-        GIVES(SUB, A - B);
-        GIVES(MUL, A * B);
-        GIVES(DIV, A / B);
-        GIVES(SQRT, sqrt(A));
-        GIVES(ROUND, in->detail == ROUND_DOWN ? floor(A) : ceil(A));
-        GIVES(FMADD, fma(A, B, C));
-        GIVES(FMSUB, fma(A, B, -C));
-        GIVES(FNMADD, fma(-A, B, C));
-        GIVES(SELECT, holds((Predicate)in->detail, A, B) ? C : D);
-        GIVES(TURNED, number_of_bits(bits_of(B) & bits_of(C), 0) > D ? (in->detail == OP_sin ? sin(B) : cos(B)) : A);
-        GIVES_BITS(AND, bits_of(A) & bits_of(B));
-        GIVES_BITS(ANDN, ~bits_of(A) & bits_of(B));
-        GIVES_BITS(OR, bits_of(A) | bits_of(B));
-        GIVES_BITS(XOR, bits_of(A) ^ bits_of(B));
-        GIVES_BITS(WHOLE_ADD, bits_of(A) + bits_of(B));
-        GIVES_BITS(WHOLE_SUB, bits_of(A) - bits_of(B));
-        GIVES_BITS(SHIFT_LEFT, bits_of(A) << in->detail);
-        GIVES_BITS(SHIFT_RIGHT, bits_of(A) >> in->detail);
+        case PRIMITIVE_OUTPUT:
+            memcpy(place_at(memory, frame, in->detail), a, LANES * sizeof *a);
+            break;
+            GIVES(ADD, A + B);
+            GIVES(SUB, A - B);
+            GIVES(MUL, A * B);
+            GIVES(DIV, A / B);
+            GIVES(SQRT, sqrt(A));
+            GIVES(ROUND, in->detail == ROUND_DOWN ? floor(A) : ceil(A));
+            GIVES(FMADD, fma(A, B, C));
+            GIVES(FMSUB, fma(A, B, -C));
+            GIVES(FNMADD, fma(-A, B, C));
+            GIVES(SELECT, holds((Predicate)in->detail, A, B) ? C : D);
+            GIVES(TURNED,
+                  number_of_bits(bits_of(B) & bits_of(C), 0) > D ? (in->detail == OP_sin ? sin(B) : cos(B)) : A);
+            GIVES_BITS(AND, bits_of(A) & bits_of(B));
+            GIVES_BITS(ANDN, ~bits_of(A) & bits_of(B));
+            GIVES_BITS(OR, bits_of(A) | bits_of(B));
+            GIVES_BITS(XOR, bits_of(A) ^ bits_of(B));
+            GIVES_BITS(WHOLE_ADD, bits_of(A) + bits_of(B));
+            GIVES_BITS(WHOLE_SUB, bits_of(A) - bits_of(B));
+            GIVES_BITS(SHIFT_LEFT, bits_of(A) << in->detail);
+            GIVES_BITS(SHIFT_RIGHT, bits_of(A) >> in->detail);
         case PRIMITIVE_CALL: call(in, i, values, kernels); break;
         case PRIMITIVE_TOTAL:
         case PRIMITIVE_HALF:

@@ -77,8 +77,7 @@ static uint32_t operand(Lowering *l, uint32_t i) {
     case FORM_TAKE:
     case FORM_ADJOINT: break;
     case FORM_SCATTER:
-    case FORM_PRODUCT:
-    CASES_OF_LOOPS
+    case FORM_PRODUCT: CASES_OF_LOOPS
     case FORM_TRANSPOSED:
     case FORM_OUTER: abort(); /* records, which no number is read of */
     }
@@ -232,8 +231,7 @@ static uint32_t node_value(Lowering *l, uint32_t i) {
     case FORM_CUSTOM:  /* all of these are read where they stand */
     case FORM_TOTAL:
     case FORM_SCATTER:
-    case FORM_PRODUCT:
-    CASES_OF_LOOPS
+    case FORM_PRODUCT: CASES_OF_LOOPS
     case FORM_TRANSPOSED:
     case FORM_OUTER: return NONE; /* have no number */
     }

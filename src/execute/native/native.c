@@ -220,9 +220,12 @@ static MakeStatus native_make(Graph *graph, Program **made) {
     }
     memset(program->numbers, 0, program->n_numbers * sizeof(double));
     for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
-    program->base = (Program){.executor = &native_executor, .numbers = program->numbers,
-                              .to_adjoint = adjoints_at(graph->n_parameters), .parameter_at = program->places,
-                              .n_roots = graph->primal ? 1 : graph->n_roots, .work = work};
+    program->base = (Program){.executor = &native_executor,
+                              .numbers = program->numbers,
+                              .to_adjoint = adjoints_at(graph->n_parameters),
+                              .parameter_at = program->places,
+                              .n_roots = graph->primal ? 1 : graph->n_roots,
+                              .work = work};
     *made = &program->base;
     return MADE;
 }
@@ -267,8 +270,8 @@ static char *native_listing(const Program *base) {
     for (int k = 0; k < CODES; k++) {
         const NativeCode *code = program->codes[k];
         if (!code) continue;
-        put(&text, "  machine code for %s, %u lanes%s: %zu bytes\n", code->machine.evex ? "AVX-512" : "AVX2", code->width,
-            code->is_loop ? "" : " once", code->size);
+        put(&text, "  machine code for %s, %u lanes%s: %zu bytes\n", code->machine.evex ? "AVX-512" : "AVX2",
+            code->width, code->is_loop ? "" : " once", code->size);
         for (int line = 0; line < LINES; line++) {
             const Emission *emission = &code->pieces[line].emission;
             put(&text, "    %s: %u instructions, %u numbers, %u values stored in %u slots, %u calls\n", lines[line],
@@ -279,5 +282,5 @@ static char *native_listing(const Program *base) {
     return finished(&text);
 }
 
-const Executor native_executor = {"native", native_refuses, native_make, native_evaluate,
-                                  native_gradients, native_listing, native_bytes, native_free, native_leaves};
+const Executor native_executor = {"native",       native_refuses, native_make, native_evaluate, native_gradients,
+                                  native_listing, native_bytes,   native_free, native_leaves};

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "registers.h"
 
-static int has_effect(const Instruction *in) {
-    return in->op == PRIMITIVE_TOTAL || in->op == PRIMITIVE_OUTPUT;
-}
+static int has_effect(const Instruction *in) { return in->op == PRIMITIVE_TOTAL || in->op == PRIMITIVE_OUTPUT; }
 
 /* What changes from run to run and stands among the program's numbers alone. */
 static int is_given(const Registers *r, const Instruction *in) {
@@ -65,8 +63,7 @@ Source where_is(const Registers *r, uint32_t value) {
     if (in->op != PRIMITIVE_NUMBER) return slot_at(r, r->slot[value]);
     if (is_given(r, in)) return number_in_memory(R12, (int32_t)in->operands[2] * 8);
     int32_t place = (int32_t)r->slot[value] * 8;
-    return r->code->machine.evex ? number_in_memory(RBX, place)
-                                    : in_memory(RBX, place * r->code->machine.width);
+    return r->code->machine.evex ? number_in_memory(RBX, place) : in_memory(RBX, place * r->code->machine.width);
 }
 
 static uint32_t take_slot(Registers *r) {

@@ -114,7 +114,8 @@ static inline void copy_numbers_of(const NativeProgram *program, Piece *piece, s
 }
 
 static void copy_numbers(const NativeProgram *program, const NativeCode *code, Piece *piece) {
-    if (code->machine.evex) copy_numbers_of(program, piece, 1, 1); /* of floats alone: doubles are read where they are */
+    if (code->machine.evex)
+        copy_numbers_of(program, piece, 1, 1); /* of floats alone: doubles are read where they are */
     else if (code->is_float32) copy_numbers_of(program, piece, 4, 1);
     else copy_numbers_of(program, piece, 4, 0);
 }
@@ -155,7 +156,8 @@ static void *row_at(const NativeCode *code, double *rows, size_t row) {
     return code->is_float32 ? (void *)((float *)(void *)rows + at) : rows + at;
 }
 
-static void read_doubles(Column column, const uint32_t *samples, size_t first, double *row, size_t valid, size_t lanes) {
+static void read_doubles(Column column, const uint32_t *samples, size_t first, double *row, size_t valid,
+                         size_t lanes) {
     if (!samples && !column.is_float32 && column.stride == sizeof(double))
         memcpy(row, column.data + first * sizeof(double), valid * sizeof(double));
     else
@@ -181,7 +183,8 @@ static void read_array(const NativeCode *code, const Batch *batch, const Column 
         samples[k] = column->data + (ptrdiff_t)(batch->samples ? batch->samples[at] : at) * column->stride;
     }
     const Kernels *kernels = code->is_float32 ? code->float32_kernels : code->kernels;
-    (code->is_float32 && !column->is_float32 ? kernels->turn_doubles : kernels->turn)(rows, code->stride, samples, lanes, n);
+    (code->is_float32 && !column->is_float32 ? kernels->turn_doubles : kernels->turn)(rows, code->stride, samples,
+                                                                                      lanes, n);
 }
 
 static void read_columns(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
@@ -191,7 +194,8 @@ static void read_columns(const NativeCode *code, const Batch *batch, double *row
         const Column *column = &batch->columns[lowered->columns[c]];
         void *row = row_at(code, rows, c);
         int is_float32 = code->is_float32 && column->is_float32; /* doubles are read of doubles alone */
-        n = (uint32_t)whole_turns(columns_together(batch->columns, lowered->columns + c, lowered->n_columns - c, is_float32));
+        n = (uint32_t)whole_turns(
+            columns_together(batch->columns, lowered->columns + c, lowered->n_columns - c, is_float32));
         if (n) read_array(code, batch, column, row, n, first, valid, lanes);
         else if (code->is_float32) read_floats(*column, batch->samples, first, row, valid, lanes);
         else read_doubles(*column, batch->samples, first, row, valid, lanes);
@@ -203,7 +207,8 @@ static void read_columns(const NativeCode *code, const Batch *batch, double *row
 static void fill_draws(const NativeCode *code, const Batch *batch, double *rows, size_t first, size_t valid,
                        size_t lanes) {
     const Lowered *lowered = &code->lowered;
-    size_t row = lowered->n_columns, end = lowered->n_inputs, number = code->is_float32 ? sizeof(float) : sizeof(double);
+    size_t row = lowered->n_columns, end = lowered->n_inputs,
+           number = code->is_float32 ? sizeof(float) : sizeof(double);
     Drawing drawing = drawing_of(batch, first, valid);
     drawing.is_float32 = code->is_float32;
     for (uint32_t d = 0; d < lowered->n_draws; d++) {
@@ -234,7 +239,8 @@ static uint32_t targets_together(const NativeProgram *program, const NativeCode 
 /* Samples' numbers, or one number for all of them: a step of 0. */
 static void write_doubles(double *out, size_t stride, const double *row, size_t step, size_t valid) {
     if (stride == 1 && step == 1) memcpy(out, row, valid * sizeof(double));
-    else for (size_t k = 0; k < valid; k++) out[k * stride] = row[k * step];
+    else
+        for (size_t k = 0; k < valid; k++) out[k * stride] = row[k * step];
 }
 
 static void write_floats(double *out, size_t stride, const float *row, size_t valid) {
@@ -440,10 +446,8 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
     const Lowered *lowered = &code->lowered;
     run_once(program, code, LINE_ONCE, lowered->given_rows, lowered->n_given);
     if (lowered->bad_row != NONE && program->numbers[lowered->bad_row] > 0) return run_instead(program, batch);
-    if (batch->size == 0)
-        memset(program->numbers + lowered->adjoints, 0, lowered->n_totals * sizeof(double));
-    else
-        status = (code->is_loop ? run_samples : run_vector)(program, code, batch);
+    if (batch->size == 0) memset(program->numbers + lowered->adjoints, 0, lowered->n_totals * sizeof(double));
+    else status = (code->is_loop ? run_samples : run_vector)(program, code, batch);
     if (status != RUN_DONE) return status;
     if (code->is_float32 && is_of_samples(code) && batch->size) seed_sums(program, lowered, sample_seed(batch));
     /* An index was none: the other executor says which. */
@@ -451,7 +455,7 @@ static RunStatus run(NativeProgram *program, Batch *batch) {
         return run_instead(program, batch);
     if (!program->graph->primal) return RUN_DONE;
     batch->loss = is_of_samples(code) ? sample_loss(batch, program->numbers[lowered->adjoints + lowered->loss_total])
-                            : once_loss(batch, program->numbers[lowered->root_rows[0]]);
+                                      : once_loss(batch, program->numbers[lowered->root_rows[0]]);
     run_once(program, code, LINE_BATCH, lowered->batch_rows, lowered->n_batch);
     return RUN_DONE;
 }

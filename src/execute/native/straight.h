@@ -36,7 +36,7 @@
     PRIMITIVE(FMSUB, 3)       /* a * b - c in one rounding                                      */ \
     PRIMITIVE(FNMADD, 3)      /* c - a * b in one rounding                                      */ \
     PRIMITIVE(SELECT, 4)      /* a Predicate (encode.h) of a and b: if it holds c, else d       */ \
-    PRIMITIVE(TURNED, 4)      /* an Op: a, or the library's op(b) where (b and c) > d         */ \
+    PRIMITIVE(TURNED, 4)      /* an Op: a, or the library's op(b) where (b and c) > d         */   \
     PRIMITIVE(HALF, 1)        /* 0: the lower half of floats as doubles, 1: the upper half      */ \
     PRIMITIVE(JOINED, 2)      /* two halves of doubles as floats                                */ \
     PRIMITIVE(CALL, 3)        /* an Op, which has one to three operands: see straight_call      */ \
@@ -123,8 +123,6 @@ static inline double number_of_bits(uint64_t bits, int is_float32) {
 }
 
 /* The bits that stand in two places for operands. */
-static inline uint64_t bits_at(const uint32_t *operands) {
-    return (uint64_t)operands[1] << 32 | operands[0];
-}
+static inline uint64_t bits_at(const uint32_t *operands) { return (uint64_t)operands[1] << 32 | operands[0]; }
 
 #endif

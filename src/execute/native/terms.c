@@ -23,8 +23,7 @@ static int stands_ready(const Node *node) {
     case FORM_TAKE:
     case FORM_ADJOINT:
     case FORM_SCATTER:
-    case FORM_PRODUCT:
-    CASES_OF_LOOPS
+    case FORM_PRODUCT: CASES_OF_LOOPS
     case FORM_TRANSPOSED:
     case FORM_OUTER: return 0;
     }

@@ -268,7 +268,10 @@ static void plan_scan(View *v, uint32_t i) {
     p->unit = unit;
     p->line = NONE;
     plan_body(body, v, i);
-    Walk walk = {.body = *unit, .length = scan->length, .is_reverse = scan->is_reverse, .line = NONE,
+    Walk walk = {.body = *unit,
+                 .length = scan->length,
+                 .is_reverse = scan->is_reverse,
+                 .line = NONE,
                  .frame_rows = family->n_rows};
     walk.frames = family->n_rows ? row_in_frames(family, scan->is_reverse ? scan->length - 1 : 0, 0) : 0;
     if (unit->items.size == 1 && unit->items.items[0].kind == ITEM_LINE) {

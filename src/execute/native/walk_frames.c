@@ -112,8 +112,7 @@ void find_families(View *v) {
         if (node->op != NODE_SCAN) continue;
         const Scan *scan = scan_of(graph, i);
         uint32_t count = scan->n_made + scan->n_carries; /* a carry has one row for what steps begin and end with */
-        for (uint32_t k = 0; k < scan->n_taken; k++)
-            unite(v, graph->args.items[node->a + scan->n_carries + k], i);
+        for (uint32_t k = 0; k < scan->n_taken; k++) unite(v, graph->args.items[node->a + scan->n_carries + k], i);
         v->places[i] = ARENA_ARRAY(v->p->scratch, uint32_t, count);
         memset(v->places[i], 0xFF, count * sizeof(uint32_t));
     }

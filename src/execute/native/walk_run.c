@@ -71,8 +71,7 @@ static void run_line(const WalkRun *run, const Line *line, double *frame, size_t
         ptrdiff_t advance = 0;
         if (line->walk != NONE) advance = (ptrdiff_t)code->walks.walks.items[line->walk].frame_rows * LANES;
         if (line->walk != NONE && code->walks.walks.items[line->walk].is_reverse) advance = -advance;
-        interpret(line, run->desk->slots, run->desk->memory, frame, advance, count,
-                  kernels_of(run->batch->level));
+        interpret(line, run->desk->slots, run->desk->memory, frame, advance, count, kernels_of(run->batch->level));
         return;
     }
     const uint8_t *at = code->pages + line->emission.entry;
@@ -331,8 +330,8 @@ static RunStatus run_with_code(WalkProgram *program, WalkCode *code, Batch *batc
     status = run_unit(&run, &walks->units[LINE_BATCH], run.desk->memory);
     for (uint32_t k = 0; k < graph->n_parameters; k++) {
         uint32_t row = walks->root_rows[1 + k];
-        program->numbers[program->base.to_adjoint + k] =
-            row == NONE ? job.sums[walks->root_sums[1 + k]] : row_at_run(&run, row)[0];
+        program->numbers[program->base.to_adjoint + k] = row == NONE ? job.sums[walks->root_sums[1 + k]]
+                                                                     : row_at_run(&run, row)[0];
     }
     return status;
 }
@@ -391,8 +390,10 @@ MakeStatus walks_make(Graph *graph, int interprets, Program **made) {
     program->places = calloc((size_t)graph->n_parameters + 1, sizeof *program->places);
     program->base = (Program){.executor = interprets ? &interpreting_executor : &walk_executor,
                               .numbers = program->numbers,
-                              .to_adjoint = graph->n_parameters, .parameter_at = program->places,
-                              .n_roots = graph->primal ? 1 : graph->n_roots, .work = work_of(graph)};
+                              .to_adjoint = graph->n_parameters,
+                              .parameter_at = program->places,
+                              .n_roots = graph->primal ? 1 : graph->n_roots,
+                              .work = work_of(graph)};
     if (!program->numbers || !program->places) {
         walk_free(&program->base);
         return MADE_NO_MEMORY;

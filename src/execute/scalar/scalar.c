@@ -18,16 +18,16 @@ typedef struct View {
     double *inputs;      /* of a body; NULL: they are the batch's columns */
     struct View *bodies; /* of each scan of the graph */
     double **sequences;  /* of a body, what its scan gives: numbers of each sequence that it makes, and of each    */
-                         /* carry's trail, with one more on either side; NULL: nobody asks for it                 */
+    /* carry's trail, with one more on either side; NULL: nobody asks for it                 */
 } View;
 
 typedef struct {
     Program base;
     View view;
-    uint32_t *places;    /* of parameters in them */
-    uint32_t *nodes[4];  /* those with a number, of each stage, but for the sums over the batch */
+    uint32_t *places; /* of parameters in them */
+    uint32_t *nodes[4]; /* those with a number, of each stage, but for the sums over the batch */
     uint32_t sizes[4];
-    uint32_t *sums;      /* over the batch */
+    uint32_t *sums; /* over the batch */
     uint32_t n_sums;
     size_t bytes;
 } ScalarProgram;
@@ -154,9 +154,7 @@ static double node_value(const View *view, uint32_t i, Batch *batch, size_t samp
     case FORM_PART:
         if (graph->nodes[node->a].op == NODE_SCAN) return view->bodies[graph->nodes[node->a].c].inputs[node->b];
         return is_sequence(graph, node->a) ? element(view, node->a, node->b, v) : part_value(graph, node, v);
-    case FORM_SCAN:
-        run_scan(view, i, batch, sample, bad);
-        return NAN; /* a record, but its run is due here */
+    case FORM_SCAN: run_scan(view, i, batch, sample, bad); return NAN; /* a record, but its run is due here */
     case FORM_GAIN: return gain_value(graph, node, v);
     case FORM_ADJOINT: return sum_of(args, node->b, v);
     case FORM_PRODUCT:
@@ -401,7 +399,7 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
     if (!program) return MADE_NO_MEMORY;
     size_t size = graph->size + 1, n_parameters = graph->n_parameters;
     int failed = 0;
-#define ROOM(place, count)                                  \
+#define ROOM(place, count)                                   \
     failed |= !((place) = calloc((count), sizeof *(place))); \
     program->bytes += (count) * sizeof *(place)
     for (int stage = 0; stage < 4; stage++) {
@@ -422,17 +420,18 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
         return MADE_NO_MEMORY;
     }
     for (uint32_t k = 0; k < graph->n_parameters; k++) program->places[k] = k;
-    program->base = (Program){.executor = &scalar_executor, .numbers = program->view.parameters, .lanes = 1,
-                              .to_adjoint = n_parameters, .parameter_at = program->places,
+    program->base = (Program){.executor = &scalar_executor,
+                              .numbers = program->view.parameters,
+                              .lanes = 1,
+                              .to_adjoint = n_parameters,
+                              .parameter_at = program->places,
                               .n_roots = graph->n_roots};
     list_nodes(program);
     *made = &program->base;
     return MADE;
 }
 
-static size_t scalar_bytes(const Program *base) {
-    return sizeof(ScalarProgram) + ((const ScalarProgram *)base)->bytes;
-}
+static size_t scalar_bytes(const Program *base) { return sizeof(ScalarProgram) + ((const ScalarProgram *)base)->bytes; }
 
 static char *scalar_listing(const Program *base) {
     Text text = {0};
@@ -440,5 +439,6 @@ static char *scalar_listing(const Program *base) {
     return finished(&text);
 }
 
-const Executor scalar_executor = {"scalar", scalar_refuses, scalar_make, scalar_evaluate,
-                                  scalar_gradients, scalar_listing, scalar_bytes, scalar_free, NULL};
+const Executor scalar_executor = {"scalar",        scalar_refuses,   scalar_make,
+                                  scalar_evaluate, scalar_gradients, scalar_listing,
+                                  scalar_bytes,    scalar_free,      NULL};

@@ -47,8 +47,7 @@ FORCE_INLINE const Real *once_at(const Frame *frame) {
 }
 
 FORCE_INLINE Operand operand_at(const Frame *frame, Ref ref) {
-    if (ref.space == IN_ROWS)
-        return (Operand){row_at(frame, ref), ref.stride * frame->lanes, 0};
+    if (ref.space == IN_ROWS) return (Operand){row_at(frame, ref), ref.stride * frame->lanes, 0};
     if (ref.space == IN_ONCE) return (Operand){once_at(frame) + ref.at, ref.stride, 1};
     return (Operand){frame->scratch, 0, 0}; /* nobody reads it */
 }
@@ -96,8 +95,7 @@ FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_
     Ref to = member(step->out, m);
     if (to.space == IN_ONCE) {
         double *total = frame->once_adjoint + to.at;
-        if (reduce)
-            *total += row_sum(gain, ONE_LANE(frame) ? n : frame->valid);
+        if (reduce) *total += row_sum(gain, ONE_LANE(frame) ? n : frame->valid);
         else if (step->add)
             for (size_t k = 0; k < n; k++) total[k] += gain[k];
         else
@@ -105,8 +103,7 @@ FORCE_INLINE void run_gain3_of(const Step *step, Frame *frame, uint32_t m, size_
         return;
     }
     Real *restrict out = row_at(frame, to);
-    if (reduce)
-        *out = (Real)(*out + row_sum(gain, ONE_LANE(frame) ? n : frame->valid));
+    if (reduce) *out = (Real)(*out + row_sum(gain, ONE_LANE(frame) ? n : frame->valid));
     else if (step->add)
         for (size_t k = 0; k < n; k++) out[k] += gain[k];
     else
@@ -249,8 +246,8 @@ static void run_gain(const Step *step, Frame *frame) {
 enum { SUM_TILE = 4 };
 
 /* out = start + the run's terms, for lanes of a tile; start: a row, or NULL for `number`. */
-FORCE_INLINE void sum_tile(Real *out, const Real *start, double number, Operand a, Operand b,
-                           int b_kind, uint32_t count, int vectors) {
+FORCE_INLINE void sum_tile(Real *out, const Real *start, double number, Operand a, Operand b, int b_kind,
+                           uint32_t count, int vectors) {
     Vector total[SUM_TILE];
     for (int v = 0; v < vectors; v++) total[v] = start ? load(start + v * WIDTH) : splat((Real)number);
     for (uint32_t k = 0; k < count; k++) {
@@ -268,8 +265,8 @@ FORCE_INLINE void sum_tile(Real *out, const Real *start, double number, Operand 
     for (int v = 0; v < vectors; v++) store(out + v * WIDTH, total[v]);
 }
 
-FORCE_INLINE void sum_run(Real *out, const Real *start, double number, Operand a, Operand b,
-                          int b_kind, uint32_t count, size_t lanes) {
+FORCE_INLINE void sum_run(Real *out, const Real *start, double number, Operand a, Operand b, int b_kind, uint32_t count,
+                          size_t lanes) {
     size_t k = 0;
     for (; k + SUM_TILE * WIDTH <= lanes; k += SUM_TILE * WIDTH) {
         sum_tile(out + k, start ? start + k : NULL, number, a, b, b_kind, count, SUM_TILE);
@@ -286,8 +283,7 @@ FORCE_INLINE void sum_run(Real *out, const Real *start, double number, Operand a
 /* The terms of a run that no sample changes. */
 static double sum_once(Operand a, Operand b, int has_b, uint32_t count) {
     double total = 0.0;
-    if (a.step == 1 && (!has_b || b.step == 1))
-        return has_b ? row_dot(a.at, b.at, count) : row_sum(a.at, count);
+    if (a.step == 1 && (!has_b || b.step == 1)) return has_b ? row_dot(a.at, b.at, count) : row_sum(a.at, count);
     for (uint32_t k = 0; k < count; k++) total += (double)a.at[k * a.step] * (has_b ? b.at[k * b.step] : 1.0);
     return total;
 }
@@ -300,8 +296,7 @@ static void run_linear(const Step *step, Frame *frame) {
     for (uint32_t r = 0; r < step->n_runs; r++) { /* what is one number for all lanes */
         const Run *run = &step->runs[r];
         if (lanes > 1 && run->a.space == IN_ROWS) continue;
-        number += sum_once(operand_at(frame, run->a), operand_at(frame, run->b),
-                           run->b.space != NOWHERE, run->count);
+        number += sum_once(operand_at(frame, run->a), operand_at(frame, run->b), run->b.space != NOWHERE, run->count);
     }
     if (lanes == 1) {
         *out = (Real)number;
@@ -389,12 +384,10 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
         case STEP_ZERO: fill(row_at(frame, step->out), 0.0, step->count * frame->lanes); break;
         case STEP_NUMBER: fill(row_at(frame, step->out), step->number, frame->lanes); break;
         case STEP_GATHER:
-            for (uint32_t k = 0; k < step->count; k++)
-                rows[step->out.at + k] = rows[step->refs[k].at];
+            for (uint32_t k = 0; k < step->count; k++) rows[step->out.at + k] = rows[step->refs[k].at];
             break;
         case STEP_SCATTER:
-            for (uint32_t k = 0; k < step->count; k++)
-                rows[step->refs[k].at] += rows[step->g.at + k];
+            for (uint32_t k = 0; k < step->count; k++) rows[step->refs[k].at] += rows[step->g.at + k];
             break;
         }
     }
@@ -403,9 +396,9 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
 #include "kernels_block.h"
 
 /* A turn for those who know rows by their place alone. */
-#define TURN_ANY(name, From, To)                                                                             \
-    static void any_##name(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes) {   \
-        name(to, apart, (const From *const *)rows, n_rows, lanes);                                           \
+#define TURN_ANY(name, From, To)                                                                           \
+    static void any_##name(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes) { \
+        name(to, apart, (const From *const *)rows, n_rows, lanes);                                         \
     }
 TURN_ANY(turn_rows, Real, Real)
 
@@ -413,15 +406,23 @@ TURN_ANY(turn_rows, Real, Real)
 TURN_ANY(turn_doubles, double, Real)
 TURN_ANY(turn_to_panel, Real, double)
 
-const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {
-    .level = {LEVEL_NAME, WIDTH, NULL, NULL}, .number_bytes = REAL_BYTES, .run = run_steps, .run_block = run_block,
-    .turn = any_turn_rows, .turn_doubles = any_turn_doubles, .turn_out = any_turn_to_panel};
+const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {.level = {LEVEL_NAME, WIDTH, NULL, NULL},
+                                                         .number_bytes = REAL_BYTES,
+                                                         .run = run_steps,
+                                                         .run_block = run_block,
+                                                         .turn = any_turn_rows,
+                                                         .turn_doubles = any_turn_doubles,
+                                                         .turn_out = any_turn_to_panel};
 #else
 #include "kernels_fold.h"
 
 #include "train/rules.h"
 
-const Kernels LEVEL_FUNCTION(kernels) = {
-    .level = {LEVEL_NAME, WIDTH, update, LEVEL_FUNCTION(draw)}, .number_bytes = REAL_BYTES, .run = run_steps,
-    .run_block = run_block, .fold = fold, .turn = any_turn_rows, .contract = contract};
+const Kernels LEVEL_FUNCTION(kernels) = {.level = {LEVEL_NAME, WIDTH, update, LEVEL_FUNCTION(draw)},
+                                         .number_bytes = REAL_BYTES,
+                                         .run = run_steps,
+                                         .run_block = run_block,
+                                         .fold = fold,
+                                         .turn = any_turn_rows,
+                                         .contract = contract};
 #endif

@@ -34,8 +34,7 @@ FOR_EACH_CALLED_BINARY(FLOAT_FUNCTION2)
 /* -- elementwise kernels: cells of the table in a loop --------------------------------------------- */
 
 typedef void (*MapKernel)(Real *restrict out, const Real *X, const Real *Y, size_t n);
-typedef void (*GainKernel)(Real *restrict out, const Real *G, const Real *X, const Real *Y,
-                           const Real *Z, size_t n);
+typedef void (*GainKernel)(Real *restrict out, const Real *G, const Real *X, const Real *Y, const Real *Z, size_t n);
 
 /* Which operands are one number for all lanes. */
 enum { VECTORS, SECOND_IS_NUMBER, FIRST_IS_NUMBER, VARIANTS };
@@ -58,14 +57,13 @@ FOR_EACH_OTHER_UNARY(MAP1)
 FOR_EACH_SCALED(MAP1)
 FOR_EACH_STOPPED(MAP1)
 
-#define GAIN(name, x_, y_, before, gain)                                              \
-    static void name(Real *restrict out, const Real *G, const Real *X, const Real *Y, \
-                     const Real *Z, size_t n) {                                       \
-        for (size_t k = 0; k < n; k++) {                                              \
-            const Real g = G[k], x = x_, y = y_, z = Z[k];                            \
-            (void)g, (void)x, (void)y, (void)z;                                       \
-            out[k] = (Real)(before (gain));                                           \
-        }                                                                             \
+#define GAIN(name, x_, y_, before, gain)                                                                         \
+    static void name(Real *restrict out, const Real *G, const Real *X, const Real *Y, const Real *Z, size_t n) { \
+        for (size_t k = 0; k < n; k++) {                                                                         \
+            const Real g = G[k], x = x_, y = y_, z = Z[k];                                                       \
+            (void)g, (void)x, (void)y, (void)z;                                                                  \
+            out[k] = (Real)(before(gain));                                                                       \
+        }                                                                                                        \
     }
 #define GAIN_SIDE(name, gain)                       \
     GAIN(name##_vv_set, X[k], Y[k], , gain)         \
@@ -101,10 +99,10 @@ FOR_EACH_TURNING(NEAR)
 #undef cos
 FOR_EACH_TURNING(FAR)
 
-#define CHOOSE_GAIN(id, assign)                                                                       \
-    static void gain_##id##_x_##assign(Real *restrict out, const Real *G, const Real *X,              \
-                                       const Real *Y, const Real *Z, size_t n) {                      \
-        (SIN_TAKES(X, n) ? near_gain_##id##_##assign : far_gain_##id##_##assign)(out, G, X, Y, Z, n); \
+#define CHOOSE_GAIN(id, assign)                                                                                        \
+    static void gain_##id##_x_##assign(Real *restrict out, const Real *G, const Real *X, const Real *Y, const Real *Z, \
+                                       size_t n) {                                                                     \
+        (SIN_TAKES(X, n) ? near_gain_##id##_##assign : far_gain_##id##_##assign)(out, G, X, Y, Z, n);                  \
     }
 #define CHOOSE(id, ...)                                                                     \
     static void map_##id##_vv(Real *restrict out, const Real *X, const Real *Y, size_t n) { \
@@ -116,25 +114,24 @@ FOR_EACH_TURNING(CHOOSE)
 
 /* Of three operands, all of them as lanes. */
 typedef void (*Map3Kernel)(Real *restrict out, const Real *X, const Real *Y, const Real *W, size_t n);
-typedef void (*Gain3Kernel)(Real *restrict out, const Real *G, const Real *X, const Real *Y,
-                            const Real *W, const Real *Z, size_t n);
+typedef void (*Gain3Kernel)(Real *restrict out, const Real *G, const Real *X, const Real *Y, const Real *W,
+                            const Real *Z, size_t n);
 
-#define MAP3(id, symbol, refuse, lo, hi, value, ...)                                      \
-    static void map_##id(Real *restrict out, const Real *X, const Real *Y, const Real *W, \
-                         size_t n) {                                                      \
-        for (size_t k = 0; k < n; k++) {                                                  \
-            const Real x = X[k], y = Y[k], w = W[k];                                      \
-            out[k] = (Real)(value);                                                       \
-        }                                                                                 \
+#define MAP3(id, symbol, refuse, lo, hi, value, ...)                                                  \
+    static void map_##id(Real *restrict out, const Real *X, const Real *Y, const Real *W, size_t n) { \
+        for (size_t k = 0; k < n; k++) {                                                              \
+            const Real x = X[k], y = Y[k], w = W[k];                                                  \
+            out[k] = (Real)(value);                                                                   \
+        }                                                                                             \
     }
-#define GAIN3(name, gain)                                                             \
-    static void name(Real *restrict out, const Real *G, const Real *X, const Real *Y, \
-                     const Real *W, const Real *Z, size_t n) {                        \
-        for (size_t k = 0; k < n; k++) {                                              \
-            const Real g = G[k], x = X[k], y = Y[k], w = W[k], z = Z[k];              \
-            (void)g, (void)x, (void)y, (void)w, (void)z;                              \
-            out[k] = (Real)(gain);                                                    \
-        }                                                                             \
+#define GAIN3(name, gain)                                                                                           \
+    static void name(Real *restrict out, const Real *G, const Real *X, const Real *Y, const Real *W, const Real *Z, \
+                     size_t n) {                                                                                    \
+        for (size_t k = 0; k < n; k++) {                                                                            \
+            const Real g = G[k], x = X[k], y = Y[k], w = W[k], z = Z[k];                                            \
+            (void)g, (void)x, (void)y, (void)w, (void)z;                                                            \
+            out[k] = (Real)(gain);                                                                                  \
+        }                                                                                                           \
     }
 #define GAINS3(id, symbol, refuse, lo, hi, value, gain_x, gain_y, gain_w) \
     GAIN3(gain_##id##_x, gain_x)                                          \
@@ -169,8 +166,10 @@ static const MapKernel map_kernels[OP_COUNT][VARIANTS] = {
 
 /* By operation, operand, whether added, and variant. */
 static const GainKernel gain_kernels[OP_COUNT][2][2][VARIANTS] = {
-#define SIDE(name) \
-    {{name##_vv_set, name##_vs_set, name##_sv_set}, {name##_vv_add, name##_vs_add, name##_sv_add}}
+#define SIDE(name)                                                                                     \
+    {                                                                                                  \
+        {name##_vv_set, name##_vs_set, name##_sv_set}, { name##_vv_add, name##_vs_add, name##_sv_add } \
+    }
 #define ROW2(id, ...) [OP_##id] = {SIDE(gain_##id##_x), SIDE(gain_##id##_y)},
 #define ROW1(id, ...)                                                        \
     [OP_##id] = {{{gain_##id##_x_set, gain_##id##_x_set, gain_##id##_x_set}, \

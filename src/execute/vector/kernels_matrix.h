@@ -16,16 +16,16 @@ enum {
 
 /* starts: where sums begin; NULL: at 0, or, to add, at what they are.
  * matrix: weight j, k stands at along_j[j] + k * along_k. */
-#define SUMS_OF(Number, name)          \
-    typedef struct {                   \
-        Number *const *sums;           \
-        const Number *starts;          \
-        int add;                       \
-        const Number *const *rows;     \
-        size_t n_rows;                 \
-        const Number *matrix;          \
-        const size_t *along_j;         \
-        size_t along_k;                \
+#define SUMS_OF(Number, name)      \
+    typedef struct {               \
+        Number *const *sums;       \
+        const Number *starts;      \
+        int add;                   \
+        const Number *const *rows; \
+        size_t n_rows;             \
+        const Number *matrix;      \
+        const size_t *along_j;     \
+        size_t along_k;            \
     } name;
 SUMS_OF(Real, Sums)
 
@@ -58,18 +58,18 @@ FORCE_INLINE size_t share(size_t left, size_t most) {
     return most > 2 && left - most < most - 1 ? most - 1 : most;
 }
 
-#define SUM_ROWS(OUTS)                                                                          \
-    static void sum_rows_##OUTS(const Sums *given, size_t first, size_t lane, size_t end) {     \
-        const Sums s = *given;                                                                  \
-        for (size_t n; lane < end; lane += n * WIDTH) {                                         \
-            n = share((end - lane) / WIDTH, TILE);                                              \
-            switch (n) {                                                                        \
-            case 1: sum_rows_tile(OUTS, 1, s, first, lane); break;                              \
-            case 2: sum_rows_tile(OUTS, TILE > 2 ? 2 : TILE, s, first, lane); break;            \
-            case 3: sum_rows_tile(OUTS, TILE > 3 ? 3 : TILE, s, first, lane); break;            \
-            default: sum_rows_tile(OUTS, TILE, s, first, lane); break;                          \
-            }                                                                                   \
-        }                                                                                       \
+#define SUM_ROWS(OUTS)                                                                      \
+    static void sum_rows_##OUTS(const Sums *given, size_t first, size_t lane, size_t end) { \
+        const Sums s = *given;                                                              \
+        for (size_t n; lane < end; lane += n * WIDTH) {                                     \
+            n = share((end - lane) / WIDTH, TILE);                                          \
+            switch (n) {                                                                    \
+            case 1: sum_rows_tile(OUTS, 1, s, first, lane); break;                          \
+            case 2: sum_rows_tile(OUTS, TILE > 2 ? 2 : TILE, s, first, lane); break;        \
+            case 3: sum_rows_tile(OUTS, TILE > 3 ? 3 : TILE, s, first, lane); break;        \
+            default: sum_rows_tile(OUTS, TILE, s, first, lane); break;                      \
+            }                                                                               \
+        }                                                                                   \
     }
 SUM_ROWS(1)
 SUM_ROWS(2)
@@ -136,8 +136,8 @@ static void multiply(double *out, const double *matrix, const double *inputs, co
 }
 
 /* VECS vectors of columns, each the sum of g times the column. */
-FORCE_INLINE void multiply_columns(const size_t VECS, double *out, const double *matrix, const double *g,
-                                   size_t n_out, size_t n_in) {
+FORCE_INLINE void multiply_columns(const size_t VECS, double *out, const double *matrix, const double *g, size_t n_out,
+                                   size_t n_in) {
     Vector total[4];
     for (size_t v = 0; v < VECS; v++) total[v] = splat(0.0);
     for (size_t j = 0; j < n_out; j++, matrix += n_in) {
@@ -236,8 +236,14 @@ static void run_matvec(const Step *step, Frame *frame) {
         lists.sums[j] = row_at(frame, step->out) + j * frame->lanes;
         lists.along[j] = (size_t)j * step->n_refs;
     }
-    Sums sums = {(Real *const *)lists.sums, step->y.space == IN_ONCE ? once_at(frame) + step->y.at : NULL, 0,
-                 lists.rows, step->n_refs, once_at(frame) + step->x.at, lists.along, 1};
+    Sums sums = {(Real *const *)lists.sums,
+                 step->y.space == IN_ONCE ? once_at(frame) + step->y.at : NULL,
+                 0,
+                 lists.rows,
+                 step->n_refs,
+                 once_at(frame) + step->x.at,
+                 lists.along,
+                 1};
     sum_rows(&sums, step->count, frame->lanes);
 }
 
@@ -259,7 +265,7 @@ static void run_matvec_x(const Step *step, Frame *frame) {
         lists.sums[k] = row_at(frame, step->refs[k]);
         lists.along[k] = step->columns[k];
     }
-    Sums sums = {(Real *const *)lists.sums, NULL, step->add, lists.rows, step->count,
+    Sums sums = {(Real *const *)lists.sums,   NULL,        step->add,           lists.rows, step->count,
                  once_at(frame) + step->x.at, lists.along, (size_t)step->number};
     sum_rows(&sums, step->n_refs, frame->lanes);
 }
@@ -268,14 +274,14 @@ static void run_matvec_x(const Step *step, Frame *frame) {
 
 /* Rows turned: lane k of the rows stands side by side from to + k * apart on. As many rows, and lanes, as turns
  * take together. */
-#define TURN_ROWS(name, From, To, turned, turn)                                                                  \
-    static void name(To *to, size_t apart, const From *const *rows, size_t n_rows, size_t lanes) {               \
-        for (size_t first = 0, end; first < lanes; first = end) { /* a line of each row, while it is at hand */  \
-            end = first + LINE < lanes ? first + LINE : lanes;                                                   \
-            for (size_t row = 0; row < n_rows; row += (turned))                                                  \
-                for (size_t lane = first; lane < end; lane += (turned))                                          \
-                    turn(to + lane * apart + row, apart, rows + row, lane);                                      \
-        }                                                                                                        \
+#define TURN_ROWS(name, From, To, turned, turn)                                                                 \
+    static void name(To *to, size_t apart, const From *const *rows, size_t n_rows, size_t lanes) {              \
+        for (size_t first = 0, end; first < lanes; first = end) { /* a line of each row, while it is at hand */ \
+            end = first + LINE < lanes ? first + LINE : lanes;                                                  \
+            for (size_t row = 0; row < n_rows; row += (turned))                                                 \
+                for (size_t lane = first; lane < end; lane += (turned))                                         \
+                    turn(to + lane * apart + row, apart, rows + row, lane);                                     \
+        }                                                                                                       \
     }
 
 #if WIDTH >= 4

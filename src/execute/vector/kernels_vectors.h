@@ -18,24 +18,24 @@ FORCE_INLINE Vector splat(Real x) { return x; }
 
 /* A turn: so many lanes of as many rows, from `lane` on, so that lanes stand as rows do: lane k at to + k * apart. */
 #define AS_IT_IS(vector, Type) (vector) /* GCC takes a vector apart to convert it to its own type */
-#define TURN_4(name, From, To, convert)                                                                       \
-    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) {                      \
-        typedef From Given __attribute__((vector_size(4 * sizeof(From)), aligned(sizeof(From)), may_alias));  \
-        typedef To Quarter __attribute__((vector_size(4 * sizeof(To)), aligned(sizeof(To)), may_alias));      \
-        Quarter r[4], even[2], odd[2];                                                                        \
-        for (int k = 0; k < 4; k++) r[k] = convert(*(const Given *)(rows[k] + lane), Quarter);                \
-        for (int k = 0; k < 2; k++) {                                                                         \
-            even[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 0, 4, 2, 6);                            \
-            odd[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 1, 5, 3, 7);                             \
-        }                                                                                                     \
-        *(Quarter *)to = __builtin_shufflevector(even[0], even[1], 0, 1, 4, 5);                               \
-        *(Quarter *)(to + apart) = __builtin_shufflevector(odd[0], odd[1], 0, 1, 4, 5);                       \
-        *(Quarter *)(to + 2 * apart) = __builtin_shufflevector(even[0], even[1], 2, 3, 6, 7);                 \
-        *(Quarter *)(to + 3 * apart) = __builtin_shufflevector(odd[0], odd[1], 2, 3, 6, 7);                   \
+#define TURN_4(name, From, To, convert)                                                                      \
+    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) {                     \
+        typedef From Given __attribute__((vector_size(4 * sizeof(From)), aligned(sizeof(From)), may_alias)); \
+        typedef To Quarter __attribute__((vector_size(4 * sizeof(To)), aligned(sizeof(To)), may_alias));     \
+        Quarter r[4], even[2], odd[2];                                                                       \
+        for (int k = 0; k < 4; k++) r[k] = convert(*(const Given *)(rows[k] + lane), Quarter);               \
+        for (int k = 0; k < 2; k++) {                                                                        \
+            even[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 0, 4, 2, 6);                           \
+            odd[k] = __builtin_shufflevector(r[2 * k], r[2 * k + 1], 1, 5, 3, 7);                            \
+        }                                                                                                    \
+        *(Quarter *)to = __builtin_shufflevector(even[0], even[1], 0, 1, 4, 5);                              \
+        *(Quarter *)(to + apart) = __builtin_shufflevector(odd[0], odd[1], 0, 1, 4, 5);                      \
+        *(Quarter *)(to + 2 * apart) = __builtin_shufflevector(even[0], even[1], 2, 3, 6, 7);                \
+        *(Quarter *)(to + 3 * apart) = __builtin_shufflevector(odd[0], odd[1], 2, 3, 6, 7);                  \
     }
-#define TURN_2(name, From, To)                                                           \
-    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) { \
-        for (size_t k = 0; k < 2; k++)                                                   \
+#define TURN_2(name, From, To)                                                                  \
+    FORCE_INLINE void name(To *to, size_t apart, const From *const *rows, size_t lane) {        \
+        for (size_t k = 0; k < 2; k++)                                                          \
             for (size_t row = 0; row < 2; row++) to[k * apart + row] = (To)rows[row][lane + k]; \
     }
 #define TURN_1(name, From, To)                                                           \

@@ -26,12 +26,11 @@ static int same_place(Ref a, Ref b) { return a.space == b.space && a.stride == b
 
 /* Whether the steps differ in nothing but their rows and numbers. */
 static int same_shape(const Step *a, const Step *b) {
-    if (a->kind != b->kind || a->op != b->op || a->which != b->which || a->add != b->add ||
-        a->count != b->count || a->n_refs != b->n_refs || a->n_runs != b->n_runs ||
-        memcmp(a->kinds, b->kinds, sizeof a->kinds) != 0)
+    if (a->kind != b->kind || a->op != b->op || a->which != b->which || a->add != b->add || a->count != b->count ||
+        a->n_refs != b->n_refs || a->n_runs != b->n_runs || memcmp(a->kinds, b->kinds, sizeof a->kinds) != 0)
         return 0;
-    if (!same_place(a->out, b->out) || !same_place(a->g, b->g) || !same_place(a->x, b->x) ||
-        !same_place(a->y, b->y) || !same_place(a->w, b->w) || !same_place(a->z, b->z))
+    if (!same_place(a->out, b->out) || !same_place(a->g, b->g) || !same_place(a->x, b->x) || !same_place(a->y, b->y) ||
+        !same_place(a->w, b->w) || !same_place(a->z, b->z))
         return 0;
     for (uint32_t k = 0; k < a->n_runs; k++)
         if (a->runs[k].count != b->runs[k].count || !same_place(a->runs[k].a, b->runs[k].a) ||
@@ -55,8 +54,7 @@ static Fold fold_from(const StepList *list, uint32_t first) {
     return best;
 }
 
-static void put_line(Text *to, const char *indent, const StepList *list, uint32_t step, int once,
-                     uint32_t n_once) {
+static void put_line(Text *to, const char *indent, const StepList *list, uint32_t step, int once, uint32_t n_once) {
     put(to, "%s", indent);
     put_step(to, &list->items[step], once, n_once);
     put(to, "\n");
@@ -72,8 +70,7 @@ static void put_fold(Text *to, const StepList *list, const Fold *fold, int once,
         put_line(to, "", list, fold->first + fold->times - 1, once, n_once);
     } else {
         put(to, "    %u times, on other rows each time:\n", fold->times);
-        for (uint32_t k = 0; k < fold->period; k++)
-            put_line(to, "      ", list, fold->first + k, once, n_once);
+        for (uint32_t k = 0; k < fold->period; k++) put_line(to, "      ", list, fold->first + k, once, n_once);
     }
 }
 
@@ -131,8 +128,7 @@ static uint32_t fold_steps(const StepList *list, Fold *folds, uint32_t *lines) {
     return size;
 }
 
-static void put_folds(Text *to, const StepList *list, const Fold *folds, uint32_t size, int once,
-                      uint32_t n_once) {
+static void put_folds(Text *to, const StepList *list, const Fold *folds, uint32_t size, int once, uint32_t n_once) {
     for (uint32_t k = 0; k < size; k++) put_fold(to, list, &folds[k], once, n_once);
 }
 
@@ -168,8 +164,7 @@ static void put_part(Text *to, const char *title, const StepList *list, int once
 
 static void put_numbers(Text *to, const Plan *plan) {
     uint32_t shown = plan->n_constants > FULL ? FIRST : plan->n_constants;
-    for (uint32_t k = 0; k < shown; k++)
-        put(to, "    p%u = %.17g\n", plan->constant_rows[k], plan->constants[k]);
+    for (uint32_t k = 0; k < shown; k++) put(to, "    p%u = %.17g\n", plan->constant_rows[k], plan->constants[k]);
     if (shown < plan->n_constants) put(to, "    ... %u numbers more\n", plan->n_constants - shown);
 }
 
@@ -189,8 +184,7 @@ static void put_inputs(Text *to, const Plan *plan) {
 char *vector_listing(const Program *program) {
     const Plan *plan = &((const VectorProgram *)program)->plan;
     Text text = {0};
-    put(&text, "  %u numbers once a batch (p), %u rows of lanes (r); 'p: an adjoint\n", plan->n_once,
-        plan->n_rows);
+    put(&text, "  %u numbers once a batch (p), %u rows of lanes (r); 'p: an adjoint\n", plan->n_once, plan->n_rows);
     put_numbers(&text, plan);
     put_part(&text, "once a batch", &plan->once, 1, plan->n_once);
     if (plan->n_columns) put(&text, "  for every sample\n");

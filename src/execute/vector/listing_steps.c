@@ -103,7 +103,9 @@ void put_step(Text *to, const Step *step, int once, uint32_t n_once) {
         if (step->out.space == IN_ONCE) put(to, "'");
         REF(out), put(to, " %s gain of %s%s's %s operand(", step->out.space == IN_ONCE ? "+=" : sign,
                       step->kind == STEP_CHAIN_GAIN ? "chain of " : "", name,
-                      step->which == 0 ? "first" : step->which == 1 ? "second" : "third");
+                      step->which == 0   ? "first"
+                      : step->which == 1 ? "second"
+                                         : "third");
         REF(g), put(to, "; "), REF(x), put(to, ", "), REF(y), put(to, ", ");
         if (step->w.space != NOWHERE) REF(w), put(to, ", ");
         REF(z), put(to, ")");

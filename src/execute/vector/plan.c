@@ -90,7 +90,10 @@ static void place_groups(Planner *p, uint32_t from, uint32_t *rows) {
 
 MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph) {
     int gradients = graph->primal > 0;
-    Planner planner = {.arena = arena, .scratch = graph->scratch, .graph = graph, .plan = plan,
+    Planner planner = {.arena = arena,
+                       .scratch = graph->scratch,
+                       .graph = graph,
+                       .plan = plan,
                        .size = gradients ? graph->primal : graph->size};
     Planner *p = &planner;
     uint32_t size = p->size + 1;
@@ -128,8 +131,7 @@ MakeStatus plan_make(Plan *plan, Arena *arena, Graph *graph) {
 
     plan->n_roots = gradients ? 1 : graph->n_roots; /* the derivatives stand with the parameters */
     plan->roots = ARENA_ARRAY(arena, Ref, plan->n_roots);
-    for (uint32_t k = 0; k < plan->n_roots; k++)
-        plan->roots[k] = value_ref(p, graph->roots[k], SAMPLE, 0);
+    for (uint32_t k = 0; k < plan->n_roots; k++) plan->roots[k] = value_ref(p, graph->roots[k], SAMPLE, 0);
     p->reached = ARENA_ARRAY(p->scratch, uint8_t, p->n_values + 1);
     Ref seed = {0};
     if (gradients) {

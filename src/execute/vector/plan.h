@@ -76,19 +76,19 @@ typedef struct {
     uint32_t most_members;      /* of a step */
     uint32_t most_pointers;     /* that a step on samples needs room for */
     uint32_t most_outputs;      /* of a matrix product whose weights have adjoints */
-    uint32_t bundles;           /* numbers of bundles: what the same weights gain from several products is kept for one
+    uint32_t bundles; /* numbers of bundles: what the same weights gain from several products is kept for one
                                  * sum, where there is one sample; steps know from which number on */
-    uint32_t *parameter_row;    /* once row of each parameter; NONE: not needed            */
+    uint32_t *parameter_row; /* once row of each parameter; NONE: not needed            */
     uint32_t n_constants;
-    uint32_t *constant_rows;    /* once rows of numbers, and the numbers                   */
+    uint32_t *constant_rows; /* once rows of numbers, and the numbers                   */
     double *constants;
-    uint32_t n_columns;         /* argument columns that are read, and the rows they go to */
+    uint32_t n_columns; /* argument columns that are read, and the rows they go to */
     uint32_t *columns;
     uint32_t *column_rows;
     uint32_t n_roots;
     Ref *roots;
-    uint32_t root_adjoint;      /* of the only root: a row, or a once row                  */
-    double work;                /* multiply-adds for one sample, about                     */
+    uint32_t root_adjoint; /* of the only root: a row, or a once row                  */
+    double work; /* multiply-adds for one sample, about                     */
 } Plan;
 
 /* A plan to compute the roots; of a gradient graph, the loss and the adjoints of all parameters. */

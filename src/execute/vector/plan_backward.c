@@ -58,8 +58,7 @@ static uint32_t primal_of(const Graph *graph, uint32_t adjoint) {
 void plan_contributions(Planner *p) {
     const Graph *graph = p->graph;
     uint32_t *last = ARENA_ARRAY(p->scratch, uint32_t, graph->size), most = 0;
-    for (uint32_t i = p->size; i < graph->size; i++)
-        most += graph->nodes[i].op == NODE_ADJOINT ? graph->nodes[i].b : 1;
+    for (uint32_t i = p->size; i < graph->size; i++) most += graph->nodes[i].op == NODE_ADJOINT ? graph->nodes[i].b : 1;
     p->contribution = ARENA_ARRAY(p->scratch, uint32_t, graph->size);
     p->contributions = ARENA_ARRAY(p->scratch, Contribution, most);
     for (uint32_t i = p->size; i < graph->size; i++) {

@@ -36,8 +36,7 @@ static int follows(Ref next, Ref first, uint32_t count, uint32_t stride) {
 }
 
 /* Whether term k is the count-th of a run that begins with `first`. */
-static int continues(const Term *next, const Term *first, uint32_t count, uint32_t stride_a,
-                     uint32_t stride_b) {
+static int continues(const Term *next, const Term *first, uint32_t count, uint32_t stride_a, uint32_t stride_b) {
     return next->group_a == first->group_a && next->group_b == first->group_b &&
            follows(next->a, first->a, count, stride_a) && follows(next->b, first->b, count, stride_b);
 }
@@ -102,8 +101,8 @@ static void plan_map(Planner *p, const Group *group, Stage stage) {
     Ref refs[] = {step->out, step->x, step->y};
     step->flat = (uint8_t)(!group->is_chain && is_flat(step->count, refs, 3));
     p->plan->work += 2.0 * group->count * (stage == SAMPLE);
-    expect_sample(p, group->first, stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS ||
-                                     step->w.space == IN_ROWS);
+    expect_sample(p, group->first,
+                  stage != SAMPLE || step->x.space == IN_ROWS || step->y.space == IN_ROWS || step->w.space == IN_ROWS);
 }
 
 /* A step for one node whose operands stand in args. */
@@ -157,8 +156,8 @@ void plan_forward(Planner *p, uint32_t from, Stage stage) {
         case FORM_PARAMETER:
         case FORM_INPUT:
         case FORM_PRODUCT:
-        CASES_OF_LOOPS
-        CASES_OF_GRADIENTS
+            CASES_OF_LOOPS
+            CASES_OF_GRADIENTS
             abort(); /* these are in no group */
         }
     }

@@ -97,11 +97,8 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
         case FORM_CONSTANT:
         case FORM_PARAMETER:
         case FORM_INPUT:
-        case FORM_PRODUCT:
-            continue;
-        case FORM_DRAW:
-            place_draw(p, i, pairs, before);
-            continue;
+        case FORM_PRODUCT: continue;
+        case FORM_DRAW: place_draw(p, i, pairs, before); continue;
         case FORM_PART:
             if (node->b == 0) join_rows(p, i, before); /* the first row brings them all */
             continue;
@@ -110,15 +107,13 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
             if (follows(p, i, listed)) join(p, listed, i, before);
             else listed = new_group(p, i);
             continue;
-        case FORM_CUSTOM:
-            new_group(p, i);
-            continue;
+        case FORM_CUSTOM: new_group(p, i); continue;
         case FORM_MAP:
             if (op_info[node->op].shape != TERNARY) break;
             new_group(p, i);
             continue;
-        CASES_OF_LOOPS
-        CASES_OF_GRADIENTS
+            CASES_OF_LOOPS
+            CASES_OF_GRADIENTS
             abort(); /* refused; of gradient graphs */
         }
         int binary = op_info[node->op].shape == BINARY, repeats = stage == SAMPLE && node->op == OP_same;
@@ -139,8 +134,7 @@ void plan_groups(Planner *p, Stage stage, uint32_t *before) {
                     continue;
                 if (p->needs[group->last] != p->needs[i]) continue;
                 if (op_info[node->op].shape == SCALED && last->number != node->number) continue;
-                if (group->strides_known && (group->stride_a != sa || (binary && group->stride_b != sb)))
-                    continue;
+                if (group->strides_known && (group->stride_a != sa || (binary && group->stride_b != sb))) continue;
                 /* The operands must be there when the group is computed. */
                 uint32_t g = table[slot] - 1;
                 if ((p->group_of[a] != NONE && p->group_of[a] >= g) ||
@@ -197,8 +191,7 @@ void plan_leaves(Planner *p, uint32_t *before) {
     plan->constants = ARENA_ARRAY(p->arena, double, p->n_once);
     for (uint32_t i = 0; i < p->size; i++) {
         if (p->row[i] == NONE) continue;
-        if (graph->nodes[i].op == NODE_PARAMETER)
-            plan->parameter_row[graph->nodes[i].a] = p->row[i];
+        if (graph->nodes[i].op == NODE_PARAMETER) plan->parameter_row[graph->nodes[i].a] = p->row[i];
         else if (graph->nodes[i].op == NODE_CONSTANT) {
             plan->constant_rows[plan->n_constants] = p->row[i];
             plan->constants[plan->n_constants++] = graph->nodes[i].number;

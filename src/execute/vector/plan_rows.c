@@ -94,14 +94,12 @@ void plan_rows(Planner *p, uint32_t first_group, Ref *seed) {
             new_range(p, half * p->n_values + p->groups.items[g].row, p->groups.items[g].count);
     }
     uint32_t time = 0, forward_end = plan->forward.size;
-    for (uint32_t k = 0; k < plan->n_columns; k++)
-        note_use(p, &(Ref){plan->column_rows[k], IN_ROWS, 0}, 1, 0);
+    for (uint32_t k = 0; k < plan->n_columns; k++) note_use(p, &(Ref){plan->column_rows[k], IN_ROWS, 0}, 1, 0);
     for (uint32_t k = 0; k < plan->forward.size; k++) visit_refs(p, &plan->forward.items[k], time++, note_use);
     for (uint32_t k = 0; k < n_roots; k++) note_use(p, &plan->roots[k], 1, forward_end);
     note_use(p, seed, 1, forward_end);
     time++;
-    for (uint32_t k = 0; k < plan->backward.size; k++)
-        visit_refs(p, &plan->backward.items[k], time++, note_use);
+    for (uint32_t k = 0; k < plan->backward.size; k++) visit_refs(p, &plan->backward.items[k], time++, note_use);
     /* A step's lists are shared with its gains': put each in place once. */
     for (uint32_t k = 0; k < plan->backward.size; k++) {
         Step *step = &plan->backward.items[k];

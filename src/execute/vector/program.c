@@ -101,8 +101,7 @@ static MakeStatus vector_make(Graph *graph, Program **made) {
 
 static size_t vector_bytes(const Program *base) {
     const VectorProgram *program = (const VectorProgram *)base;
-    return sizeof *program + program->arena.bytes +
-           (program->memory_size + program->partial_size) * sizeof(double);
+    return sizeof *program + program->arena.bytes + (program->memory_size + program->partial_size) * sizeof(double);
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------ */
@@ -114,7 +113,8 @@ static size_t choose_lanes(const Plan *plan, size_t size, const Kernels *kernels
     double least = INFINITY;
     if (most > MOST_LANES) most = MOST_LANES;
     if (most < LEAST_LANES) most = LEAST_LANES;
-    if (size == 1 && kernels->number_bytes == sizeof(double)) return 1; /* kernels then have vectors of a step's members, or of a matrix's columns */
+    if (size == 1 && kernels->number_bytes == sizeof(double))
+        return 1; /* kernels then have vectors of a step's members, or of a matrix's columns */
     if (size <= most) return round_up(size, width);
     for (size_t lanes = round_up(most / 2, width); lanes <= most; lanes += width) {
         double cost = (double)((size + lanes - 1) / lanes) * (double)(lanes + 4);
@@ -323,5 +323,6 @@ static RunStatus vector_gradients(Program *base, Batch *batch) {
     return run_once(program, batch, &plan->once_backward, 0);
 }
 
-const Executor vector_executor = {"vector", vector_refuses, vector_make, vector_evaluate,
-                                  vector_gradients, vector_listing, vector_bytes, vector_free, NULL};
+const Executor vector_executor = {"vector",        vector_refuses,   vector_make,
+                                  vector_evaluate, vector_gradients, vector_listing,
+                                  vector_bytes,    vector_free,      NULL};

@@ -60,8 +60,7 @@ static void touch(Replay *r, Ref name, Ref ref, uint32_t count, Access access) {
 }
 
 static void touch_refs(Replay *r, const Step *name, const Step *step, uint32_t from, Access access) {
-    for (uint32_t k = from; k < step->n_refs && !r->rule; k++)
-        touch(r, name->refs[k], step->refs[k], 1, access);
+    for (uint32_t k = from; k < step->n_refs && !r->rule; k++) touch(r, name->refs[k], step->refs[k], 1, access);
 }
 
 static int all_rows(const Step *step) {
@@ -70,9 +69,7 @@ static int all_rows(const Step *step) {
     return 1;
 }
 
-static int is_map(const Step *step) {
-    return step->op < OP_FIRST_VARIADIC && op_info[step->op].shape != LEAF;
-}
+static int is_map(const Step *step) { return step->op < OP_FIRST_VARIADIC && op_info[step->op].shape != LEAF; }
 
 #define TOUCH(field, count, access) touch(r, name->field, step->field, count, access)
 
@@ -84,8 +81,9 @@ static void replay_map(Replay *r, const Step *name, const Step *step) {
     TOUCH(x, step->count, READ);
     if (arity > 1) TOUCH(y, step->count, READ);
     if (arity > 2) TOUCH(w, step->count, READ);
-    expect(r, step->x.space == IN_ROWS || (arity > 1 && step->y.space == IN_ROWS) ||
-                  (arity > 2 && step->w.space == IN_ROWS),
+    expect(r,
+           step->x.space == IN_ROWS || (arity > 1 && step->y.space == IN_ROWS) ||
+               (arity > 2 && step->w.space == IN_ROWS),
            "a step on samples has an operand that changes with the sample");
     expect(r, arity < 3 || step->count == 1, "three operands stand in a step for one node");
     expect(r, !step->flat || is_flat(step->count, refs, 4), "members of a flat step stand side by side");
@@ -105,12 +103,13 @@ static void replay_gain(Replay *r, const Step *name, const Step *step) {
     if (READS(reads, Z)) TOUCH(z, step->count, READ);
     expect(r, step->g.space == IN_ROWS && (!READS(reads, Z) || step->z.space == IN_ROWS),
            "a gain has its node's adjoint and value from rows");
-    expect(r, step->x.space != IN_ONCE || op_arity(step->op) > 2 ||
-                  (step->y.space != IN_ONCE && op_arity(step->op) == 2),
+    expect(r,
+           step->x.space != IN_ONCE || op_arity(step->op) > 2 || (step->y.space != IN_ONCE && op_arity(step->op) == 2),
            "a step on samples has an operand that changes with the sample");
     expect(r, !step->flat || is_flat(step->count, refs, 6), "members of a flat step stand side by side");
-    expect(r, r->by_sample || step->count == 1 || step->x.space == NOWHERE || step->x.stride ||
-                  (op_arity(step->op) == 2 && (step->y.space == NOWHERE || step->y.stride)),
+    expect(r,
+           r->by_sample || step->count == 1 || step->x.space == NOWHERE || step->x.stride ||
+               (op_arity(step->op) == 2 && (step->y.space == NOWHERE || step->y.stride)),
            "of a gain's members on once rows, no more than one operand is the same");
     expect(r, r->by_sample || step->count == 1 || step->z.space == NOWHERE || step->z.stride,
            "of a gain's members on once rows, each has its own value");
@@ -158,8 +157,7 @@ static void replay_matrix(Replay *r, const Step *name, const Step *step) {
     touch(r, weights, weights, n_in * step->count, weight_access);
     if (step->kind != STEP_MATVEC) TOUCH(g, step->count, READ);
     if (step->kind != STEP_MATVEC_X) touch_refs(r, name, step, 0, READ);
-    if (step->kind != STEP_MATVEC_X && step->y.space == IN_ONCE)
-        touch(r, biases, biases, step->count, weight_access);
+    if (step->kind != STEP_MATVEC_X && step->y.space == IN_ONCE) touch(r, biases, biases, step->count, weight_access);
     if (step->kind == STEP_MATVEC) TOUCH(out, step->count, WRITE);
     if (step->kind != STEP_MATVEC_X) return;
     for (uint32_t k = 0; k < step->n_refs; k++)
@@ -168,28 +166,20 @@ static void replay_matrix(Replay *r, const Step *name, const Step *step) {
 }
 
 static void replay_step(Replay *r, const Step *name, const Step *step) {
-    expect(r, name->kind == step->kind && name->count == step->count && name->n_refs == step->n_refs &&
-                  name->n_runs == step->n_runs, "sharing rows changes rows only");
+    expect(r,
+           name->kind == step->kind && name->count == step->count && name->n_refs == step->n_refs &&
+               name->n_runs == step->n_runs,
+           "sharing rows changes rows only");
     if (r->rule) return;
     switch ((StepKind)step->kind) {
-    case STEP_MAP:
-        replay_map(r, name, step);
-        return;
-    case STEP_GAIN:
-        replay_gain(r, name, step);
-        return;
+    case STEP_MAP: replay_map(r, name, step); return;
+    case STEP_GAIN: replay_gain(r, name, step); return;
     case STEP_CHAIN:
-    case STEP_CHAIN_GAIN:
-        replay_chain(r, name, step);
-        return;
-    case STEP_LINEAR:
-        replay_linear(r, name, step);
-        return;
+    case STEP_CHAIN_GAIN: replay_chain(r, name, step); return;
+    case STEP_LINEAR: replay_linear(r, name, step); return;
     case STEP_MATVEC:
     case STEP_MATVEC_X:
-    case STEP_MATVEC_W:
-        replay_matrix(r, name, step);
-        return;
+    case STEP_MATVEC_W: replay_matrix(r, name, step); return;
     case STEP_TAKE:
         expect(r, step->n_refs >= 2, "a choice has as many operands as it needs");
         touch_refs(r, name, step, 0, READ);
@@ -218,9 +208,7 @@ static void replay_step(Replay *r, const Step *name, const Step *step) {
         TOUCH(out, step->count, WRITE);
         return;
     case STEP_NUMBER:
-    case STEP_ZERO:
-        TOUCH(out, step->count, WRITE);
-        return;
+    case STEP_ZERO: TOUCH(out, step->count, WRITE); return;
     }
     expect(r, 0, "a step is of a kind that there is");
 }
