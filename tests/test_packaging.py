@@ -11,6 +11,7 @@ import pickle
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import micrograd_c
 from micrograd_c import _core
 
 ROOT = Path(__file__).parent.parent
+CLANG_FORMAT = Path(sysconfig.get_path("scripts"), "clang-format")
 in_source_tree = pytest.mark.skipif(
     not (ROOT / "src" / "python" / "stub.py").exists(), reason="needs the source tree"
 )
@@ -151,6 +153,16 @@ def test_a_unit_can_be_imported_first():
 def test_style(command):
     process = run("-m", "ruff", *command, ".")
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+@in_source_tree
+@pytest.mark.skipif(not CLANG_FORMAT.exists(), reason="needs the clang-format of the test extra")
+def test_style_of_c():
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks")]
+    files = [path for folder in folders for path in folder.rglob("*.[ch]")]
+    command = [CLANG_FORMAT, "--dry-run", "--Werror", *files]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert len(files) > 100 and process.returncode == 0, process.stderr
 
 
 @in_source_tree
