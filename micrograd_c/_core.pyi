@@ -191,6 +191,7 @@ class CompiledStats(NamedTuple):
     dtype: str
     reason: str | None
     draws: int
+    rows: int
 
 @final
 class Outputs:

@@ -237,3 +237,24 @@ def test_print_says_what_was_chosen_and_why():
     asked = mc.compile(lambda x: x * x, executor="vector")
     asked([1.0])
     assert "executor" not in str(asked) and asked.stats().reason is None
+
+
+@pytest.mark.parametrize("executor", sorted({"vector", "native"} & set(EXECUTORS)))
+def test_rows_are_used_again(executor):
+    """Where nobody needs a number, the next one takes its place: a long chain needs few."""
+    w = Value(0.5)
+
+    def chain(x):
+        for _ in range(500):
+            x = (x * 0.9).sin()
+        return x
+
+    f = mc.compile(chain, executor=executor)
+    f([1.0, 2.0])
+    assert f.stats().optimised_nodes > 1000 and f.stats().rows == 2
+    plain = mc.compile(chain, executor="scalar")
+    plain([1.0])
+    assert plain.stats().rows > 1000
+    kept = mc.compile(lambda x: chain(x * w), executor=executor)
+    kept.value_and_grad([1.0, 2.0])  # what the way back needs is kept
+    assert kept.stats().rows > 500

@@ -151,6 +151,7 @@ struct Program {
     const uint32_t *parameter_at; /* of each parameter, in numbers; NOWHERE_ELSE: nothing depends on it */
     uint32_t n_roots;
     uint32_t lanes;               /* samples at a time, of the last run */
+    uint32_t rows;                /* numbers of a sample that memory holds at a time, of the last run */
     double work;                  /* multiply-adds for one sample, about */
     double unpolled;              /* work since the last poll */
 };

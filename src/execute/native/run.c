@@ -414,6 +414,7 @@ static RunStatus run_instead(NativeProgram *program, Batch *batch) {
         own->numbers[own->to_adjoint + k] = number ? number[instead->to_adjoint] : 0.0;
     }
     own->lanes = instead->lanes;
+    own->rows = instead->rows;
     return status;
 }
 
@@ -425,6 +426,7 @@ static NativeCode *code_for(NativeProgram *program, const Batch *batch, RunStatu
     NativeCode *code = native_code(program, batch, status);
     if (!code) return NULL;
     program->base.lanes = code->lanes;
+    program->base.rows = code->lowered.n_inputs + code->lowered.n_outputs + code->n_slots;
     program->numbers[code->lowered.seed] = is_of_samples(code) ? sample_seed(batch) : once_seed(batch);
     if (grow(&program->memory, &program->memory_size, code->desk_size) == 0) return code;
     *status = RUN_NO_MEMORY;

@@ -346,6 +346,7 @@ static RunStatus run_instead(WalkProgram *program, Batch *batch) {
     RunStatus status = (program->graph->primal ? scalar_executor.gradients : scalar_executor.evaluate)(instead, batch);
     memcpy(program->numbers + program->base.to_adjoint, instead->numbers + instead->to_adjoint, n * sizeof(double));
     program->base.lanes = 1;
+    program->base.rows = instead->rows;
     return status;
 }
 
@@ -356,6 +357,7 @@ static RunStatus walk_run(Program *base, Batch *batch) {
     if (status != RUN_DONE) return status;
     if (!code) return run_instead(program, batch);
     base->lanes = (uint32_t)code->machine.width;
+    base->rows = code->walks.n_rows + code->n_slots;
     status = run_with_code(program, code, batch);
     return status == RUN_BAD_INDEX ? run_instead(program, batch) : status;
 }

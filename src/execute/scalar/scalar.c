@@ -427,6 +427,7 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
                               .parameter_at = program->places,
                               .n_roots = graph->n_roots};
     list_nodes(program);
+    program->base.rows = program->sizes[SAMPLE];
     *made = &program->base;
     return MADE;
 }

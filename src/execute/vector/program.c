@@ -71,6 +71,7 @@ static MakeStatus make_plan(VectorProgram *program, Graph *graph) {
     base->to_adjoint = plan->n_once;
     base->parameter_at = plan->parameter_row;
     base->n_roots = plan->n_roots;
+    base->rows = plan->n_rows;
     base->work = plan->work;
     return MADE;
 }

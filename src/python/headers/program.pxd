@@ -160,7 +160,7 @@ cdef extern from "execute/execute.h" nogil:
         double *numbers
         size_t to_adjoint
         const uint32_t *parameter_at
-        uint32_t n_roots, lanes
+        uint32_t n_roots, lanes, rows
         double work
     const Executor *const executors[]
     const Executor *executor_for(const Graph *graph)

@@ -23,7 +23,7 @@ cdef class Recorded:
     cdef const Executor *used       # last
     cdef Program *idle[2][MOST_IDLE]    # that nobody uses: without gradients, and with them
     cdef int n_idle[2]
-    cdef uint32_t lanes         # of the last run
+    cdef uint32_t lanes, rows   # of the last run
     cdef readonly list parameters
     cdef Places places          # theirs
     cdef readonly tuple structure   # of the arguments

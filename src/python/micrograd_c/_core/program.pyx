@@ -66,14 +66,15 @@ def optimiser_passes():
 # -- recorded functions -----------------------------------------------------------------------------
 
 CompiledStats = collections.namedtuple(
-    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason draws')
+    'CompiledStats', 'recorded_nodes optimised_nodes bytes lanes parameters level executor dtype reason draws rows')
 CompiledStats.__doc__ = """nodes that the result depends on, as recorded, those of loops' bodies among
 them; nodes after optimisation; bytes of
 the program with its memory; samples that one instruction stream computes at a time, in the last run;
 parameters; the level of vector units; the executor of the last run: 'native', 'vector' or 'scalar';
 what samples are computed in: 'float64' or 'float32'; what speaks against the executors that come
 first, such as 'not native: ...', or None: nothing does, or this one was asked for; random
-numbers drawn for a sample."""
+numbers drawn for a sample; numbers of a sample that memory holds at a time, in the last run: rows are
+used again, and machine code keeps what it can in registers."""
 
 cdef str READS_DATA = 'a call of a compiled function, with numbers, reads the data'
 
@@ -175,7 +176,7 @@ cdef class Recorded:
 
     cdef void give_back(self, Program *program, bint gradients) noexcept:
         if program.lanes:
-            self.lanes = program.lanes
+            self.lanes, self.rows = program.lanes, program.rows
         if self.n_idle[gradients] < MOST_IDLE:
             self.idle[gradients][self.n_idle[gradients]] = program
             self.n_idle[gradients] += 1
@@ -221,7 +222,7 @@ cdef class Recorded:
             draws += self.graph.nodes[i].op == NODE_DRAW
         return CompiledStats(self.graph.recorded, count_nodes(&self.graph), bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
-                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor), draws)
+                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor), draws, self.rows)
 
     def listing(self, bint gradients):
         """The program as text."""
