@@ -2,9 +2,9 @@
 # %% [markdown]
 # # Dersin tamamı: tek bir ifadeden 41 parametreli ağa
 #
-# Ders, otomatik türev motorunu sıfırdan kuruyor. Burada aynı yolu hazır motorla gidiyoruz. Bir
-# `Value` tek bir sayı tutar ve hangi işlemle oluştuğunu hatırlar. Bir nöral ağı eğitmek için
-# gereken her şey bundan çıkar.
+# Ders, otomatik türev motorunu sıfırdan kuruyor. Burada aynı yolu hazır motorla izliyoruz. Bir
+# `Value` tek bir sayı tutar ve hangi işlemden çıktığını hatırlar. Bir nöral ağı eğitmek için
+# gereken her şey bundan doğar.
 
 # %%
 import random
@@ -16,7 +16,8 @@ from micrograd_c.viz import draw_dot, plot_losses
 # %% [markdown]
 # ## Bir graf kuralım (forward pass)
 #
-# `a`, `b` ve `c` yapraklardır (leaf). `d` ile `y` onlardan hesaplanır.
+# Düğümlerden (node) `a`, `b` ve `c` yapraktır (leaf); `d` ile `y` onlardan hesaplanır. Bir işlemin
+# girdilerine operand diyoruz; derste bunların adı child.
 
 # %%
 a = Value(2.0, label="a")
@@ -32,9 +33,9 @@ print("operandları d ile c:", y._prev == {d, c})
 # %% [markdown]
 # ## Geriye gidelim (backward pass)
 #
-# `backward()`, `y`'den `a`, `b` ve `c`'ye doğru yürür. Her düğüm kendisine gelen gradyanı lokal
-# türeviyle çarpıp operandlarına dağıtır: zincir kuralı budur. Sıra, topolojik sıralamanın
-# tersidir.
+# `backward()`, `y`'den `a`, `b` ve `c`'ye doğru yürür. Her düğüm kendisine gelen gradyanı
+# (gradient) lokal türeviyle çarpıp operandlarına dağıtır: zincir kuralı budur. Sıra, topolojik
+# sıralamanın tersidir.
 
 # %%
 y.backward()
@@ -44,7 +45,7 @@ for v in reversed(topological_sort(y)):
 assert (a.grad, b.grad, c.grad, d.grad) == (10.0, 10.0, -1.0, 10.0)
 
 # %% [markdown]
-# Grafın resmi: yapraklar sarı, sonuç yeşil. Her kutuda düğümün `data`'sı ve `grad`'ı var.
+# Grafın resminde yapraklar sarı, sonuç yeşil. Her kutuda düğümün `data`'sı ve `grad`'ı var.
 
 # %%
 draw_dot(y)
@@ -52,7 +53,8 @@ draw_dot(y)
 # %% [markdown]
 # ## Gradyanlar toplanır
 #
-# `a` üç kez kullanılıyor: çarpımda iki kez, toplamada bir kez. Elle türev: `2a + 1`, yani 7.
+# `a` üç yerde kullanılıyor: çarpmada iki kez, toplamada bir kez. Elle alınan türev `2a + 1`, yani
+# 7. Her yoldan gelen gradyan toplanmasaydı bu sonuç çıkmazdı.
 
 # %%
 a = Value(3.0, label="a")
@@ -64,7 +66,8 @@ assert a.grad == 7.0
 # %% [markdown]
 # ## Kendi işlemimiz
 #
-# Dersteki yol: forward değeri, bir de gradyanı operanda dağıtan `_backward` closure'ı.
+# Derste yaptığımız gibi: önce forward değeri, sonra gradyanı operanda dağıtan `_backward`
+# closure'ı.
 
 
 # %%
@@ -87,7 +90,7 @@ assert x.grad == 8.0
 # %% [markdown]
 # ## Doğru mu? Gradyan kontrolü
 #
-# Girdiyi iki yana biraz oynatıp sonucun ne kadar değiştiğine bakarız. Bu merkezi farkı
+# Girdiyi iki yana biraz oynatıp sonucun ne kadar değiştiğine bakarız. Bu merkezî farkı
 # `gradcheck` bütün girdiler için hesaplar ve `backward()`'in bulduğuyla karşılaştırır.
 
 
@@ -106,8 +109,8 @@ print("kendi işlemimiz:", gradcheck(kare, [4.0]))
 # ## Ağ: 41 parametre
 #
 # Bir nöron ağırlıklı toplamı alır, bias'ı ekler, sonucu `tanh`'tan geçirir. Yan yana nöronlar
-# bir katman, art arda katmanlar bir MLP olur. 3 girdi, 4, 4 ve 1 nöron:
-# `4 * (3 + 1) + 4 * (4 + 1) + 1 * (4 + 1) = 41`.
+# bir katman, art arda katmanlar bir MLP olur. Bizimkinin 3 girdisi, katmanlarında da 4, 4 ve 1
+# nöronu var: `4 * (3 + 1) + 4 * (4 + 1) + 1 * (4 + 1) = 41`.
 
 # %%
 xs = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
@@ -120,7 +123,7 @@ print("Toplam parametre:", len(mlp.parameters()))
 assert len(mlp.parameters()) == 41
 
 # %% [markdown]
-# İlk katmandaki ilk nöronun grafı. Ağırlıkların adı, ağdaki yerlerini söylüyor.
+# İlk katmandaki ilk nöronun grafı aşağıda. Ağırlıkların adları, ağdaki yerlerini söylüyor.
 
 # %%
 draw_dot(mlp.layers[0].neurons[0](xs[0]))
@@ -150,10 +153,10 @@ for x, y in zip(xs, ys, strict=True):
 assert abs(kayiplar[0] - 5.278844) < 1e-6 and kayiplar[-1] < 0.03
 
 # %% [markdown]
-# ## Aynısı, derlenmiş
+# ## Aynı eğitim, derlenmiş
 #
-# Kaybı tek bir örnek için yazarız. `compile` onu bir kez kaydeder; döngüyü çekirdek yürütür.
-# Kayıplar aynıdır.
+# Kaybı tek bir örnek için yazarız. `compile` onu bir kez kaydeder; bütün eğitim döngüsünü C
+# çekirdeği yürütür. Kayıplar aynıdır.
 
 # %%
 random.seed(42)
