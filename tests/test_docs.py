@@ -52,6 +52,9 @@ def test_each_language_has_its_own_tree(site):
         assert f'href="{other}"' in page
         assert f"<span>{following}</span>" in page
     assert not (site / "tr" / "api.html").exists()
+    assert not re.search("Toggle|Made with|Link to this|Light mode", page)
+    buttons = (site / "tr" / "_static" / "copybutton.js").read_text(encoding="utf-8")
+    assert "Copied!" not in buttons
 
 
 def test_each_example_is_a_page_with_what_it_printed(site):
