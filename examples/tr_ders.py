@@ -7,6 +7,7 @@
 # gereken her şey bundan doğar.
 
 # %%
+import math
 import random
 
 from micrograd_c import Value, compile, gradcheck, optim, topological_sort
@@ -104,6 +105,67 @@ sayisal = (f(2.0 + h, -3.0, 10.0) - f(2.0 - h, -3.0, 10.0)) / (2 * h)
 print(f"a için sayısal türev: {sayisal:.4f}")
 print("graf:", gradcheck(f, [2.0, -3.0, 10.0]))
 print("kendi işlemimiz:", gradcheck(kare, [4.0]))
+
+# %% [markdown]
+# ## Alıştırmalar
+#
+# Dersin sonunda beş alıştırma var. Üçüncüsünü (aynı düğümün iki kez kullanıldığı hesap) yukarıda
+# yaptık. İlk ikisi `exp` ile `relu`'yu eklemek. İkisinin de hazırı var; kendi yazdıklarımızı
+# onlarla karşılaştıralım.
+
+
+# %%
+def benim_exp(x):
+    out = Value(math.exp(x.data), (x,), "exp")
+
+    def _backward():
+        x.grad += out.data * out.grad  # exp'in türevi kendisidir
+
+    out._backward = _backward
+    return out
+
+
+def benim_relu(x):
+    out = Value(max(0.0, x.data), (x,), "relu")
+
+    def _backward():
+        x.grad += (1.0 if x.data > 0 else 0.0) * out.grad
+
+    out._backward = _backward
+    return out
+
+
+for benim, hazir in ((benim_exp, Value.exp), (benim_relu, Value.relu)):
+    for baslangic in (-2.0, 0.0, 1.5):
+        x, z = Value(baslangic), Value(baslangic)
+        benim(x).backward()
+        hazir(z).backward()
+        print(f"{benim.__name__}({baslangic:+.1f}): benimki {x.grad:.4f}, hazır {z.grad:.4f}")
+        assert math.isclose(x.grad, z.grad)
+
+# %% [markdown]
+# Dördüncüsü: gradyanları sıfırlamayı unutursak ne olur? `backward()` sıfırlayarak başladığı için
+# burada unutmanın zararı yok. micrograd ile PyTorch ise var olan gradyanın üstüne ekler;
+# `accumulate=True` dersek bu motor da öyle yapar. İkinci adımda gradyan iki katına çıkar.
+
+# %%
+w = Value(1.0)
+for adim in range(2):
+    (w * 3).backward(accumulate=True)
+    print(f"{adim + 1}. adımın gradyanı: {w.grad}")
+
+assert w.grad == 6.0
+
+# %% [markdown]
+# Beşincisi: topolojik sırayı elle bulmak. `y` önce ilk operandına, toplama düğümüne gider; o da `a`
+# ile `b`'ye. Toplamanın kendisi onlardan sonra eklenir. Ardından `c`, en son da `y` gelir.
+
+# %%
+a, b, c = Value(2.0, label="a"), Value(-3.0, label="b"), Value(10.0, label="c")
+sira = [v.label or v._op for v in topological_sort((a + b) * c)]
+print(" ".join(sira))
+
+assert sira == ["a", "b", "+", "c", "*"]
 
 # %% [markdown]
 # ## Ağ: 41 parametre
