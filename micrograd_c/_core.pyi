@@ -406,7 +406,15 @@ def drawn(
     step: int = 0,
 ) -> float: ...
 def drawn_row(
-    name: str, seed: int, sample: int, draw: int, call: int = 0, step: int = 0, n: int = 1
+    name: str,
+    seed: int,
+    sample: int,
+    draw: int,
+    call: int = 0,
+    step: int = 0,
+    n: int = 1,
+    n_steps: int = 1,
+    stride: int = 1,
 ) -> Outputs: ...
 def operand(value: _Operand, what: str) -> Value | float: ...
 def philox(counter: Sequence[int], key: int) -> tuple[int, int, int, int]: ...
@@ -420,7 +428,9 @@ def record_scan(
     carries: list[Value],
     sequences: list[Value],
     length: int,
+    numbering: tuple[int, int, int],
 ) -> Value: ...
+def drawn_in_bodies(so_many: int | None = None) -> int: ...
 def cell_tree(op: int, which: int) -> Any: ...
 
 class ProgramNode(NamedTuple):

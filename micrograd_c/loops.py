@@ -57,7 +57,7 @@ def scan(
         return _rebuild(model, first), []
     elements = _Elements(xs, n)
     if block == 1 or n <= block:
-        last, steps = _record(body, first, model, elements)
+        last, steps = _record(body, first, model, elements, (n, 0, 1))
     else:
         last, steps = _record_blocks(body, first, model, elements, block)
     return _rebuild(model, last), steps
@@ -208,7 +208,11 @@ class _Scan:
 
 
 def _record(
-    body: _Body, carry: list[Value], model: Structure, elements: _Elements
+    body: _Body,
+    carry: list[Value],
+    model: Structure,
+    elements: _Elements,
+    numbering: tuple[int, int, int],
 ) -> tuple[list[Value], Steps | None]:
     y_model: Structure = None
 
@@ -218,7 +222,7 @@ def _record(
         following, made, y_model = _step(body, _rebuild(model, numbers), x, model)
         return following, made
 
-    node = _core.record_scan(once, carry, elements.sequences, elements.length)
+    node = _core.record_scan(once, carry, elements.sequences, elements.length, numbering)
     made = _Scan(node, y_model)
     steps = Steps(elements.length, made.element, made) if _count(y_model) else None
     return made.last(len(carry)), steps
@@ -227,12 +231,12 @@ def _record(
 def _record_blocks(
     body: _Body, carry: list[Value], model: Structure, elements: _Elements, block: int
 ) -> tuple[list[Value], Steps | None]:
-    """A scan of scans of `block` steps, and one of what is left."""
+    """A scan of scans of `block` steps, and one of what is left. Their draws are those of one."""
     n_blocks, rest = divmod(elements.length, block)
     whole = n_blocks * block
 
     def steps_of_block(numbers: Structure, xs: Structure) -> tuple[Structure, Structure]:
-        last, made = _record(body, numbers, model, _Elements(xs, block))
+        last, made = _record(body, numbers, model, _Elements(xs, block), (1, 0, 1))
         return last, None if made is None else made[:]
 
     # An element of the outer scan is the list of a block's elements.
@@ -243,13 +247,15 @@ def _record_blocks(
             for first in range(0, whole, block)
         ]
     numbers = [0] * len(carry)
-    last, blocks = _record(steps_of_block, carry, numbers, _Elements(rows, n_blocks))
+    n = elements.length
+    before = _core.drawn_in_bodies()
+    last, blocks = _record(steps_of_block, carry, numbers, _Elements(rows, n_blocks), (n, 0, block))
     left: Steps | None = None
     if rest:
-        tail = (
-            elements.part(whole, elements.length) if elements.sequences else _Elements(None, rest)
-        )
-        last, left = _record(body, last, model, tail)
+        tail = elements.part(whole, n) if elements.sequences else _Elements(None, rest)
+        behind = _core.drawn_in_bodies(before)
+        last, left = _record(body, last, model, tail, (n, whole, 1))
+        _core.drawn_in_bodies(max(behind, _core.drawn_in_bodies()))
     if blocks is None:
         return last, None
 

@@ -4,10 +4,10 @@
 import random
 
 import pytest
-from unrolled import EXECUTORS, gradient, numbers, same, unrolled
+from unrolled import EXECUTORS, Scans, Unrolled, gradient, numbers, same
 
 import micrograd_c as mc
-from micrograd_c import Value, compile, grad, hessian, jvp, scan, where
+from micrograd_c import Value, compile, grad, hessian, jvp, where
 
 
 def as_value(thing):
@@ -49,7 +49,11 @@ class Program:
         )
         self.n_weights, self.n_inputs = rng.randint(0, 2), rng.randint(1, 3)
         self.steps = rng.choice([1, 2, 3, 5, 8])
-        n = self.n_carried + self.n_taken + self.n_weights + self.n_inputs
+        self.drawn, self.inner_drawn = (
+            [rng.choice(["normal", "uniform"]) for _ in range(rng.choice(how_many))]
+            for how_many in [(0, 1, 2, 3), (0, 0, 1)]
+        )
+        n = self.n_carried + self.n_taken + self.n_weights + self.n_inputs + len(self.drawn)
         leaves = [lambda e, k=k: e[k] for k in range(n)]
         self.following = [
             random_expression(rng, leaves, rng.randint(1, 3)) for _ in range(self.n_carried)
@@ -69,15 +73,16 @@ class Program:
 
     def body(self, loop, inputs):
         def step(carry, x):
-            e = [*carry, *(x or []), *self.weights, *inputs]
+            e = [*carry, *(x or []), *self.weights, *inputs, *map(loop.draw, self.drawn)]
             following = [as_value(f(e)) for f in self.following]
             if self.inner:
                 inner = self.inner
-                (last,), _ = loop(
-                    lambda c, _: ([(c[0] * 0.5 + inner(e)).tanh()], None),
-                    [carry[0]],
-                    length=self.inner_steps,
-                )
+
+                def inner_step(c, _):
+                    drawn = map(loop.draw, self.inner_drawn)
+                    return [mc.sum(drawn, c[0] * 0.5 + inner(e)).tanh()], None
+
+                (last,), _ = loop(inner_step, [carry[0]], length=self.inner_steps)
                 following[0] = following[0] * 0.5 + last
             return following, [f(e) * 1.0 for f in self.made] if self.made else None
 
@@ -126,25 +131,44 @@ class Program:
         return fn
 
 
-def derivatives(program, loop, executor):
+SEED = 7
+
+
+def derivatives(program, executor):
     """Everything that is asked of a program: numbers."""
-    f = program.function(loop)
-    found = (
-        {"values": numbers(compile(f, executor=executor)(program.arrays))}
-        if program.samples
-        else {}
-    )
-    found["gradient"] = gradient(compile(f, executor=executor), program.weights, program.arrays)
+    return asked(program, program.function(Scans()), executor, seed=SEED)
+
+
+def unrolled_derivatives(program):
+    """The same of a function that is given what the other one draws."""
+    dry = Unrolled()
+    program.function(dry)([Value(0.5)] * program.n_inputs)
+    given = [list(row) for row in dry.numbers(range(program.samples), SEED)]
+
+    def f(inputs, z):
+        return program.function(Unrolled(z))(inputs)
+
+    return asked(program, f, None, *([given] if dry.places else [[[0.0]] * program.samples]))
+
+
+def asked(program, f, executor, *given, **named):
+    def results(way):
+        return numbers(compile(way, executor=executor)(program.arrays, *given, **named))
+
+    compiled = compile(f, executor=executor)
+    found = {
+        "values": results(f),
+        "gradient": gradient(compiled, program.weights, program.arrays, *given, **named),
+    }
     if program.samples <= 3:
-        ways = {
-            "grad": grad(f),
-            "hessian": hessian(f),
-            "third": lambda e: jvp(lambda i: grad(f)(i), [e], [[1.0] * program.n_inputs])[1],
-        }
-        for name, way in ways.items():
-            found[name] = numbers(compile(way, executor=executor)(program.arrays))
-        slopes = compile(lambda e: mc.sum([d * d for d in grad(f)(e)]), executor=executor)
-        found["gradient of slopes"] = gradient(slopes, program.weights, program.arrays)
+        ones = [1.0] * program.n_inputs
+        found["grad"] = results(grad(f))
+        found["hessian"] = results(hessian(f))
+        found["third"] = results(lambda e, *z: jvp(lambda i: grad(f)(i, *z), [e], [ones])[1])
+        slopes = compile(lambda e, *z: mc.sum([d * d for d in grad(f)(e, *z)]), executor=executor)
+        found["gradient of slopes"] = gradient(
+            slopes, program.weights, program.arrays, *given, **named
+        )
     return found
 
 
@@ -153,6 +177,6 @@ def derivatives(program, loop, executor):
 def test_random_loops_against_unrolled_ones(first, executor):
     for seed in range(first, first + 20):
         program = Program(seed)
-        ours = derivatives(program, scan, executor)
-        for name, theirs in derivatives(program, unrolled, None).items():
+        ours = derivatives(program, executor)
+        for name, theirs in unrolled_derivatives(program).items():
             same(ours[name], theirs, 1e-9)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Random numbers that a counter gives: each is a function of the seed, the sample, the call and the draw.
+ * Random numbers that a counter gives: each is a function of the seed, the sample, the call, the draw and the step.
  *
  * So they are the same whoever computes them: any number of threads, any level of vector units, any executor,
  * any process, to the bit. The generator is Philox 4x32 with 10 rounds: Salmon, Moraes, Dror and Shaw,
@@ -26,17 +26,29 @@ static const char *const draw_kinds[] = {"uniform", "normal"};
 typedef struct {
     uint64_t seed;
     uint32_t call; /* of many with one seed: the step of training */
-    uint32_t step; /* of a loop inside the function */
+    uint32_t step; /* of loops inside the function, from 1 on; 0: outside of them, where draws are numbered apart */
 } Stream;
 
+#define MOST_DRAWN_STEPS UINT32_MAX /* that draws tell apart */
+
+/* The stream of a step of loops, of which the first is 0. */
+static inline Stream stream_of_step(Stream stream, uint32_t step) {
+    stream.step = 1 + step;
+    return stream;
+}
+
 /* Draws 2 * pair and 2 * pair + 1 of n samples: those of `samples`, or, NULL, all from 0 on; `first` is added to
- * their numbers. rows: where they go, doubles or floats; NULL: one that nobody reads. */
+ * their numbers. Of n_steps steps: the stream's, and each `stride` behind the one before. rows: where those of the
+ * first step go, doubles or floats, and `apart` numbers on those of the next; NULL: one that nobody reads. */
 typedef struct {
     Stream stream;
     const uint32_t *samples;
     uint32_t first;
+    int is_one_sample; /* all of them are number `first` */
     size_t n;
     uint32_t pair;
+    uint32_t n_steps, stride;
+    size_t apart;
     void *rows[2];
     uint8_t kinds[2];
     int is_float32;

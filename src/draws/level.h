@@ -34,8 +34,8 @@ static size_t in_vectors(size_t n) { return (n + WORDS - 1) / WORDS * WORDS; }
 /* A word of each sample; above its low 32 bits stands what nobody reads. */
 typedef uint64_t Row[PIECE];
 
-/* From the numbers of samples to their four words: two of each draw. */
-static void fill_words(const Drawing *drawing, const uint64_t *samples, size_t n, Row words[4]) {
+/* From the numbers of samples and of steps to their four words: two of each draw. */
+static void fill_words(const Drawing *drawing, const uint64_t *samples, const uint64_t *steps, size_t n, Row words[4]) {
     const Words zero = {0};
     Words key0[PHILOX_ROUNDS], key1[PHILOX_ROUNDS];
     for (uint32_t round = 0; round < PHILOX_ROUNDS; round++) {
@@ -49,7 +49,7 @@ static void fill_words(const Drawing *drawing, const uint64_t *samples, size_t n
             c[0][v] = *(const Words *)(samples + k + v * WORDS);
             c[1][v] = zero + drawing->stream.call;
             c[2][v] = zero + drawing->pair;
-            c[3][v] = zero + drawing->stream.step;
+            c[3][v] = *(const Words *)(steps + k + v * WORDS);
         }
         for (int round = 0; round < PHILOX_ROUNDS; round++)
             for (int v = 0; v < 2; v++) {
@@ -121,25 +121,51 @@ static void fill_normals(double *restrict to, const uint64_t *restrict low, cons
     if (far >> 63) fill_far(to, low, high, n);
 }
 
-void DRAW(const Drawing *drawing) {
-    Row samples, words[4];
-    double numbers[PIECE];
-    for (size_t from = 0; from < drawing->n; from += PIECE) {
-        size_t n = drawing->n - from < PIECE ? drawing->n - from : PIECE;
-        size_t whole_vectors = (n + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS);
-        const uint32_t *list = drawing->samples;
-        for (size_t k = 0; list && k < n; k++) samples[k] = drawing->first + list[from + k];
-        for (size_t k = 0; !list && k < n; k++) samples[k] = drawing->first + (uint32_t)(from + k);
-        for (size_t k = n; k < whole_vectors; k++) samples[k] = 0; /* behind the last */
-        fill_words(drawing, samples, whole_vectors, words);
-        for (int which = 0; which < 2; which++) {
-            const uint64_t *low = words[2 * which], *high = words[2 * which + 1];
-            if (!drawing->rows[which]) continue;
-            double *to = drawing->is_float32 ? numbers : (double *)drawing->rows[which] + from;
-            if (drawing->kinds[which] == DRAW_UNIFORM) fill_uniforms(to, low, high, n, drawing->is_float32);
-            else fill_normals(to, low, high, n);
-            float *narrow = (float *)drawing->rows[which] + from;
-            for (size_t k = 0; drawing->is_float32 && k < n; k++) narrow[k] = (float)numbers[k];
+/* Rows of numbers, n in each, as doubles or floats. */
+static void put_rows(const Drawing *drawing, int which, size_t at, const double *numbers, size_t n, uint32_t count) {
+    for (uint32_t s = 0; s < count; s++, at += drawing->apart, numbers += n) {
+        if (drawing->is_float32) {
+            float *to = (float *)drawing->rows[which] + at;
+            for (size_t k = 0; k < n; k++) to[k] = (float)numbers[k];
+        } else {
+            memcpy((double *)drawing->rows[which] + at, numbers, n * sizeof *numbers);
         }
+    }
+}
+
+/* Samples from `from` on, n of each of `count` steps from `step` on: a piece. */
+static void draw_piece(const Drawing *drawing, size_t from, size_t n, uint32_t step, uint32_t count) {
+    Row samples, steps, words[4];
+    double numbers[PIECE];
+    const uint32_t *list = drawing->samples;
+    const size_t at = step * drawing->apart + from, total = n * count;
+    const size_t whole_vectors = (total + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS);
+    for (size_t k = 0; list && k < n; k++) samples[k] = drawing->first + list[from + k];
+    for (size_t k = 0; !list && k < n; k++) samples[k] = drawing->first + (uint32_t)(from + k);
+    for (size_t k = 0; drawing->is_one_sample && k < n; k++) samples[k] = drawing->first;
+    for (size_t k = n; k < total; k++) samples[k] = samples[k - n];
+    for (size_t s = 0, k = 0; s < count; s++)
+        for (uint64_t number = drawing->stream.step + (step + (uint32_t)s) * drawing->stride; k < (s + 1) * n; k++)
+            steps[k] = number;
+    for (size_t k = total; k < whole_vectors; k++) samples[k] = steps[k] = 0; /* behind the last */
+    fill_words(drawing, samples, steps, whole_vectors, words);
+    for (int which = 0; which < 2; which++) {
+        const uint64_t *low = words[2 * which], *high = words[2 * which + 1];
+        if (!drawing->rows[which]) continue;
+        int is_in_place = count == 1 && !drawing->is_float32;
+        double *to = is_in_place ? (double *)drawing->rows[which] + at : numbers;
+        if (drawing->kinds[which] == DRAW_UNIFORM) fill_uniforms(to, low, high, total, drawing->is_float32);
+        else fill_normals(to, low, high, total);
+        if (!is_in_place) put_rows(drawing, which, at, numbers, n, count);
+    }
+}
+
+/* Of few samples, several steps are one piece. */
+void DRAW(const Drawing *drawing) {
+    const uint32_t together = drawing->n && drawing->n < PIECE ? (uint32_t)(PIECE / drawing->n) : 1;
+    for (uint32_t step = 0, count; step < drawing->n_steps; step += count) {
+        count = drawing->n_steps - step < together ? drawing->n_steps - step : together;
+        for (size_t from = 0; from < drawing->n; from += PIECE)
+            draw_piece(drawing, from, drawing->n - from < PIECE ? drawing->n - from : PIECE, step, count);
     }
 }

@@ -79,6 +79,7 @@ typedef struct {
 typedef struct {
     Stream stream;           /* which draws */
     uint32_t first_sample;   /* ... of its sample 0, if others are computed elsewhere */
+    int is_one_sample;       /* ... and all others have the same */
     const Column *columns;   /* of all inputs */
     const uint32_t *samples; /* which, in order; NULL: all from the first on */
     size_t size;
@@ -95,6 +96,11 @@ typedef struct {
     double bad_index;
     uint32_t bad_count;
 } Batch;
+
+/* The number that draws know a sample by; `sample` is that of the columns. */
+static inline uint32_t drawn_sample(const Batch *batch, size_t sample) {
+    return batch->first_sample + (batch->is_one_sample ? 0 : (uint32_t)sample);
+}
 
 /* What the loss of a batch is, where it does not change with the sample, from its number; and the seed.
  * Of no samples, the mean is NaN and the sum 0. */

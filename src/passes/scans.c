@@ -31,7 +31,11 @@ typedef struct {
 static void begin(Derivation *d, const Scan *of, Arena *scratch) {
     const Graph *body = &of->body;
     uint32_t n = of->n_carries + of->n_taken;
-    *d = (Derivation){.graph = {.arena = scratch, .scratch = scratch, .n_parameters = of->n_captured, .is_body = 1}};
+    *d = (Derivation){.graph = {.arena = scratch,
+                                .scratch = scratch,
+                                .n_parameters = of->n_captured,
+                                .n_draws = body->n_draws,
+                                .is_body = 1}};
     d->builder.graph = &d->graph;
     d->function.builder = &d->builder;
     build_room(&d->builder, 3 * body->size + 16);
@@ -168,7 +172,7 @@ void scan_reverse(ScanDerivative *derivative, Arena *arena, Arena *scratch) {
     ScanOperand *operands = ARENA_ARRAY(scratch, ScanOperand,
                                         (size_t)2 * n_operands + n_streams + 2 * (size_t)of->n_carries);
     uint32_t *adjoint_of = ARENA_ARRAY(scratch, uint32_t, n_operands), count = 0;
-    *scan = (Scan){.length = of->length, .is_reverse = !of->is_reverse};
+    *scan = (Scan){.length = of->length, .numbering = of->numbering, .is_reverse = !of->is_reverse};
     for (uint32_t k = 0; k < n_operands; k++) {
         adjoint_of[k] = NONE;
         if ((k >= of->n_carries && k < n_own) || !derivative->leads[k]) continue;
@@ -251,8 +255,11 @@ void scan_forward(ScanDerivative *derivative, Arena *arena, Arena *scratch) {
     Scan *scan = ARENA_ARRAY(arena, Scan, 1);
     ScanOperand *operands = ARENA_ARRAY(scratch, ScanOperand, 3 * (size_t)n_operands);
     uint32_t *moves = ARENA_ARRAY(scratch, uint32_t, of->body.size), count = 0;
-    *scan = (Scan){
-        .length = of->length, .is_reverse = of->is_reverse, .n_carries = of->n_carries, .n_made = of->n_made};
+    *scan = (Scan){.length = of->length,
+                   .numbering = of->numbering,
+                   .is_reverse = of->is_reverse,
+                   .n_carries = of->n_carries,
+                   .n_made = of->n_made};
     for (uint32_t i = 0; i < of->body.size; i++) moves[i] = NONE;
     for (uint32_t k = 0; k < of->n_carries; k++) {
         uint32_t input = new_input(d);

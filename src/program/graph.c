@@ -32,7 +32,7 @@ Stage graph_stage(const Graph *graph, uint32_t i) {
     if (stage != LATEST) return (Stage)stage;
     uint32_t count;
     const uint32_t *operands = node_operands(graph, i, &count);
-    stage = CONSTANT;
+    stage = graph->nodes[i].op == NODE_SCAN && has_draws(&scan_of(graph, i)->body) ? SAMPLE : CONSTANT;
     for (uint32_t k = 0; k < count; k++)
         if (graph->nodes[operands[k]].stage > stage) stage = graph->nodes[operands[k]].stage;
     return (Stage)stage;
@@ -116,7 +116,8 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     uint32_t total = 0;
     Reach reach = {tape, ARENA_ARRAY(graph->scratch, uint32_t, (size_t)tape->size + 1), mark};
     uint32_t *number = reach.number;
-    const uint32_t *inputs = varying->nodes, *draws = varying->nodes + varying->n_inputs;
+    const uint32_t *inputs = varying->inputs;
+    const RecordedDraw *draws = varying->draws;
     uint32_t n_inputs = varying->n_inputs, n_draws = varying->n_draws, draw = 0;
     for (uint32_t k = 0; k < n_roots; k++) {
         number[roots[k]] = REACHED;
@@ -130,7 +131,7 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     graph->roots = ARENA_ARRAY(arena, uint32_t, n_roots);
     graph->n_roots = n_roots;
     graph->n_inputs = n_inputs;
-    graph->n_draws = n_draws;
+    graph->n_draws = n_draws ? draws[n_draws - 1].number + 1 : 0;
     *parameters = ARENA_ARRAY(arena, uint32_t, total); /* read before the graph is packed */
     for (uint32_t k = 0; k < n_inputs; k++) {
         if (!number[inputs[k]]) continue;
@@ -140,9 +141,9 @@ static FreezeStatus freeze(Graph *graph, const Tape *tape, uint32_t mark, const 
     for (uint32_t i = reach.lowest; i < tape->size; i++) {
         if (number[i] != REACHED) continue;
         Node *node = &graph->nodes[graph->size];
-        while (draw < n_draws && draws[draw] < i) draw++;
-        if (draw < n_draws && draws[draw] == i) { /* in its place, so that no row waits for it */
-            *node = (Node){.op = NODE_DRAW, .stage = SAMPLE, .a = draw, .which = varying->kinds[draw]};
+        while (draw < n_draws && draws[draw].node < i) draw++;
+        if (draw < n_draws && draws[draw].node == i) { /* in its place, so that no row waits for it */
+            *node = (Node){.op = NODE_DRAW, .stage = SAMPLE, .a = draws[draw].number, .which = draws[draw].kind};
         } else if (is_given(tape, i, mark, depends)) {
             *node = (Node){.op = NODE_PARAMETER, .stage = ONCE, .a = graph->n_parameters};
             (*parameters)[graph->n_parameters++] = i;

@@ -30,7 +30,8 @@ typedef enum {
     NODE_CONSTANT = OP_leaf, /* number                                                             */
     NODE_PARAMETER = OP_COUNT, /* a: which                                                         */
     NODE_INPUT,              /* a: which column of the arguments                                   */
-    NODE_DRAW,               /* a random number. a: which, in the order of recording; which: a DrawKind */
+    NODE_DRAW,               /* a random number. a: which, in the order of recording; which: a DrawKind.
+                              * Draws in bodies of loops are numbered apart                    */
     NODE_LINEAR,             /* args from a: c pairs of factors, then addends; b args in all       */
     NODE_PRODUCT,            /* record: a matrix-vector product, W x + bias: see Product           */
     NODE_PART,               /* number b of record a; of a product: output b; of a scan: the last carry b;
@@ -177,9 +178,9 @@ typedef struct Graph {
     GROWING(struct Scan *) scans; /* see loops.h */
     uint32_t *roots;
     uint32_t n_roots, n_parameters, n_inputs;
-    uint32_t n_draws; /* that were recorded: some of them may be gone */
-    int is_float32;  /* samples are computed in float32 */
-    int is_body;     /* of a loop: its inputs are carries and elements of sequences, which have adjoints */
+    uint32_t n_draws; /* that were recorded: some of them may be gone; of a body: no number is above, 0: it has none */
+    int is_float32; /* samples are computed in float32 */
+    int is_body; /* of a loop: its inputs are carries and elements of sequences, which have adjoints */
     uint32_t primal; /* of a gradient graph: nodes of the function; else 0 */
     Fault fault;
     uint32_t recorded; /* nodes that the roots depended on when it was frozen */
@@ -218,16 +219,22 @@ static inline Form form_of(const Node *node) { return (Form)forms[node->op]; }
 /* What graph_freeze met that cannot be replayed. */
 typedef enum {
     FROZEN,
-    FREEZE_CLOSURE,   /* a node with a chain rule written in Python           */
-    FREEZE_CUSTOM,    /* a value given by Python that should depend on inputs */
+    FREEZE_CLOSURE, /* a node with a chain rule written in Python           */
+    FREEZE_CUSTOM, /* a value given by Python that should depend on inputs */
     FREEZE_NO_MEMORY
 } FreezeStatus;
 
-/* What stands for other numbers in every sample: nodes of the tape, ascending. Inputs first, then draws. */
+/* A draw, as it is recorded: its node of the tape, its number and its DrawKind. */
 typedef struct {
-    const uint32_t *nodes;
+    uint32_t node, number;
+    uint8_t kind;
+} RecordedDraw;
+
+/* What stands for other numbers in every sample: nodes of the tape, ascending. */
+typedef struct {
+    const uint32_t *inputs;
+    const RecordedDraw *draws;
     uint32_t n_inputs, n_draws;
-    const uint8_t *kinds; /* of draws: DrawKind */
 } Varying;
 
 /* Copies what the roots depend on off the tape. Nodes below `mark`, and leaves above it that somebody

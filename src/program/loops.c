@@ -28,6 +28,23 @@ uint32_t count_nodes(const Graph *graph) {
     return count;
 }
 
+int has_draws(const Graph *graph) {
+    int any = graph->n_draws > 0;
+    for (uint32_t s = 0; s < graph->scans.size && !any; s++) any = has_draws(&graph->scans.items[s]->body);
+    return any;
+}
+
+double count_draws(const Graph *graph) {
+    double count = 0;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        count += graph->nodes[i].op == NODE_DRAW;
+        if (graph->nodes[i].op != NODE_SCAN) continue;
+        const Scan *scan = scan_of(graph, i);
+        count += (double)scan->length * count_draws(&scan->body); /* as deep as loops stand in loops */
+    }
+    return count;
+}
+
 uint32_t add_scan(Graph *graph, Scan *scan) {
     GROW(graph->arena, &graph->scans, Scan *, 1);
     graph->scans.items[graph->scans.size] = scan;
@@ -59,11 +76,12 @@ uint32_t scan_keep(const Scan *scan) {
     return keep(scan);
 }
 
-/* Of the nodes from mark on, those that depend on an input, and loops, since no record can be captured. NULL: no
- * memory. */
-static uint8_t *find_depending(const Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_inputs) {
+/* Of the nodes from mark on, those that depend on an input or a draw, and loops, since no record can be captured. NULL:
+ * no memory. */
+static uint8_t *find_depending(const Tape *tape, uint32_t mark, const Varying *varying) {
     uint8_t *depends = calloc((size_t)tape->size - mark + 1, 1);
-    for (uint32_t k = 0; depends && k < n_inputs; k++) depends[inputs[k] - mark] = 1;
+    for (uint32_t k = 0; depends && k < varying->n_inputs; k++) depends[varying->inputs[k] - mark] = 1;
+    for (uint32_t k = 0; depends && k < varying->n_draws; k++) depends[varying->draws[k].node - mark] = 1;
     for (uint32_t i = mark; depends && i < tape->size; i++) {
         uint32_t count;
         const uint32_t *operands = tape_operands(tape, i, &count);
@@ -74,28 +92,24 @@ static uint8_t *find_depending(const Tape *tape, uint32_t mark, const uint32_t *
     return depends;
 }
 
-FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_carries, uint32_t n_taken,
-                         const uint32_t *roots, uint32_t n_made, uint32_t length, uint32_t *number, uint32_t **captured,
-                         uint32_t *n_captured) {
+FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const Scan *scan, const Varying *varying,
+                         const uint32_t *roots, uint32_t *number, uint32_t **captured, uint32_t *n_captured) {
     Arena arena = {0}, scratch = {0};
-    Scan scan = {.body = {.arena = &arena, .scratch = &scratch, .is_body = 1},
-                 .length = length,
-                 .n_carries = n_carries,
-                 .n_taken = n_taken,
-                 .n_made = n_made};
-    const Varying varying = {inputs, n_carries + n_taken, 0, NULL};
+    Scan frozen = *scan;
+    frozen.body = (Graph){.arena = &arena, .scratch = &scratch, .is_body = 1};
     uint32_t *parameters = NULL;
-    uint8_t *depends = find_depending(tape, mark, inputs, n_carries + n_taken);
+    uint8_t *depends = find_depending(tape, mark, varying);
     FreezeStatus status = FREEZE_NO_MEMORY;
     *captured = NULL;
     if (depends)
-        status = graph_freeze_part(&scan.body, tape, mark, &varying, roots, n_carries + n_made, &parameters, depends);
+        status = graph_freeze_part(&frozen.body, tape, mark, varying, roots, scan->n_carries + scan->n_made,
+                                   &parameters, depends);
     if (status == FROZEN) {
-        scan.n_captured = *n_captured = scan.body.n_parameters;
-        *captured = malloc((scan.n_captured + (size_t)1) * sizeof **captured);
-        *number = *captured ? scan_keep(&scan) : NONE;
+        frozen.n_captured = *n_captured = frozen.body.n_parameters;
+        *captured = malloc((*n_captured + (size_t)1) * sizeof **captured);
+        *number = *captured ? scan_keep(&frozen) : NONE;
         if (*number == NONE) status = FREEZE_NO_MEMORY;
-        else if (scan.n_captured) memcpy(*captured, parameters, scan.n_captured * sizeof **captured);
+        else if (*n_captured) memcpy(*captured, parameters, *n_captured * sizeof **captured);
     }
     free(depends);
     arena_free(&arena);

@@ -14,6 +14,18 @@
 
 #include "graph.h"
 
+/* How the steps of a scan are numbered, for the draws in its body: step t of step `outer` of the body that it stands in
+ * (0: it stands in none) is number outer * span + first + t * stride. So the steps of loops in loops are numbered one
+ * after the other; and scans that are parts of what was one scan to whoever wrote it number its steps as that did. A
+ * derivative has the numbers of what it is a derivative of, and so its draws. */
+typedef struct {
+    uint32_t span, first, stride;
+} Numbering;
+
+static inline uint32_t step_number(Numbering numbering, uint32_t outer, uint32_t t) {
+    return outer * numbering.span + numbering.first + t * numbering.stride;
+}
+
 /* The operands of a NODE_SCAN: the first carries, sequences, and nodes that the body reads in every step alike.
  * The body's inputs are numbered: the carries, then an element of each sequence; its parameters are what is the
  * same in every step. Its roots are the next carries, then an element of each sequence that it makes.
@@ -22,6 +34,7 @@
 typedef struct Scan {
     Graph body; /* no arena is its own */
     uint32_t length;
+    Numbering numbering;
     int is_reverse;
     uint32_t n_carries, n_taken, n_captured, n_made;
 } Scan;
@@ -55,6 +68,12 @@ static inline int is_of_loop(const Graph *graph, uint32_t i) {
 
 static inline int has_loops(const Graph *graph) { return graph->scans.size > 0; }
 
+/* Whether something is drawn for a sample, be it in a loop. */
+int has_draws(const Graph *graph);
+
+/* How many numbers are drawn for a sample, those of all steps. */
+double count_draws(const Graph *graph);
+
 /* A copy in the arena, with copies of the scans within it. */
 Scan *scan_copy(const Scan *scan, Arena *arena);
 
@@ -66,12 +85,12 @@ uint32_t add_scan(Graph *graph, Scan *scan);
 
 /* -- recording: scans that stand on the tape --------------------------------------------------------- */
 
-/* Freezes what a body has recorded from `mark` on, of its carries and elements (`inputs`, ascending), and keeps it:
- * *number is that of the scan, for scan_kept(). *captured: the nodes of the tape that it captures, which the caller
- * frees. carries, taken: how many inputs are which; roots: the next carries, then what it makes. */
-FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_carries, uint32_t n_taken,
-                         const uint32_t *roots, uint32_t n_made, uint32_t length, uint32_t *number, uint32_t **captured,
-                         uint32_t *n_captured);
+/* Freezes what a body has recorded from `mark` on, of its inputs, the carries and then elements, and of its draws, and
+ * keeps it: *number is that of the scan, for scan_kept(). *captured: the nodes of the tape that it captures, which the
+ * caller frees. scan: its length, its numbering, and how many carries there are, and are taken and made; roots: the
+ * next carries, then what it makes. */
+FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const Scan *scan, const Varying *varying,
+                         const uint32_t *roots, uint32_t *number, uint32_t **captured, uint32_t *n_captured);
 
 /* A scan that is kept; NULL: there is none. */
 Scan *scan_kept(double number);

@@ -28,7 +28,8 @@ from ._core.graph import (TapeStats, accumulate_grads, around_collection, attrib
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)
 from ._core.hessians import Products
 from ._core.layer import activations, layer
-from ._core.loops import apart, body_being_recorded, is_recorded, list_of, number_of, pull_back_apart, record_scan, sequence_of
+from ._core.loops import (apart, body_being_recorded, drawn_in_bodies, is_recorded, list_of, number_of, pull_back_apart,
+                    record_scan, sequence_of)
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
 from ._core.nodes import ProgramNode, program_nodes

@@ -144,6 +144,7 @@ static View *new_view(Planner *p, const Graph *graph, View *outer, const uint32_
     v->later = ARENA_ARRAY(p->scratch, Later, size);
     v->families = ARENA_ARRAY(p->scratch, Family, size);
     v->places = ARENA_ARRAY(p->scratch, uint32_t *, size);
+    v->draws = ARENA_ARRAY(p->scratch, FrameDraw **, size);
     find_families(v);
     return v;
 }
@@ -218,6 +219,7 @@ static void plan_body(View *body, View *v, uint32_t i) {
     const uint32_t *args = v->graph->args.items + v->graph->nodes[i].a;
     for (uint32_t k = 0; k < scan->body.size; k++) {
         const Node *node = &scan->body.nodes[k];
+        if (node->op == NODE_DRAW) body->frame_row[k] = frame_row(v->draws[i][k]->place.row);
         if (node->op != NODE_INPUT) continue;
         int64_t apart = v->families[family_of(v, i)].n_rows;
         uint32_t trail = node->a < scan->n_carries ? v->places[i][scan->n_made + node->a] : NONE;
@@ -243,6 +245,31 @@ static void add_step_sums(View *v, uint32_t i, uint32_t walk) {
     GROW(p->arena, &p->walks->step_sums, StepSums, 1);
     add_item(p, (UnitItem){ITEM_SUMS, p->walks->step_sums.size});
     p->walks->step_sums.items[p->walks->step_sums.size++] = sums;
+}
+
+static int compare_draws(const void *x, const void *y) {
+    uint32_t a = ((const RowDraw *)x)->draw, b = ((const RowDraw *)y)->draw;
+    return (a > b) - (a < b);
+}
+
+/* In the order of their numbers, so that the two of a counter stand side by side. */
+static void sort_draws(RowDraw *draws, uint32_t count) {
+    if (count) qsort(draws, count, sizeof *draws, compare_draws);
+}
+
+/* What the walk makes: draws that its body reads and no walk before it has made. */
+static void give_draws(View *v, uint32_t i, Walk *walk) {
+    const Graph *body = &scan_of(v->graph, i)->body;
+    uint32_t count = 0;
+    for (uint32_t n = 0; n < body->size; n++) count += v->draws[i][n] != NULL;
+    walk->draws = ARENA_ARRAY(v->p->arena, RowDraw, count + (size_t)1);
+    for (uint32_t n = 0; n < body->size; n++) {
+        FrameDraw *draw = v->draws[i][n];
+        if (!draw || draw->is_made) continue;
+        walk->draws[walk->n_draws++] = draw->place;
+        draw->is_made = 1;
+    }
+    sort_draws(walk->draws, walk->n_draws);
 }
 
 static void plan_scan(View *v, uint32_t i) {
@@ -272,8 +299,12 @@ static void plan_scan(View *v, uint32_t i) {
                  .length = scan->length,
                  .is_reverse = scan->is_reverse,
                  .line = NONE,
-                 .frame_rows = family->n_rows};
-    walk.frames = family->n_rows ? row_in_frames(family, scan->is_reverse ? scan->length - 1 : 0, 0) : 0;
+                 .frame_rows = family->n_rows,
+                 .is_ring = !family->is_kept,
+                 .numbering = scan->numbering};
+    int64_t first = scan->is_reverse && family->is_kept ? scan->length - 1 : 0;
+    walk.frames = family->n_rows ? row_in_frames(family, first, 0) : 0;
+    give_draws(v, i, &walk);
     if (unit->items.size == 1 && unit->items.items[0].kind == ITEM_LINE) {
         walk.line = unit->items.items[0].which;
         walks->lines.items[walk.line].walk = which;
@@ -414,11 +445,6 @@ static void end_lines(Planner *p) {
     }
 }
 
-static int compare_draws(const void *x, const void *y) {
-    uint32_t a = ((const RowDraw *)x)->draw, b = ((const RowDraw *)y)->draw;
-    return (a > b) - (a < b);
-}
-
 void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena *scratch) {
     Planner planner = {.walks = walks, .arena = arena, .scratch = scratch, .evex = evex}, *p = &planner;
     *walks = (Walks){.seed_row = NONE, .bad_row = NONE, .loss_sum = NONE, .n_rows = 1};
@@ -440,5 +466,5 @@ void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena 
         walks->sums.items[walks->sums.size++] = (RowSum){walks->root_rows[0], NONE};
     }
     end_lines(p);
-    if (walks->draws.size) qsort(walks->draws.items, walks->draws.size, sizeof *walks->draws.items, compare_draws);
+    sort_draws(walks->draws.items, walks->draws.size);
 }

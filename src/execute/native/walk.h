@@ -7,6 +7,9 @@
  * what it makes, in its frame, and what the next step begins with in the next one's, where it stays as the trail. A
  * carry whose trail nobody asks for has one row for all steps.
  *
+ * Draws of a step stand in its frame, too. The first walk that reads them makes them, those of some steps at a time,
+ * and others find them there. Where frames hold nothing else, there are only so many frames, which serve again.
+ *
  * A derivative adds up, step by step, what each weight gains: as many carries as there are weights. Where these are
  * products of far fewer numbers, it is these that stand in frames, and the sums are made when the walk is over.
  *
@@ -17,6 +20,7 @@
 
 #include "emit.h"
 #include "lower.h"
+#include "program/loops.h"
 
 /* A straight line, a walk, or sums over the steps of one. */
 typedef struct {
@@ -36,12 +40,24 @@ typedef struct {
     uint32_t walk;    /* which it is all of the body of; NONE */
 } Line;
 
+/* A row that a draw goes to, or such a row of each frame. */
+typedef struct {
+    uint32_t row, draw;
+    uint8_t kind;
+} RowDraw;
+
+enum { DRAWN_TOGETHER = 32 /* steps */ };
+
 typedef struct {
     Unit body;
     uint32_t length;
     int is_reverse;
-    uint32_t frames, frame_rows; /* the row that the first step's frame in memory begins with; rows of a frame */
+    uint32_t frames, frame_rows; /* the row that the first step's frame begins with; rows of a frame */
+    int is_ring;                 /* there are DRAWN_TOGETHER frames, and `frames` is the first one in memory */
     uint32_t line;               /* if its body is one line: which; NONE */
+    Numbering numbering;
+    RowDraw *draws; /* in order: what it makes before it goes on */
+    uint32_t n_draws;
 } Walk;
 
 /* Of a walk that has been gone: to row `to` goes the sum over its steps of the product of what stands in rows p and q
@@ -66,12 +82,6 @@ typedef struct {
 typedef struct {
     uint32_t row, column;
 } RowColumn;
-
-/* A row that a draw goes to. */
-typedef struct {
-    uint32_t row, draw;
-    uint8_t kind;
-} RowDraw;
 
 /* A sum over the batch: of what stands in row `of`, to row `to`; NONE: nobody reads it there. */
 typedef struct {

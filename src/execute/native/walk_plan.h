@@ -16,9 +16,16 @@ typedef struct {
     uint32_t line; /* its last item, if that is a line; NONE */
 } Planner;
 
+/* A draw that steps of a family find in their frames. */
+typedef struct {
+    RowDraw place;
+    int is_made; /* by a walk that has been planned */
+} FrameDraw;
+
 /* Scans that share sequences, and these: of each, the rows of a frame. */
 typedef struct {
     uint32_t length, n_rows, base;
+    int is_kept; /* frames are those of all steps, since they hold more than draws */
 } Family;
 
 /* What a scan adds up in carries that it does not read, and that is left for later. */
@@ -48,6 +55,8 @@ typedef struct View {
     uint32_t *first_carry_row; /* of each scan: of its carries without a trail, in order */
     uint8_t *is_direct;       /* of each node: it is a root's sum over the batch, or an adjoint that is that sum */
     Later *later;             /* of each scan: what is added up when it is over */
+    FrameDraw ***draws;       /* of each scan: of each node of its body, if that is a draw; else NULL */
+    uint32_t n_draws;         /* in bodies of its scans */
 } View;
 
 /* So many rows more: the first of them. */

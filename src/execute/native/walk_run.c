@@ -55,6 +55,7 @@ typedef struct {
     Batch *batch;
     const Desk *desk;
     int may_poll;
+    uint32_t samples[WIDEST]; /* of the vector at hand */
 } WalkRun;
 
 /* Whether the run has to stop, after so much work. */
@@ -80,22 +81,58 @@ static void run_line(const WalkRun *run, const Line *line, double *frame, size_t
     native_enter(at, &memory, line->emission.calls.items, code->kernels, NULL, code->machine.width);
 }
 
-static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame);
+static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame, uint32_t step);
 
-static RunStatus run_walk(const WalkRun *run, const Walk *walk) {
+/* The lanes' draws, two of a pair at a time if both are read. rows: where row 0 is. */
+static void draw_rows(const WalkRun *run, Drawing drawing, const RowDraw *draws, uint32_t count, double *rows) {
+    const size_t width = width_of(run->code);
+    drawing.samples = run->samples;
+    drawing.first = run->batch->first_sample;
+    drawing.is_one_sample = run->batch->is_one_sample;
+    drawing.n = width;
+    for (uint32_t d = 0; d < count; d++) {
+        const RowDraw *of = &draws[d];
+        drawing.rows[of->draw % 2] = rows + of->row * width;
+        drawing.kinds[of->draw % 2] = of->kind;
+        if (of->draw % 2 == 0 && d + 1 < count && of[1].draw == of->draw + 1) continue;
+        drawing.pair = of->draw / 2;
+        run->batch->level->draw(&drawing);
+        drawing.rows[0] = drawing.rows[1] = NULL;
+    }
+}
+
+/* What a walk draws in some steps, from number `t` on, whose frames begin there. outer: the step that it is part of. */
+static void draw_steps(const WalkRun *run, const Walk *walk, double *frame, uint32_t t, uint32_t count,
+                       uint32_t outer) {
+    const Drawing drawing = {.stream = stream_of_step(run->batch->stream, step_number(walk->numbering, outer, t)),
+                             .n_steps = count,
+                             .stride = walk->numbering.stride,
+                             .apart = walk->frame_rows * width_of(run->code)};
+    draw_rows(run, drawing, walk->draws, walk->n_draws, frame);
+}
+
+static RunStatus run_walk(const WalkRun *run, const Walk *walk, uint32_t outer) {
     const Walks *walks = &run->code->walks;
-    size_t width = width_of(run->code);
-    ptrdiff_t advance = (ptrdiff_t)(walk->frame_rows * width);
-    double *frame = run->desk->memory + walk->frames * width;
-    if (walk->is_reverse) advance = -advance;
-    for (uint32_t left = walk->length, count; left; left -= count) {
-        count = walk->line == NONE ? 1 : left < MOST_STEPS ? left : MOST_STEPS;
+    const size_t width = width_of(run->code), apart = walk->frame_rows * width;
+    const ptrdiff_t advance = walk->is_reverse ? -(ptrdiff_t)apart : (ptrdiff_t)apart;
+    double *const frames = run->desk->memory + walk->frames * width, *frame = frames;
+    for (uint32_t done = 0, count; done < walk->length; done += count) {
+        const uint32_t left = walk->length - done, t = walk->is_reverse ? left - 1 : done;
+        if (walk->n_draws && done % DRAWN_TOGETHER == 0) {
+            const uint32_t drawn = left < DRAWN_TOGETHER ? left : DRAWN_TOGETHER;
+            const size_t before = walk->is_reverse ? (drawn - 1) * apart : 0; /* in memory */
+            if (walk->is_ring) frame = frames + before;
+            draw_steps(run, walk, frame - before, walk->is_reverse ? left - drawn : t, drawn, outer);
+            if (stops(run, (double)drawn * walk->n_draws * DRAW_WORK * (double)width)) return RUN_STOPPED;
+        }
+        const uint32_t most = walk->n_draws ? DRAWN_TOGETHER : MOST_STEPS;
+        count = walk->line == NONE ? 1 : left < most ? left : most;
         if (walk->line != NONE) {
             const Line *line = &walks->lines.items[walk->line];
             run_line(run, line, frame, count);
             if (stops(run, (double)count * line->emission.instructions * (double)width)) return RUN_STOPPED;
         } else {
-            RunStatus status = run_unit(run, &walk->body, frame);
+            RunStatus status = run_unit(run, &walk->body, frame, step_number(walk->numbering, outer, t));
             if (status != RUN_DONE) return status;
         }
         frame += advance * (ptrdiff_t)count;
@@ -140,14 +177,17 @@ static void run_step_sums(const WalkRun *run, const StepSums *all) {
     }
 }
 
-static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame) {
+/* step: of the body that it is; 0: it is the function's. */
+static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame, uint32_t step) {
     const Walks *walks = &run->code->walks;
     RunStatus status = RUN_DONE;
     for (uint32_t k = 0; k < unit->items.size && status == RUN_DONE; k++) {
         const UnitItem *item = &unit->items.items[k];
         switch (item->kind) {
         case ITEM_LINE: run_line(run, &walks->lines.items[item->which], frame, 1); break;
-        case ITEM_WALK: status = run_walk(run, &walks->walks.items[item->which]); break; /* as deep as loops in loops */
+        case ITEM_WALK: /* as deep as loops in loops */
+            status = run_walk(run, &walks->walks.items[item->which], step);
+            break;
         case ITEM_SUMS: run_step_sums(run, &walks->step_sums.items[item->which]); break;
         }
     }
@@ -162,35 +202,12 @@ static void fill_row(const WalkRun *run, uint32_t row, double number) {
     for (size_t lane = 0; lane < width_of(run->code); lane++) to[lane] = number;
 }
 
-static void read_columns(const WalkRun *run, size_t first, size_t valid) {
+static void read_columns(const WalkRun *run) {
     const Walks *walks = &run->code->walks;
-    const Batch *batch = run->batch;
     for (uint32_t c = 0; c < walks->columns.size; c++) {
-        const Column *column = &batch->columns[walks->columns.items[c].column];
+        const Column *column = &run->batch->columns[walks->columns.items[c].column];
         double *row = row_at_run(run, walks->columns.items[c].row);
-        for (size_t k = 0; k < width_of(run->code); k++) {
-            size_t at = first + (k < valid ? k : valid - 1);
-            row[k] = column_number(column, batch->samples ? batch->samples[at] : at);
-        }
-    }
-}
-
-/* Two draws of a pair at a time, if both are read. */
-static void fill_draws(const WalkRun *run, size_t first, size_t valid) {
-    const Walks *walks = &run->code->walks;
-    Drawing drawing = drawing_of(run->batch, first, valid);
-    for (uint32_t d = 0; d < walks->draws.size; d++) {
-        const RowDraw *of = &walks->draws.items[d];
-        drawing.rows[of->draw % 2] = row_at_run(run, of->row);
-        drawing.kinds[of->draw % 2] = of->kind;
-        if (of->draw % 2 == 0 && d + 1 < walks->draws.size && of[1].draw == of->draw + 1) continue;
-        drawing.pair = of->draw / 2;
-        run->batch->level->draw(&drawing);
-        drawing.rows[0] = drawing.rows[1] = NULL;
-    }
-    for (uint32_t d = 0; d < walks->draws.size; d++) {
-        double *row = row_at_run(run, walks->draws.items[d].row);
-        for (size_t k = valid; k < width_of(run->code); k++) row[k] = row[valid - 1];
+        for (size_t k = 0; k < width_of(run->code); k++) row[k] = column_number(column, run->samples[k]);
     }
 }
 
@@ -225,15 +242,26 @@ static int is_bad(const WalkRun *run, size_t valid) {
     return 0;
 }
 
+/* Which samples stand in the lanes: behind the last valid one, that one again. */
+static void list_samples(WalkRun *run, size_t first, size_t valid) {
+    for (size_t k = 0; k < width_of(run->code); k++) {
+        size_t at = first + (k < valid ? k : valid - 1);
+        run->samples[k] = run->batch->samples ? run->batch->samples[at] : (uint32_t)at;
+    }
+}
+
 /* Vectors of samples from `first` to `end`. */
-static RunStatus run_vectors(const WalkRun *run, size_t first, size_t end) {
+static RunStatus run_vectors(WalkRun *run, size_t first, size_t end) {
+    const Drawing of_function = {.stream = run->batch->stream, .n_steps = 1};
+    const Walks *walks = &run->code->walks;
     size_t width = width_of(run->code);
     RunStatus status = RUN_DONE;
     for (size_t at = first * width; at < end * width && status == RUN_DONE; at += width) {
         size_t left = run->batch->size - at, valid = left < width ? left : width;
-        read_columns(run, at, valid);
-        fill_draws(run, at, valid);
-        status = run_unit(run, &run->code->walks.units[LINE_SAMPLE], run->desk->memory);
+        list_samples(run, at, valid);
+        read_columns(run);
+        draw_rows(run, of_function, walks->draws.items, walks->draws.size, run->desk->memory);
+        status = run_unit(run, &walks->units[LINE_SAMPLE], run->desk->memory, 0);
         if (status == RUN_DONE && is_bad(run, valid)) status = RUN_BAD_INDEX;
         if (status != RUN_DONE) break;
         if (run->program->graph->primal) add_sums(run, valid);
@@ -251,7 +279,7 @@ static RunStatus run_once(const WalkRun *run) {
         fill_row(run, walks->parameter_rows[k], run->program->numbers[k]);
     fill_row(run, walks->seed_row, walks->loss_sum != NONE ? sample_seed(run->batch) : once_seed(run->batch));
     fill_row(run, walks->bad_row, 0.0);
-    RunStatus status = run_unit(run, &walks->units[LINE_ONCE], run->desk->memory);
+    RunStatus status = run_unit(run, &walks->units[LINE_ONCE], run->desk->memory, 0);
     return status == RUN_DONE && is_bad(run, 1) ? RUN_BAD_INDEX : status;
 }
 
@@ -269,13 +297,18 @@ static void fold_sums(const WalkRun *run, double *to) {
 }
 
 static WalkRun run_of(Job *job, int worker) {
-    return (WalkRun){job, job->program, job->code, job->batch, &job->code->desks[worker], worker == 0};
+    return (WalkRun){.job = job,
+                     .program = job->program,
+                     .code = job->code,
+                     .batch = job->batch,
+                     .desk = &job->code->desks[worker],
+                     .may_poll = worker == 0};
 }
 
 /* What no sample changes is computed by each worker for itself. */
 static void work_on(void *job_, int worker) {
     Job *job = job_;
-    const WalkRun run = run_of(job, worker);
+    WalkRun run = run_of(job, worker);
     const size_t n_sums = job->code->walks.sums.size;
     RunStatus status = worker ? run_once(&run) : RUN_DONE; /* the first one has done it already */
     for (;;) {
@@ -327,7 +360,7 @@ static RunStatus run_with_code(WalkProgram *program, WalkCode *code, Batch *batc
     for (uint32_t s = 0; s < n_sums; s++) fill_row(&run, walks->sums.items[s].to, job.sums[s]);
     batch->loss = walks->loss_sum != NONE ? sample_loss(batch, job.sums[walks->loss_sum])
                                           : once_loss(batch, row_at_run(&run, walks->root_rows[0])[0]);
-    status = run_unit(&run, &walks->units[LINE_BATCH], run.desk->memory);
+    status = run_unit(&run, &walks->units[LINE_BATCH], run.desk->memory, 0);
     for (uint32_t k = 0; k < graph->n_parameters; k++) {
         uint32_t row = walks->root_rows[1 + k];
         program->numbers[program->base.to_adjoint + k] = row == NONE ? job.sums[walks->root_sums[1 + k]]
@@ -378,6 +411,7 @@ static double work_of(const Graph *graph) {
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         work += 2 + (has_args(node) ? node->b : 0);
+        work += node->op == NODE_DRAW ? DRAW_WORK : 0;
         if (node->op == NODE_SCAN) work += scan_of(graph, i)->length * work_of(&scan_of(graph, i)->body);
     }
     return work;

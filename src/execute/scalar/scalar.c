@@ -16,6 +16,8 @@ typedef struct View {
     double *sampled;     /* of the nodes, as samples see them: values, or, in float32, what is rounded to it */
     double *parameters;  /* numbers; of the function, then adjoints */
     double *inputs;      /* of a body; NULL: they are the batch's columns */
+    uint32_t step;       /* of a body: which its draws are of */
+    int is_float32;      /* draws are of float32 */
     struct View *bodies; /* of each scan of the graph */
     double **sequences;  /* of a body, what its scan gives: numbers of each sequence that it makes, and of each    */
     /* carry's trail, with one more on either side; NULL: nobody asks for it                 */
@@ -123,6 +125,11 @@ static double element(const View *view, uint32_t sequence, uint32_t b, const dou
     return scan->is_reverse ? trail[(int64_t)b - 1] : trail[b + 1];
 }
 
+static double draw(const View *view, const Batch *batch, size_t sample, const Node *node) {
+    Stream stream = view->inputs ? stream_of_step(batch->stream, view->step) : batch->stream;
+    return draw_one(&stream, drawn_sample(batch, sample), node->a, (DrawKind)node->which, view->is_float32);
+}
+
 /* The number of a node whose operands have theirs. *bad: whether an index of a take was none, which is reported. */
 static double node_value(const View *view, uint32_t i, Batch *batch, size_t sample, int *bad) {
     const Graph *graph = view->graph;
@@ -134,9 +141,7 @@ static double node_value(const View *view, uint32_t i, Batch *batch, size_t samp
     case FORM_CUSTOM: return node->number;
     case FORM_PARAMETER: return view->parameters[node->a];
     case FORM_INPUT: return view->inputs ? view->inputs[node->a] : column_number(&batch->columns[node->a], sample);
-    case FORM_DRAW:
-        return draw_one(&batch->stream, batch->first_sample + (uint32_t)sample, node->a, (DrawKind)node->which,
-                        graph->is_float32);
+    case FORM_DRAW: return draw(view, batch, sample, node);
     case FORM_SEED: return node->stage != SAMPLE ? once_seed(batch) : graph->is_float32 ? 1.0 : sample_seed(batch);
     case FORM_MAP: {
         uint32_t arity = op_arity(node->op);
@@ -176,12 +181,12 @@ static int is_record(const Node *node) {
 }
 
 /* One step, with the body's inputs in place. In float32, everything in it is rounded. */
-static void run_body(const View *body, int is_float32, Batch *batch, size_t sample, int *bad) {
+static void run_body(const View *body, Batch *batch, size_t sample, int *bad) {
     const Graph *graph = body->graph;
     for (uint32_t i = 0; i < graph->size && !*bad; i++) {
         if (is_record(&graph->nodes[i])) continue;
         double value = node_value(body, i, batch, sample, bad);
-        body->values[i] = is_float32 ? (double)(float)value : value;
+        body->values[i] = body->is_float32 ? (double)(float)value : value;
     }
 }
 
@@ -190,19 +195,20 @@ static void run_scan(const View *view, uint32_t i, Batch *batch, size_t sample, 
     const Graph *graph = view->graph;
     const Node *node = &graph->nodes[i];
     const Scan *scan = scan_of(graph, i);
-    const View *body = &view->bodies[node->c];
+    View *body = &view->bodies[node->c];
     const uint32_t *args = graph->args.items + node->a, *taken = args + scan->n_carries;
     const double *v = node->stage == SAMPLE ? view->sampled : view->values;
-    int is_float32 = node->stage == SAMPLE && graph->is_float32;
+    body->is_float32 = node->stage == SAMPLE && view->is_float32;
     for (uint32_t k = 0; k < scan->n_carries; k++) body->inputs[k] = v[args[k]];
     for (uint32_t k = 0; k < scan->n_captured; k++) body->parameters[k] = v[taken[scan->n_taken + k]];
     for (uint32_t step = 0; step < scan->length && !*bad; step++) {
         uint32_t at = scan->is_reverse ? scan->length - 1 - step : step;
         double **made = body->sequences, **trail = made + scan->n_made;
+        body->step = step_number(scan->numbering, view->step, at);
         for (uint32_t k = 0; k < scan->n_carries; k++)
             if (trail[k]) trail[k][at] = body->inputs[k];
         for (uint32_t k = 0; k < scan->n_taken; k++) body->inputs[scan->n_carries + k] = element(view, taken[k], at, v);
-        run_body(body, is_float32, batch, sample, bad);
+        run_body(body, batch, sample, bad);
         for (uint32_t k = 0; k < scan->n_carries; k++) body->inputs[k] = body->values[body->graph->roots[k]];
         for (uint32_t k = 0; k < scan->n_made; k++)
             if (made[k]) made[k][at] = body->values[body->graph->roots[scan->n_carries + k]];
@@ -310,6 +316,7 @@ static double work_of(const Scan *scan) {
     for (uint32_t i = 0; i < scan->body.size; i++) {
         const Node *node = &scan->body.nodes[i];
         work += 2 + (has_args(node) ? node->b : 0);
+        work += node->op == NODE_DRAW ? DRAW_WORK : 0;
         if (node->op == NODE_SCAN) work += work_of(scan_of(&scan->body, i));
     }
     return work * scan->length;
@@ -415,6 +422,7 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
     ROOM(program->places, n_parameters + 1);
 #undef ROOM
     program->view.graph = graph;
+    program->view.is_float32 = graph->is_float32;
     if (failed || make_bodies(&program->view, &program->bytes)) {
         scalar_free(&program->base);
         return MADE_NO_MEMORY;

@@ -34,7 +34,8 @@ typedef struct {
 
 /* The lanes' draws, but for which: those of a batch's samples from `first` on, `valid` of them. */
 static inline Drawing drawing_of(const Batch *batch, size_t first, size_t valid) {
-    Drawing drawing = {.stream = batch->stream, .n = valid, .first = batch->first_sample};
+    Drawing drawing = {.stream = batch->stream, .n = valid, .n_steps = 1, .first = batch->first_sample};
+    drawing.is_one_sample = batch->is_one_sample;
     if (batch->samples) drawing.samples = batch->samples + first;
     else drawing.first += (uint32_t)first;
     return drawing;

@@ -18,10 +18,11 @@ cdef extern from "draws/draws.h" nogil:
     ctypedef struct Stream:
         uint64_t seed
         uint32_t call, step
+    const uint32_t MOST_DRAWN_STEPS
     ctypedef struct Drawing:
         Stream stream
-        uint32_t first, pair
-        size_t n
+        uint32_t first, pair, n_steps, stride
+        size_t n, apart
         void *rows[2]
         uint8_t kinds[2]
     double draw_one(const Stream *stream, uint32_t sample, uint32_t draw, DrawKind kind, int is_float32)
@@ -55,10 +56,13 @@ cdef extern from "program/graph.h" nogil:
         const char *name
         const char *text
     const Pass passes[]
+    ctypedef struct RecordedDraw:
+        uint32_t node, number
+        uint8_t kind
     ctypedef struct Varying:
-        const uint32_t *nodes
+        const uint32_t *inputs
+        const RecordedDraw *draws
         uint32_t n_inputs, n_draws
-        const uint8_t *kinds
     FreezeStatus graph_freeze(Graph *graph, const Tape *tape, uint32_t mark, const Varying *varying,
                               const uint32_t *roots, uint32_t n_roots, uint32_t **parameters)
     MakeStatus graph_optimise(Graph *graph, unsigned skip, Arena *to)
@@ -69,11 +73,17 @@ cdef extern from "program/print.h" nogil:
     const char *kind_of(const Node *node)
 
 cdef extern from "program/loops.h" nogil:
-    FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const uint32_t *inputs, uint32_t n_carries,
-                             uint32_t n_taken, const uint32_t *roots, uint32_t n_made, uint32_t length,
-                             uint32_t *number, uint32_t **captured, uint32_t *n_captured)
+    ctypedef struct Numbering:
+        uint32_t span, first, stride
+    ctypedef struct Scan:
+        uint32_t length, n_carries, n_taken, n_made
+        Numbering numbering
+    FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const Scan *scan, const Varying *varying,
+                             const uint32_t *roots, uint32_t *number, uint32_t **captured, uint32_t *n_captured)
     void scans_forget()
     uint32_t count_nodes(const Graph *graph)
+    int has_draws(const Graph *graph)
+    double count_draws(const Graph *graph)
 
 cdef extern from "program/sparsity.h" nogil:
     ctypedef struct Entry:
@@ -135,6 +145,7 @@ cdef extern from "execute/execute.h" nogil:
     ctypedef struct Batch:
         Stream stream
         uint32_t first_sample
+        int is_one_sample
         const Column *columns
         const uint32_t *samples
         size_t size

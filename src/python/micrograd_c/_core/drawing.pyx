@@ -48,13 +48,14 @@ def drawn(str name, uint64_t seed, uint32_t sample, uint32_t draw, uint32_t call
     return draw_one(&stream, sample, draw, <DrawKind>kind_named(name), is_float32)
 
 def drawn_row(str name, uint64_t seed, uint32_t sample, uint32_t draw, uint32_t call=0, uint32_t step=0,
-              Py_ssize_t n=1):
-    """Those of n samples from `sample` on, by the level of vector units in use."""
-    cdef Outputs row = Outputs(n, ())
+              Py_ssize_t n=1, uint32_t n_steps=1, uint32_t stride=1):
+    """Those of n samples from `sample` on, of each of the steps, by the level of vector units in use."""
+    cdef Outputs row = Outputs(n * <Py_ssize_t>n_steps, ())
     cdef Drawing drawing
     memset(&drawing, 0, sizeof(drawing))
     drawing.stream.seed, drawing.stream.call, drawing.stream.step = seed, call, step
     drawing.first, drawing.pair, drawing.n = sample, <uint32_t>(draw // 2), <size_t>n
+    drawing.n_steps, drawing.stride, drawing.apart = n_steps, stride, <size_t>n
     drawing.rows[draw % 2] = row.numbers
     drawing.kinds[draw % 2] = <uint8_t>kind_named(name)
     level_in_use().draw(&drawing)

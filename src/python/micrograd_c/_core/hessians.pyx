@@ -109,7 +109,6 @@ cdef class Products:
         cdef Program *made = NULL
         cdef Batch batch = new_batch(self.directions.columns, self.directions.size, True, threads)
         cdef Target *targets = <Target *>malloc((n + 1) * sizeof(Target))
-        cdef Stream stream = batch_of(samples, True, threads).stream    # of the draws, which directions share
         cdef uint32_t place, draw
         cdef DrawKind kind
         cdef bint is_same       # for all samples
@@ -125,11 +124,14 @@ cdef class Products:
                 targets[k].data = found + k * <size_t>self.directions.size
                 targets[k].stride = 1
             batch.targets = targets
+            batch.stream = batch_of(samples, True, threads).stream      # of the draws, which directions share
+            batch.is_one_sample = True
             program.load(made, numbers)
-            is_same = self.n_given == 0 and not program.drawn
+            is_same = self.n_given == 0 and not program.draws
             if is_sum and is_same:
                 n_runs = min(n_runs, 1)
             for sample in range(n_runs):
+                batch.first_sample = samples.first_sample + <uint32_t>sample
                 for k in range(self.n_given):
                     p = program_parameter(made, self.given[k].parameter)
                     if p != NULL:
@@ -137,8 +139,7 @@ cdef class Products:
                 for place, draw, kind in program.drawn:
                     p = program_parameter(made, place)
                     if p != NULL:
-                        p[0] = draw_one(&stream, samples.first_sample + <uint32_t>sample, draw, kind,
-                                        program.graph.is_float32)
+                        p[0] = draw_one(&batch.stream, batch.first_sample, draw, kind, program.graph.is_float32)
                 if not is_same or sample == 0:
                     status = program.evaluate_with(made, &batch)
                     if status == RUN_BAD_INDEX and not is_same:

@@ -2,20 +2,20 @@
 # Loops in a function that is being compiled: the body is recorded once, off the tape, and one node stands for
 # all of its steps (program/loops.h).
 #
-# While the body is recorded, its carries and elements are inputs of the recording, as a sample's are: no number of
-# theirs may leave the graph. Afterwards they and what depends on them leak; what does not depend on them is computed
-# outside of the loop, once.
+# While the body is recorded, its carries, its elements and what it draws are inputs of the recording, as a sample's are:
+# no number of theirs may leave the graph. Afterwards they and what depends on them leak; what does not depend on them is
+# computed outside of the loop, once.
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memset
 
 from headers.program cimport *
 from headers.state cimport *
 from headers.tape cimport *
 from .handles cimport anchor_of, become_leaked, new_leaf, value_at
 from .record cimport record_unary, record_variadic
-from .recording cimport Context, Recording, here, refuse_rule, set_pauses
+from .recording cimport Body, Context, Recording, here, refuse_rule, set_pauses
 
 from .recording import TraceError
 
@@ -52,63 +52,66 @@ def list_of(list values):
     """Values and floats, at least one, as a sequence."""
     return record_loop_node(OP_list, values[:])
 
-cdef int add_inputs(Recording recording, list leaves) except -1:
-    """New leaves become inputs of the recording, the last ones."""
-    cdef size_t n = recording.n_inputs, k, more = <size_t>len(leaves)
-    cdef uint32_t *larger = <uint32_t *>malloc((n + more + 1) * sizeof(uint32_t))
-    if larger == NULL:
-        raise MemoryError
-    memcpy(larger, recording.inputs, n * sizeof(uint32_t))
-    for k in range(more):
-        larger[n + k] = anchor_of(<PyObject *>leaves[k]).index
-    free(recording.inputs)
-    recording.inputs = larger
-    recording.n_inputs = <uint32_t>(n + more)
-    return 0
+def drawn_in_bodies(so_many=None):
+    """How many draws the bodies of loops have recorded. so_many: the next one is numbered as if it were so many."""
+    cdef Recording recording = here().recording
+    before = recording.next_in_body
+    if so_many is not None:
+        recording.next_in_body = so_many
+    return before
 
-def record_scan(body, list carries, list sequences, Py_ssize_t length):
+def record_scan(body, list carries, list sequences, Py_ssize_t length, tuple numbering):
     """A scan of at least one step, a node without a number.
 
     body: gets a list of carries and one of elements, one of each sequence, and gives a list of the next carries and
     one of what it makes, Values. carries: the first ones, Values or floats. sequences: of sequence_of() or list_of().
+    numbering: span, first and stride, as in loops.h.
     """
     cdef Recording recording = here().recording
-    cdef uint32_t n_carries = <uint32_t>len(carries), n_taken = <uint32_t>len(sequences), n_inputs, number, mark, k
-    cdef uint32_t n_captured = 0
-    cdef uint32_t *roots = NULL
+    cdef uint32_t n_inputs, number, mark, k, n_captured = 0
+    cdef uint32_t *nodes = NULL     # the inputs', then the roots'
     cdef uint32_t *captured = NULL
+    cdef Body outer = recording.body, inner = Body()
+    cdef Scan scan
+    cdef Varying varying
     cdef FreezeStatus status
     cdef list leaves, results, held = []
+    memset(&scan, 0, sizeof(scan))
+    scan.n_carries, scan.n_taken, scan.length = <uint32_t>len(carries), <uint32_t>len(sequences), <uint32_t>length
+    scan.numbering.span, scan.numbering.first, scan.numbering.stride = numbering
     marker = new_leaf(0.0)      # below all that the body records
     mark = anchor_of(<PyObject *>marker).index
-    leaves = [new_leaf(NO_NUMBER) for _ in range(n_carries + n_taken)]
     n_inputs = recording.n_inputs
-    outer = recording.body
-    recording.body = marker
-    add_inputs(recording, leaves)
+    inner.leaves = []
+    inner.steps = numbering[0] * (1 if outer is None else outer.steps)
+    recording.body = inner
     try:
-        following, made = body(leaves[:n_carries], leaves[n_carries:])
+        leaves = [recording.new_input(NO_NUMBER) for _ in range(scan.n_carries + scan.n_taken)]
+        inner.leaves += leaves
+        following, made = body(leaves[:scan.n_carries], leaves[scan.n_carries:])
+        scan.n_made = <uint32_t>len(made)
         results = following + made
-        roots = <uint32_t *>malloc((<size_t>len(results) + 1) * sizeof(uint32_t))
-        if roots == NULL:
+        nodes = <uint32_t *>malloc((<size_t>len(leaves) + <size_t>len(results) + 1) * sizeof(uint32_t))
+        if nodes == NULL:
             raise MemoryError
-        for k in range(<uint32_t>len(results)):
-            roots[k] = anchor_of(<PyObject *>results[k]).index
-        status = scan_freeze(&tape, mark, recording.inputs + n_inputs, n_carries, n_taken, roots,
-                             <uint32_t>len(made), <uint32_t>length, &number, &captured, &n_captured)
+        for k, value in enumerate(leaves + results):
+            nodes[k] = anchor_of(<PyObject *>value).index
+        varying.inputs, varying.n_inputs = nodes, <uint32_t>len(leaves)
+        varying.draws, varying.n_draws = inner.draws.items, inner.draws.size
+        status = scan_freeze(&tape, mark, &scan, &varying, nodes + varying.n_inputs, &number, &captured, &n_captured)
         if status == FREEZE_CLOSURE:
             refuse_rule()
         if status == FREEZE_CUSTOM:
-            raise TraceError('scan: the body called custom() on a Value that depends on its carry or its x: its value '
-                             'and partials would be those of one step; compose it of operations')
+            raise TraceError('scan: the body called custom() on a Value that depends on its carry, its x or a draw: its '
+                             'value and partials would be those of one step; compose it of operations')
         if status == FREEZE_NO_MEMORY:
             raise MemoryError
         held = [value_at(captured[k]) for k in range(n_captured)]
     finally:
-        trace_end(&tape, mark, recording.inputs + n_inputs, n_carries + n_taken, False, become_leaked)
+        trace_end(&tape, mark, recording.inputs + n_inputs, recording.n_inputs - n_inputs, False, become_leaked)
         recording.n_inputs = n_inputs
         recording.body = outer
-        free(roots)
+        free(nodes)
         free(captured)
     return record_loop_node(OP_scan, [<double>number] + carries + sequences + held)
 

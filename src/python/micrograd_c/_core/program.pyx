@@ -4,7 +4,7 @@ cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.math cimport NAN, fabs, isfinite
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
@@ -211,18 +211,16 @@ cdef class Recorded:
     def stats(self):
         cdef size_t bytes = self.arena.bytes + self.gradient_arena.bytes
         cdef int gradients, k
-        cdef uint32_t draws = <uint32_t>len(self.drawn), i
         cdef Program *program
         cdef const Executor *executor = self.executor_in_use()
         for gradients in range(2):
             for k in range(self.n_idle[gradients]):
                 program = self.idle[gradients][k]
                 bytes += program.executor.bytes(program)
-        for i in range(self.graph.size):
-            draws += self.graph.nodes[i].op == NODE_DRAW
         return CompiledStats(self.graph.recorded, count_nodes(&self.graph), bytes, self.lanes, len(self.parameters),
                              level_in_use().name.decode(), executor.name.decode(),
-                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor), draws, self.rows)
+                             'float32' if self.graph.is_float32 else 'float64', self.reason_for(executor),
+                             len(self.drawn) + <int64_t>count_draws(&self.graph), self.rows)
 
     def listing(self, bint gradients):
         """The program as text."""
@@ -375,7 +373,7 @@ cdef class Recorded:
     @property
     def draws(self):
         """Whether it wants a seed."""
-        return self.graph.n_draws > 0 or len(self.drawn) > 0
+        return has_draws(&self.graph) != 0 or len(self.drawn) > 0
 
     def zeros(self):
         """For each number of a sample's results, whether it is 0 for whatever arguments and parameters."""
@@ -471,10 +469,10 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
                 raise MemoryError
             for k in range(len(results)):
                 roots[k] = anchor_of(<PyObject *>results[k]).index
-            varying.nodes = recording.inputs + n_point
-            varying.n_inputs = recording.n_inputs - recording.n_draws - n_point
-            varying.n_draws = 0 if directions else recording.n_draws
-            varying.kinds = recording.kinds
+            varying.inputs = recording.inputs + n_point
+            varying.n_inputs = recording.n_inputs - recording.draws.size - n_point
+            varying.draws = recording.draws.items
+            varying.n_draws = 0 if directions else recording.draws.size
             status = graph_freeze(&recorded.graph, &tape, recording.mark, &varying, roots, <uint32_t>len(results),
                                   &parameters)
             if status == FREEZE_CLOSURE:
@@ -489,8 +487,8 @@ def record(fn, read_result, Arguments arguments, skip=(), executor=None, bint is
             recording.end()
         columns = {id(leaf): column for column, leaf in enumerate(leaves[:n_point])}
         recorded.point = [columns.get(id(value)) for value in recorded.parameters]
-        draws = {id(leaf): k for k, leaf in enumerate(leaves[len(leaves) - recording.n_draws:])}
-        recorded.drawn = [(place, draws[id(value)], recording.kinds[<Py_ssize_t>draws[id(value)]])
+        draws = {id(leaf): k for k, leaf in enumerate(leaves[len(leaves) - <Py_ssize_t>recording.draws.size:])}
+        recorded.drawn = [(place, draws[id(value)], recording.draws.items[<Py_ssize_t>draws[id(value)]].kind)
                           for place, value in enumerate(recorded.parameters) if id(value) in draws]
         # Inputs and draws among them have leaked; their numbers come from the samples, into rows of stand-ins.
         recorded.parameters = [new_leaf(0.0) if id(value) in columns or id(value) in draws else value

@@ -2,12 +2,24 @@
 # What differs from thread to thread, and what compile() records, for other units; see recording.pyx.
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
+
+from headers.program cimport RecordedDraw
 
 @cython.final
 cdef class Context:
     cdef uint32_t pauses        # depth of no_grad()
     cdef Recording recording    # the innermost: a function that is being compiled may compile another
+
+cdef struct Draws:
+    RecordedDraw *items     # ascending
+    uint32_t size
+
+@cython.final
+cdef class Body:
+    cdef list leaves        # its carries and elements, and its draws
+    cdef Draws draws
+    cdef object steps       # how many there are, counted through all loops around it
 
 @cython.final
 cdef class Recording:
@@ -18,13 +30,14 @@ cdef class Recording:
     cdef uint32_t mark          # the marker's node; nodes stay where they are while the tape is busy
     cdef uint32_t *inputs       # the nodes of all of them
     cdef uint32_t n_inputs
-    cdef uint8_t *kinds         # of the draws: DrawKind
-    cdef uint32_t n_draws
+    cdef Draws draws            # outside of loops
+    cdef uint32_t next_in_body  # number of the next draw in the body of a loop
     cdef uint32_t pauses        # of no_grad() around it: it records whatever they say
-    cdef object body            # of a loop, that is being recorded: an object of its own; None: of none
+    cdef Body body              # of the innermost loop that is being recorded; None: of none
     cdef dict guards            # (id, is it the grad) -> (Value, is it the grad, the number that was read)
 
     cdef int begin(self, list leaves) except -1
+    cdef object new_input(self, double number)
     cdef object draw(self, int kind)
     cdef int end(self) except -1
     cdef void let_go(self) noexcept

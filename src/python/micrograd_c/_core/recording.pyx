@@ -18,7 +18,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc, realloc
 
 from headers.objects cimport PyDict_GetItemWithError, PyThreadState_GetDict, Py_REFCNT
-from headers.program cimport scans_forget, trace_depends, trace_end, trace_sources
+from headers.program cimport MOST_DRAWN_STEPS, scans_forget, trace_depends, trace_end, trace_sources
 from headers.state cimport *
 from headers.tape cimport *
 from .handles cimport anchor_of, become_leaked, is_handle, new_leaf, value_at
@@ -121,12 +121,19 @@ cdef bint gives_leaf(PyObject *const *operands, Py_ssize_t n) except -1:
 # -- recordings -------------------------------------------------------------------------------------
 
 @cython.final
+cdef class Body:
+    """The body of a loop."""
+
+    def __dealloc__(self):
+        free(self.draws.items)
+
+@cython.final
 cdef class Recording:
     """One call of a function on inputs whose numbers stand for any."""
 
     def __dealloc__(self):
         free(self.inputs)
-        free(self.kinds)
+        free(self.draws.items)
 
     cdef int begin(self, list leaves) except -1:
         """From now on what this thread records belongs to it. The tape is busy, and the marker made."""
@@ -150,25 +157,40 @@ cdef class Recording:
         set_pauses(self.context, 0)
         return 0
 
-    cdef object draw(self, int kind):
-        """A leaf that stands for a random number: like an input, it is another one in every sample."""
-        if self.body is not None:
-            raise TraceError('scan: the body drew a random number, which would be the same in every step; draw as many '
-                             'as there are steps outside of it, and give them as xs')
-        leaf = new_leaf(0.5)    # a number inside most domains. Code that draws may run in it, but not below
+    cdef object new_input(self, double number):
+        """A leaf that stands for other numbers, the last of the inputs: code that draws may run before it is one."""
+        leaf = new_leaf(number)
         cdef uint32_t *inputs = <uint32_t *>realloc(self.inputs, (self.n_inputs + <size_t>1) * sizeof(uint32_t))
         if inputs == NULL:
             raise MemoryError
         self.inputs = inputs
-        cdef uint8_t *kinds = <uint8_t *>realloc(self.kinds, self.n_draws + <size_t>1)
-        if kinds == NULL:
-            raise MemoryError
-        self.kinds = kinds
-        self.leaves.append(leaf)
         inputs[self.n_inputs] = anchor_of(<PyObject *>leaf).index
-        kinds[self.n_draws] = <uint8_t>kind
         self.n_inputs += 1
-        self.n_draws += 1
+        return leaf
+
+    cdef object draw(self, int kind):
+        """A leaf that stands for a random number: like an input, it is another one in every sample, and in every
+        step of a loop."""
+        if self.body is not None and self.body.steps > MOST_DRAWN_STEPS:
+            raise ValueError(f'scan: the body draws a random number in {self.body.steps} steps, counted through all '
+                             f'loops; draws tell {MOST_DRAWN_STEPS} apart')
+        leaf = self.new_input(0.5)      # a number inside most domains
+        cdef Draws *draws = &self.draws if self.body is None else &self.body.draws
+        cdef RecordedDraw *items = <RecordedDraw *>realloc(draws.items, (draws.size + <size_t>1) * sizeof(RecordedDraw))
+        if items == NULL:
+            raise MemoryError
+        draws.items = items
+        items += draws.size
+        items.node = anchor_of(<PyObject *>leaf).index
+        items.kind = <uint8_t>kind
+        if self.body is None:
+            items.number = draws.size
+            self.leaves.append(leaf)
+        else:
+            items.number = self.next_in_body
+            self.next_in_body += 1
+            self.body.leaves.append(leaf)
+        draws.size += 1
         return leaf
 
     cdef int end(self) except -1:
