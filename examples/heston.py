@@ -7,9 +7,8 @@
 # the price never falls to a level. Prices are means over simulated paths. Their sensitivities are
 # derivatives of these means: delta and vega of first order, gamma and vanna of second.
 #
-# The path is a loop of one node (`scan`), its random numbers are made where they are needed
-# (`random.normal`), and all derivatives come from the one function below, by forward mode over
-# reverse mode.
+# The path is a loop of one node (`scan`), each day draws its own random numbers (`random.normal`),
+# and all derivatives come from the one function below, by forward mode over reverse mode.
 
 # %%
 import math
@@ -50,10 +49,10 @@ def last_day(s, strike, variance):
     return forward * d.normal_cdf() - strike * (d - spread).normal_cdf()
 
 
-def day(state, draws):
+def day(state, _):
     """One step of Euler's method for ln s and v, where a negative v counts as 0."""
     x, v, total, alive = state
-    z, independent = draws
+    z, independent = random.normal(), random.normal()
     other = RHO * z + math.sqrt(1 - RHO * RHO) * independent
     variance = v.maximum(1e-8)
     after = x + (RATE - variance / 2) * STEP + (variance * STEP).sqrt() * z
@@ -66,8 +65,7 @@ def day(state, draws):
 
 def payoffs(s, v):
     """Today's value of three calls on one path: European, Asian, down-and-out."""
-    draws = [(random.normal(), random.normal()) for _ in range(DAYS - 1)]
-    (x, v, total, alive), _ = scan(day, (s.log(), v, s / 2, 1.0), draws)
+    (x, v, total, alive), _ = scan(day, (s.log(), v, s / 2, 1.0), length=DAYS - 1)
     last, variance = x.exp(), v.maximum(1e-8)
     european = last_day(last, STRIKE, variance)
     # The mean is the trapezoidal rule's: the last price counts by half. It lies above the strike

@@ -36,7 +36,8 @@ def scan(
     shape, too. The result's second part is a list of the steps' ys; None where y has no numbers.
 
     Eagerly, a loop. In a function that is being compiled, the body runs once, and one node stands
-    for all steps: the program does not grow with them. Its ys are then a Steps, which makes a
+    for all steps: the program does not grow with them. What micrograd_c.random draws in the body
+    is another number in every step. Its ys are then a Steps, which makes a
     Value only of what is asked for, and which is xs for another scan as it is.
 
     checkpoint: a derivative keeps the carry of every step, or of every checkpoint-th, and computes
@@ -44,7 +45,7 @@ def scan(
 
     ValueError if length and xs disagree, or say nothing; TypeError, or ValueError for lists of
     other lengths, if carry, x or y change their shape; TraceError if a body that is being recorded
-    branches on its carry or x.
+    branches on its carry, its x or a draw.
     """
     if not callable(body):
         raise TypeError(f"scan: expected a function as body, got {_kind(body)}")

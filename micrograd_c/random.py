@@ -2,9 +2,10 @@
 """Random numbers as Values: drawn in a plain call, and for each sample of a compiled function.
 
 In a plain call, numbers come from Python's own `random` module. In a function that is being
-compiled, a draw is recorded, and becomes another number for each sample of each call: a function of
-the call's seed, the sample and the place of the draw in the function, so the same whatever number
-of threads, vector level or executor computes it.
+compiled, a draw is recorded, and becomes another number for each sample of each call, and in the
+body of a scan for each step: a function of the call's seed, the sample, the place of the draw in
+the function and the step, so the same whatever number of threads, vector level or executor
+computes it.
 """
 
 import random
