@@ -31,6 +31,7 @@ FEATURES = {
     "inner_numbers": "another compiled function called inside the function, on numbers",
     "customs": "custom() on parameters",
     "draws": "random numbers, the same ones on both sides",
+    "loops": "scan, and scan in scan, which draw where there are draws",
     "specials": "zeros of both signs, infinities, NaN among the inputs",
     "arrays": "float32 and float64 arrays",
     "strided": "arrays with strides",
@@ -84,6 +85,8 @@ OPERATIONS = {
     "inner_number": (1, "inner_numbers"),
     "custom": (2, "customs"),
     "draw": (3, "draws"),
+    "loop": (1.5, "loops"),
+    "drawing_loop": (1.5, "draws"),
 }
 CALLS = {
     "evaluate": (6, None),

@@ -2,6 +2,7 @@
 """The function of one sample that a case compiles: written down as steps, each a method."""
 
 import copy
+import itertools
 import math
 import operator
 import random
@@ -11,7 +12,7 @@ from micrograd_c import Value, _core, nn
 
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 0.25, 1, 2, -1, 0, 3]
 INNER = mc.compile(lambda a, b: (a * b).tanh() + a)
-OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep", "drawn"}
+OF_A_RUN = {"index", "once", "pool", "inputs", "outer", "depends", "keep", "drawn", "in_bodies"}
 SEED = 20_111  # of the draws of every call
 
 # Operands made fit for operations that refuse most numbers; the others take any.
@@ -92,7 +93,7 @@ class Function:
         self.noise = None
         self.sample = 0  # which one a plain call is of
         self.is_float32 = False
-        self.draws = any(name == "draw" for name, _ in steps)
+        self.draws = any(name in ("draw", "drawing_loop") for name, _ in steps)
         self.reads = any(name in ("read", "grad_read", "inner_number") for name, _ in steps)
 
     def __call__(self, *arguments):
@@ -101,7 +102,7 @@ class Function:
         inputs = [v for a in arguments for v in (a if isinstance(a, list) else [a])]
         self.depends = {id(v) for v in inputs}
         self.keep = []  # so that ids are not used again
-        self.drawn = 0
+        self.drawn = self.in_bodies = 0
         self.once = list(self.parameters)
         self.once = self.blurred(self.once)
         self.inputs = self.blurred(inputs)
@@ -419,13 +420,61 @@ class Function:
 
     def draw(self, r):
         """What a compiled function would draw."""
-        kind = ("uniform", "normal")[r & 1]
-        value = _core.draw(kind)
-        if value is None:
-            number = _core.drawn(kind, SEED, self.sample, self.drawn, 0, self.is_float32)
-            value = Value(number)
+        value = self.drawn_value(("uniform", "normal")[r & 1], self.drawn)
         self.drawn += 1
         self.push(value, *self.inputs)
+
+    def drawn_value(self, kind, which, step=0):
+        value = _core.draw(kind)
+        if value is None:
+            value = Value(_core.drawn(kind, SEED, self.sample, which, 0, self.is_float32, step))
+        return value
+
+    # -- loops --
+
+    def loop(self, r, kinds=()):
+        """A body that reads what stands outside of it and, of these kinds, what it draws."""
+        x, y = self.any(r), self.any(r >> 20)
+        n, checkpoint = (1, 2, 3, 5, 34)[(r >> 40) % 5], (1, 1, 2, 3)[r >> 44 & 3]
+        xs = self.several(r >> 8, n) if r >> 46 & 1 else None
+        is_nested, first, steps = r >> 47 & 1, self.in_bodies, itertools.count()
+        n_inner = 2 if is_nested else 0
+
+        def step(c, z, drawn, k):
+            how = (r >> 48 + 2 * k) % 4
+            if how == 0:
+                c = c * 0.5 + self.tame(x, 2) * drawn
+            elif how == 1:
+                c = (c + y.sin() * drawn * 0.3).tanh()
+            elif how == 2:
+                c = mc.where(drawn - 0.4, c * 0.9, (z if z is not None else x).tanh())
+            else:
+                c = c.maximum((drawn * 0.5).sin()) * 0.7 + self.tame(y, 4)
+            return c if self.noise is None else self.noise(c)
+
+        def body(c, z):
+            t = next(steps)
+            numbers = [self.drawn_value(kind, first + k, 1 + t) for k, kind in enumerate(kinds)]
+            for k, drawn in enumerate(numbers or [c]):
+                c = step(c, z, drawn, k)
+            if is_nested:
+                inner = itertools.count(n_inner * t)
+
+                def again(c, _):
+                    drawn = c
+                    for kind in kinds[:1]:
+                        drawn = self.drawn_value(kind, first + len(kinds), 1 + next(inner))
+                    return step(c, z, drawn, 3), None
+
+                c, _ = mc.scan(again, c, length=n_inner)
+            return c, c * (numbers[-1] if numbers else 0.5)
+
+        last, ys = mc.scan(body, y.tanh(), xs, None if xs else n, checkpoint)
+        self.in_bodies += len(kinds) + bool(is_nested and kinds)
+        self.push(last + ys[n // 2] * 0.5, *self.inputs)
+
+    def drawing_loop(self, r):
+        self.loop(r, (("uniform",), ("normal", "uniform"), ("normal",) * 3)[(r >> 60) % 3])
 
 
 MISUSE_ALL = {**MISUSE, **COMPARISONS}

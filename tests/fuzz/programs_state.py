@@ -73,6 +73,8 @@ class State:
         is_float32 = "float32" in features and chance.random() < 0.5
         self.precision = FLOAT32 if is_float32 else FLOAT64
         self.fn.is_float32 = is_float32
+        if is_float32 and any(name in ("loop", "drawing_loop") for name, _ in operations):
+            executor = None  # vectors have no loops of floats
         self.compiled = self.compile(
             self.fn,
             skip=self.skip,
@@ -337,6 +339,8 @@ class State:
             "decided_take",
             "no_grad",
             "detach",
+            "loop",
+            "drawing_loop",
         }
         return any(name in choices for name, _ in self.fn.steps)
 
