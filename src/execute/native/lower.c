@@ -96,16 +96,6 @@ static uint32_t plus_product(Lowering *l, uint32_t sum, uint32_t a, uint32_t b) 
     return straight_do(l->line, PRIMITIVE_FMADD, 0, a, b, sum, NONE);
 }
 
-/* In loops. */
-static uint32_t linear(Lowering *l, const Node *node) {
-    const uint32_t *args = l->graph->args.items + node->a;
-    uint32_t k = 2 * node->c, sum = k < node->b ? operand(l, args[k++]) : NONE; /* a bias first, as eager code does */
-    for (uint32_t p = 0; p < node->c; p++)
-        sum = plus_product(l, sum, operand(l, args[2 * p]), operand(l, args[2 * p + 1]));
-    for (; k < node->b; k++) sum = two(l, PRIMITIVE_ADD, sum, operand(l, args[k]));
-    return sum;
-}
-
 static uint32_t plus(Lowering *l, uint32_t sum, uint32_t value) {
     return sum == NONE ? value : two(l, PRIMITIVE_ADD, sum, value);
 }
@@ -122,6 +112,14 @@ static uint32_t plus_term(Lowering *l, const Node *node, uint32_t sum, uint32_t 
     if (term >= node->c) return plus(l, sum, operand(l, args[node->c + term]));
     uint32_t a = operand(l, args[2 * term]), b = operand(l, args[2 * term + 1]);
     return sum == NONE && node->b > 2 * node->c ? two(l, PRIMITIVE_MUL, a, b) : plus_product(l, sum, a, b);
+}
+
+/* In loops. */
+static uint32_t linear(Lowering *l, const Node *node) {
+    uint32_t parts[MOST_PARTS] = {NONE, NONE, NONE, NONE}, count = count_terms(node);
+    uint32_t n_parts = count < MANY_TERMS ? 1 : MOST_PARTS;
+    for (uint32_t k = 0; k < count; k++) parts[k % n_parts] = plus_term(l, node, parts[k % n_parts], term_at(node, k));
+    return sum_of_parts(l, parts);
 }
 
 static uint32_t adjoint(Lowering *l, const Node *node) {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "terms.h"
 
-enum {
-    MANY_TERMS = 8, /* fewer are added where the sum stands, in order */
-    FAR_APART = 8   /* nodes from one to the next, of terms that need none */
-};
+enum { FAR_APART = 8 /* nodes from one to the next, of terms that need none */ };
 
 /* Whether code reads it where it stands, at any time. */
 static int stands_ready(const Node *node) {
@@ -43,12 +40,6 @@ static uint32_t waits_for(const Graph *graph, const Node *sum, uint32_t term) {
         if (last == NONE || operands[k] > last) last = operands[k];
     }
     return last;
-}
-
-/* The k-th term in the order of eager code: the first addend, products, other addends. */
-static uint32_t term_at(const Node *sum, uint32_t k) {
-    int has_addend = count_terms(sum) > sum->c;
-    return !has_addend || k > sum->c ? k : k == 0 ? sum->c : k - 1;
 }
 
 /* Behind which node each term of sum i is added, in that order; and the number of its parts. */

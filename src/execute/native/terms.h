@@ -10,7 +10,10 @@
 
 #include "program/graph.h"
 
-enum { MOST_PARTS = 4 };
+enum {
+    MANY_TERMS = 8, /* fewer are added where the sum stands, in order */
+    MOST_PARTS = 4
+};
 
 /* Term number `term` of the NODE_LINEAR `sum` (products come first, then addends), and to which part it goes. */
 typedef struct {
@@ -24,6 +27,12 @@ typedef struct {
 } TermOrder;
 
 static inline uint32_t count_terms(const Node *sum) { return sum->b - sum->c; }
+
+/* The k-th term in the order of eager code: the first addend, products, other addends. */
+static inline uint32_t term_at(const Node *sum, uint32_t k) {
+    int has_addend = count_terms(sum) > sum->c;
+    return !has_addend || k > sum->c ? k : k == 0 ? sum->c : k - 1;
+}
 
 /* Of scratch. */
 TermOrder order_terms(const Graph *graph, Arena *scratch);
