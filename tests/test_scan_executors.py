@@ -78,3 +78,56 @@ def test_samples_in_float32():
     assert f.stats().executor == "scalar"
     with pytest.raises(ValueError, match="loops are computed in float64"):
         compile(run, dtype="float32", executor="vector")([0.1])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("samples", [3, 8, 13])
+def test_what_weights_gain_over_the_steps(samples, executor):
+    """Products, choices and elements, whose sums go to the batch's or, of what samples change, to rows."""
+    rng = random.Random(9)
+    count, elements = 9, 7
+    w = [[Value(rng.uniform(-0.4, 0.4)) for _ in range(count)] for _ in range(count)]
+    table = [[Value(rng.uniform(-1, 1)) for _ in range(elements)] for _ in range(count)]
+    gates = [Value(rng.uniform(-1, 1)) for _ in range(2 * count)]
+    parameters = [*(v for row in w for v in row), *(v for row in table for v in row), *gates]
+
+    def run(loop):
+        def fn(letters):
+            scaled = [[v * (letters[0] + 1.0) for v in row] for row in w[: count // 2]] + w[
+                count // 2 :
+            ]
+            twice = gates[0] * letters[1]
+
+            def body(h, letter):
+                seen = [mc.take(row, letter) for row in table]
+                high = [where(letter > 3.0, g, 0.0) * h[k] for k, g in enumerate(gates[:count])]
+                some = [where((letter > 4.0) & (letter < 6.0), g, twice) for g in gates[count:]]
+                rows = [
+                    mc.dot(row, h, s + a + b)
+                    for row, s, a, b in zip(scaled, seen, high, some, strict=True)
+                ]
+                return [v.tanh() for v in rows], None
+
+            h, _ = loop(body, [0.1] * count, letters)
+            return mc.sum(h) + twice
+
+        return fn
+
+    letters = [[float(rng.randrange(-1, elements)) for _ in range(6)] for _ in range(samples)]
+    ours = gradient(compile(run(scan), executor=executor), parameters, letters)
+    same(ours, gradient(compile(run(unrolled)), parameters, letters))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_element_that_is_not_chosen_gains_nothing_of_what_is_infinite(executor):
+    table = [[Value(1.0), Value(0.0), Value(4.0)] for _ in range(8)]
+
+    def fn(letters):
+        def body(total, letter):
+            return total + mc.sum([mc.take(row, letter).sqrt() for row in table]), None
+
+        return scan(body, Value(0.0), letters)[0]
+
+    f = compile(fn, reduction="sum", executor=executor)
+    f.value_and_grad([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert [v.grad for v in table[3]] == [2.5, float("inf"), 0.0]

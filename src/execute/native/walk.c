@@ -232,21 +232,6 @@ static void plan_body(View *body, View *v, uint32_t i) {
     leave_step(body, v, i);
 }
 
-/* Behind the walk: the sums over its steps. */
-static void add_step_sums(View *v, uint32_t i, uint32_t walk) {
-    Planner *p = v->p;
-    const Later *later = &v->later[i];
-    StepSums sums = {walk, ARENA_ARRAY(p->arena, StepSum, later->n_sums), later->n_sums};
-    for (uint32_t s = 0; s < later->n_sums; s++) {
-        const StepSum *sum = &later->sums[s];
-        sums.sums[s] = (StepSum){later->place[sum->p], later->place[sum->q], v->first_carry_row[i] + sum->to,
-                                 sum->is_choice};
-    }
-    GROW(p->arena, &p->walks->step_sums, StepSums, 1);
-    add_item(p, (UnitItem){ITEM_SUMS, p->walks->step_sums.size});
-    p->walks->step_sums.items[p->walks->step_sums.size++] = sums;
-}
-
 static int compare_draws(const void *x, const void *y) {
     uint32_t a = ((const RowDraw *)x)->draw, b = ((const RowDraw *)y)->draw;
     return (a > b) - (a < b);
@@ -312,7 +297,9 @@ static void plan_scan(View *v, uint32_t i) {
     walks->walks.items[which] = walk;
     p->unit = outer;
     p->line = NONE;
-    if (v->later[i].n_sums) add_step_sums(v, i, which);
+    if (!v->later[i].n_sums) return;
+    add_item(p, (UnitItem){ITEM_SUMS, walks->step_sums.size});
+    add_step_sums(v, i, which);
 }
 
 /* -- nodes ------------------------------------------------------------------------------------------------- */
@@ -327,6 +314,7 @@ static void plan_part(View *v, uint32_t i) {
     if (record->op == NODE_SCAN) {
         const Scan *scan = scan_of(v->graph, node->a);
         v->row[i] = carry_row(v, node->a, node->b, scan->is_reverse ? -1 : (int64_t)scan->length);
+        v->later[node->a].parts[node->b]++;
     } else {
         v->row[i] = row_in_frames(&v->families[family_of(v, node->a)], (int64_t)node->b + v->shift[node->a],
                                   v->place[node->a]);
@@ -340,7 +328,11 @@ static void plan_sum(View *v, uint32_t i) {
     const Node *node = &graph->nodes[i];
     uint32_t of = NONE;
     if (node->op == NODE_TOTAL) {
+        const Node *part = &graph->nodes[node->a];
         of = row_of(v, node->a);
+        int is_carry = part->op == NODE_PART && graph->nodes[part->a].op == NODE_SCAN;
+        if (is_carry && graph->nodes[part->a].stage == SAMPLE && v->uses[node->a] == 1)
+            v->later[part->a].total[part->b] = p->walks->sums.size;
     } else {
         const Node *outer = &graph->nodes[node->a];
         const uint32_t *args = graph->args.items + outer->a;
@@ -369,7 +361,7 @@ static int is_sum_over_batch(const Graph *graph, uint32_t i) {
 /* The derivatives that are one sum each, which nobody else reads. */
 static void find_direct(View *v) {
     const Graph *graph = v->graph;
-    uint32_t *uses = ARENA_ARRAY(v->p->scratch, uint32_t, graph->size + (size_t)1), count;
+    uint32_t *uses = v->uses = ARENA_ARRAY(v->p->scratch, uint32_t, graph->size + (size_t)1), count;
     for (uint32_t i = 0; i < graph->size; i++) {
         const uint32_t *operands = node_operands(graph, i, &count);
         for (uint32_t k = 0; k < count; k++) uses[operands[k]]++;
@@ -465,6 +457,7 @@ void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena 
         GROW(arena, &walks->sums, RowSum, 1);
         walks->sums.items[walks->sums.size++] = (RowSum){walks->root_rows[0], NONE};
     }
+    plan_contractions(p);
     end_lines(p);
     sort_draws(walks->draws.items, walks->draws.size);
 }

@@ -19,6 +19,7 @@
 #define MICROGRAD_C_WALK_H
 
 #include "emit.h"
+#include "execute/vector/program.h"
 #include "lower.h"
 #include "program/loops.h"
 
@@ -60,17 +61,12 @@ typedef struct {
     uint32_t n_draws;
 } Walk;
 
-/* Of a walk that has been gone: to row `to` goes the sum over its steps of the product of what stands in rows p and q
- * of its frames; or, of a choice, of q where p is above 0. */
+/* Of a walk that has been gone: sums over its steps, of what stands in its frames. They go to rows, or, those that are
+ * totals, to sums over the batch. */
 typedef struct {
-    uint32_t p, q, to;
-    uint8_t is_choice;
-} StepSum;
-
-typedef struct {
-    uint32_t walk;
-    StepSum *sums; /* those of one p side by side */
-    uint32_t n_sums;
+    uint32_t walk, carries; /* the row of its first carry */
+    Contraction *contractions;
+    uint32_t n_contractions, n_sums;
 } StepSums;
 
 /* A row that holds a number of the text, or a column of the arguments. */
@@ -83,7 +79,8 @@ typedef struct {
     uint32_t row, column;
 } RowColumn;
 
-/* A sum over the batch: of what stands in row `of`, to row `to`; NONE: nobody reads it there. */
+/* A sum over the batch: of what stands in row `of`; NONE: sums over steps are added to it. It goes to row `to`; NONE:
+ * nobody reads it there. */
 typedef struct {
     uint32_t of, to;
 } RowSum;
@@ -97,6 +94,7 @@ typedef struct {
     GROWING(RowColumn) columns;
     GROWING(RowDraw) draws; /* by their numbers */
     GROWING(RowSum) sums;
+    uint32_t *row_sums, n_row_sums; /* which of them are of rows */
     uint32_t n_rows;
     uint32_t *parameter_rows; /* NONE: nobody reads it */
     uint32_t *root_rows;       /* NONE: it is a sum over the batch, and nothing else: then ... */

@@ -13,42 +13,6 @@ uint32_t family_of(View *v, uint32_t i) {
 
 static void unite(View *v, uint32_t i, uint32_t j) { v->family[family_of(v, i)] = family_of(v, j); }
 
-/* -- sums over steps ---------------------------------------------------------------------------------------- */
-
-enum { LEAST_SUMS = 16, SUMS_A_ROW = 2 /* what is worth rows in frames */ };
-
-static int is_zero(const Node *node) { return node->op == NODE_CONSTANT && node->number == 0.0; }
-
-/* Whether carry k of a scan, which nobody else reads, is what it was and a product, or a choice between something and
- * nothing, of numbers that change with the step: then sum->p and sum->q are nodes of the body. */
-static int is_running_sum(const Scan *scan, uint32_t k, const uint32_t *uses, const uint32_t *inputs, StepSum *sum) {
-    const Graph *body = &scan->body;
-    const Node *nodes = body->nodes, *root = &nodes[body->roots[k]];
-    uint32_t own = inputs[k], more;
-    if (own == NONE || uses[own] != 1 || uses[body->roots[k]] != 1) return 0;
-    if (root->op == OP_add && (root->a == own || root->b == own)) {
-        more = root->a == own ? root->b : root->a;
-        if (nodes[more].op == OP_mul) {
-            *sum = (StepSum){.p = nodes[more].a, .q = nodes[more].b};
-        } else if (nodes[more].op == OP_where && is_zero(&nodes[nodes[more].c])) {
-            *sum = (StepSum){.p = nodes[more].a, .q = nodes[more].b, .is_choice = 1};
-        } else {
-            return 0;
-        }
-    } else if (root->op == NODE_LINEAR && root->c == 1 && root->b == 3 && body->args.items[root->a + 2] == own) {
-        *sum = (StepSum){.p = body->args.items[root->a], .q = body->args.items[root->a + 1]};
-    } else {
-        return 0;
-    }
-    return nodes[sum->p].stage == SAMPLE && nodes[sum->q].stage == SAMPLE && sum->p != own && sum->q != own;
-}
-
-static int compare_sums(const void *x, const void *y) {
-    const StepSum *a = x, *b = y;
-    if (a->is_choice != b->is_choice) return a->is_choice - b->is_choice;
-    return a->p != b->p ? (a->p < b->p ? -1 : 1) : (a->q > b->q) - (a->q < b->q);
-}
-
 uint32_t place_of(const View *v, uint32_t i, uint32_t node) {
     const Scan *scan = scan_of(v->graph, i);
     const Node *of = &scan->body.nodes[node];
@@ -57,52 +21,6 @@ uint32_t place_of(const View *v, uint32_t i, uint32_t node) {
     if (of->a < scan->n_carries) return v->places[i][scan->n_made + of->a];
     uint32_t sequence = v->graph->args.items[v->graph->nodes[i].a + of->a];
     return v->shift[sequence] ? NONE : v->place[sequence];
-}
-
-static void leave_for_later(View *v, uint32_t i) {
-    Arena *scratch = v->p->scratch;
-    const Scan *scan = scan_of(v->graph, i);
-    const Graph *body = &scan->body;
-    const uint32_t *args = v->graph->args.items + v->graph->nodes[i].a;
-    Family *family = &v->families[family_of(v, i)];
-    Later later = {.is_late = ARENA_ARRAY(scratch, uint8_t, scan->n_carries + (size_t)1),
-                   .sums = ARENA_ARRAY(scratch, StepSum, scan->n_carries + (size_t)1)};
-    uint32_t *uses = ARENA_ARRAY(scratch, uint32_t, body->size + (size_t)1), n_new = 0;
-    uint32_t *inputs = ARENA_ARRAY(scratch, uint32_t, scan->n_carries + (size_t)1);
-    later.place = ARENA_ARRAY(scratch, uint32_t, body->size + (size_t)1);
-    memset(inputs, 0xFF, scan->n_carries * sizeof *inputs);
-    memset(later.place, 0xFF, body->size * sizeof *later.place);
-    v->later[i] = later;
-    for (uint32_t n = 0; n < body->size; n++) {
-        uint32_t count;
-        const uint32_t *operands = node_operands(body, n, &count);
-        for (uint32_t k = 0; k < count; k++) uses[operands[k]]++;
-        if (body->nodes[n].op == NODE_INPUT && body->nodes[n].a < scan->n_carries) inputs[body->nodes[n].a] = n;
-    }
-    for (uint32_t r = 0; r < body->n_roots; r++) uses[body->roots[r]]++;
-    for (uint32_t k = 0; k < scan->n_carries; k++) {
-        StepSum *sum = &later.sums[later.n_sums];
-        const Node *text = text_of(v, args[k]);
-        if (v->places[i][scan->n_made + k] != NONE || !text || text->number != 0.0) continue;
-        if (!is_running_sum(scan, k, uses, inputs, sum)) continue;
-        sum->to = k;
-        later.n_sums++;
-        later.is_late[k] = 1;
-    }
-    for (uint32_t s = 0; s < later.n_sums; s++) {
-        const uint32_t nodes[] = {later.sums[s].p, later.sums[s].q};
-        for (int side = 0; side < 2; side++) {
-            uint32_t *place = &later.place[nodes[side]];
-            if (*place != NONE) continue;
-            *place = place_of(v, i, nodes[side]);
-            if (*place == NONE) *place = family->n_rows + n_new++;
-        }
-    }
-    if (later.n_sums < LEAST_SUMS || later.n_sums < SUMS_A_ROW * n_new) return;
-    family->n_rows += n_new;
-    family->is_kept = 1;
-    v->later[i] = later;
-    qsort(later.sums, later.n_sums, sizeof *later.sums, compare_sums);
 }
 
 /* -- draws ---------------------------------------------------------------------------------------------------- */

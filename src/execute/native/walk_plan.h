@@ -8,12 +8,31 @@
 #include "program/loops.h"
 #include "walk.h"
 
+/* A sum over steps that is one of a Contraction. p and q are nodes of the body, and later rows of a frame; `to` is a
+ * carry, and later where a Contraction's sum goes. */
+typedef struct {
+    uint8_t kind, is_total;
+    uint32_t p, q, to;
+    uint32_t element; /* which p has to be, or 0 */
+} StepSum;
+
+/* What a scan adds up in carries that it does not read, and that is left for later. */
+typedef struct {
+    uint8_t *is_late;       /* of each carry */
+    StepSum *sums;          /* those of one p, and of one element of it, side by side */
+    uint32_t n_sums;
+    uint32_t *place; /* of each node of the body: where in frames it stands for that; NONE */
+    uint32_t *parts; /* of each carry: how many nodes of the graph are what it has become, ... */
+    uint32_t *total; /* ... and the sum over the batch that alone reads it; NONE */
+} Later;
+
 typedef struct {
     Walks *walks;
     Arena *arena, *scratch;
     int evex;
     Unit *unit;    /* that is being planned */
     uint32_t line; /* its last item, if that is a line; NONE */
+    GROWING(const Later *) later; /* of each of the walks' StepSums */
 } Planner;
 
 /* A draw that steps of a family find in their frames. */
@@ -27,14 +46,6 @@ typedef struct {
     uint32_t length, n_rows, base;
     int is_kept; /* frames are those of all steps, since they hold more than draws */
 } Family;
-
-/* What a scan adds up in carries that it does not read, and that is left for later. */
-typedef struct {
-    uint8_t *is_late;       /* of each carry */
-    StepSum *sums;
-    uint32_t n_sums;
-    uint32_t *place; /* of each node of the body: where in frames it stands for that; NONE */
-} Later;
 
 /* A graph that is planned: the function's, or a body's. */
 typedef struct View {
@@ -53,6 +64,7 @@ typedef struct View {
     uint32_t *place;          /* of each sequence: its row in a frame ... */
     int8_t *shift;            /* ... that is so many after the step's own */
     uint32_t *first_carry_row; /* of each scan: of its carries without a trail, in order */
+    uint32_t *uses;           /* of each node of the function */
     uint8_t *is_direct;       /* of each node: it is a root's sum over the batch, or an adjoint that is that sum */
     Later *later;             /* of each scan: what is added up when it is over */
     FrameDraw ***draws;       /* of each scan: of each node of its body, if that is a draw; else NULL */
@@ -83,6 +95,13 @@ uint32_t family_of(View *v, uint32_t i);
 
 /* Which records share frames, and where in them sequences stand, and what sums over steps are made of. */
 void find_families(View *v);
+
+/* What scan i leaves for later. */
+void leave_for_later(View *v, uint32_t i);
+
+/* Behind the walk, or, of the sums that that leaves: all of them, when it is known who reads what. */
+void add_step_sums(View *v, uint32_t i, uint32_t walk);
+void plan_contractions(Planner *p);
 
 /* The row in frames of a node of scan i's body that stands there anyway; NONE: none. */
 uint32_t place_of(const View *v, uint32_t i, uint32_t node);

@@ -56,6 +56,7 @@ typedef struct {
     const Desk *desk;
     int may_poll;
     uint32_t samples[WIDEST]; /* of the vector at hand */
+    size_t valid; /* lanes that hold samples */
 } WalkRun;
 
 /* Whether the run has to stop, after so much work. */
@@ -140,40 +141,42 @@ static RunStatus run_walk(const WalkRun *run, const Walk *walk, uint32_t outer) 
     return RUN_DONE;
 }
 
+/* What a frame adds to the sum of its vectors p and q, in a lane. */
+static double contracted(const Contraction *of, uint32_t i, const double *p, const double *q) {
+    switch (of->kind) {
+    case OF_PRODUCTS: return *p * *q;
+    case OF_CHOICES: return *p > 0 ? *q : 0.0;
+    case OF_ELEMENTS: return element_in(of, *p) == i ? *q : 0.0;
+    }
+    abort();
+}
+
 /* The same without kernels. */
-static void contract_lanes(const double *frames, const Walk *walk, const StepSum *sums, uint32_t n, double *const *to) {
-    for (uint32_t k = 0; k < n; k++) {
-        double total[LANES] = {0};
-        for (uint32_t step = 0; step < walk->length; step++) {
-            const double *frame = frames + (size_t)step * walk->frame_rows * LANES;
-            const double *p = frame + sums[k].p * LANES, *q = frame + sums[k].q * LANES;
-            for (int lane = 0; lane < LANES; lane++)
-                total[lane] += !sums[k].is_choice ? p[lane] * q[lane] : p[lane] > 0 ? q[lane] : 0.0;
+static void contract_lanes(const Contraction *of, const double *frames, size_t n_frames, size_t apart, size_t valid,
+                           double *to) {
+    for (uint32_t s = 0; s < of->n_p * of->n_q; s++) {
+        uint32_t i = s / of->n_q;
+        const double *p = frames + of->p[of->kind == OF_ELEMENTS ? 0 : i] * LANES;
+        const double *q = frames + of->q[s % of->n_q] * LANES;
+        for (size_t lane = 0; lane < valid; lane++) {
+            double sum = 0.0;
+            for (size_t f = 0; f < n_frames; f++) sum += contracted(of, i, p + f * apart + lane, q + f * apart + lane);
+            double *total = to + of->to[s] * LANES + lane;
+            *total = of->is_total ? *total + sum : sum;
         }
-        memcpy(to[k], total, sizeof total);
     }
 }
 
-static void run_step_sums(const WalkRun *run, const StepSums *all) {
-    const Walk *walk = &run->code->walks.walks.items[all->walk];
+static void run_step_sums(const WalkRun *run, const StepSums *sums) {
+    const Walk *walk = &run->code->walks.walks.items[sums->walk];
     size_t width = width_of(run->code), first = walk->frames;
     if (walk->is_reverse) first -= (size_t)(walk->length - 1) * walk->frame_rows;
     const double *frames = run->desk->memory + first * width;
-    for (uint32_t s = 0, n; s < all->n_sums; s += n) {
-        const StepSum *sum = all->sums + s;
-        size_t q[MOST_CONTRACTED];
-        double *to[MOST_CONTRACTED];
-        for (n = 0; n < MOST_CONTRACTED && s + n < all->n_sums; n++) {
-            if (sum[n].p != sum->p || sum[n].is_choice != sum->is_choice) break;
-            q[n] = sum[n].q * width;
-            to[n] = run->desk->memory + sum[n].to * width;
-        }
-        if (!run->code->pages) {
-            contract_lanes(frames, walk, sum, n, to);
-            continue;
-        }
-        run->code->kernels->contract(frames, walk->length, walk->frame_rows * width, sum->p * width, q, n,
-                                     sum->is_choice, to);
+    for (uint32_t k = 0; k < sums->n_contractions; k++) {
+        const Contraction *of = &sums->contractions[k];
+        (run->code->pages ? run->code->kernels->contract : contract_lanes)(
+            of, frames, walk->length, walk->frame_rows * width, of->is_total ? run->valid : width,
+            of->is_total ? run->desk->sums : run->desk->memory);
     }
 }
 
@@ -215,7 +218,8 @@ static void read_columns(const WalkRun *run) {
 static void add_sums(const WalkRun *run, size_t valid) {
     const WalkCode *code = run->code;
     const size_t width = width_of(code);
-    for (uint32_t s = 0; s < code->walks.sums.size; s++) {
+    for (uint32_t r = 0; r < code->walks.n_row_sums; r++) {
+        size_t s = code->walks.row_sums[r];
         const double *from = run->desk->memory + code->walks.sums.items[s].of * width;
         double *sum = run->desk->sums + s * width;
         if (valid == WIDEST) /* of a known number, which compilers make vectors of */
@@ -258,6 +262,7 @@ static RunStatus run_vectors(WalkRun *run, size_t first, size_t end) {
     RunStatus status = RUN_DONE;
     for (size_t at = first * width; at < end * width && status == RUN_DONE; at += width) {
         size_t left = run->batch->size - at, valid = left < width ? left : width;
+        run->valid = valid;
         list_samples(run, at, valid);
         read_columns(run);
         draw_rows(run, of_function, walks->draws.items, walks->draws.size, run->desk->memory);

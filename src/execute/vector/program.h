@@ -10,7 +10,6 @@
 
 /* -- kernels: compiled once for each level of vector units (kernels_*.c) ------------------------ */
 
-enum { MOST_CONTRACTED = 8 };
 enum { SCRATCH_ROWS = 32 }; /* four operands of a step; or inputs of a product that are turned together */
 
 /* What steps work on. Numbers in rows are doubles; of kernels for float32, floats. */
@@ -41,6 +40,22 @@ static inline Drawing drawing_of(const Batch *batch, size_t first, size_t valid)
     return drawing;
 }
 
+/* Sums over frames, which are vectors side by side, of what stands in places p and q of each: of products; of choices,
+ * which are q's where p's is above 0; or of q's where p's number is the sum's own, which are numbered from `least` on.
+ * Those of p[i] and q[j] go to vector to[i * n_q + j]; where there are elements, p is one, and i counts them. */
+typedef struct {
+    enum { OF_PRODUCTS, OF_CHOICES, OF_ELEMENTS } kind;
+    uint8_t is_total; /* they are added to what stands there, of so many lanes alone as hold samples */
+    uint32_t n_p, n_q, least;
+    const uint32_t *p, *q, *to;
+} Contraction;
+
+/* Which of the sums a number belongs to; NONE: to none. */
+static inline uint32_t element_in(const Contraction *of, double number) {
+    double from_least = number - of->least;
+    return from_least >= 0 && from_least < of->n_p && from_least == (uint32_t)from_least ? (uint32_t)from_least : NONE;
+}
+
 typedef void (*Turn)(void *to, size_t apart, const void *const *rows, size_t n_rows, size_t lanes);
 
 typedef struct {
@@ -57,11 +72,9 @@ typedef struct {
      * vector has, or multiples of 4. Rows are of the kernels' numbers; of kernels for floats, also doubles to floats,
      * and floats to doubles. */
     Turn turn, turn_doubles, turn_out;
-    /* to[k], a vector, = the sum over frames, each `apart` doubles from the one before, of the vector p doubles behind
-     * its beginning times the one q[k] behind it; or, of a choice, of that one where p's is above 0. n of them, at most
-     * MOST_CONTRACTED. Of kernels for doubles alone. */
-    void (*contract)(const double *frames, size_t n_frames, size_t apart, size_t p, const size_t *q, uint32_t n,
-                     int is_choice, double *const *to);
+    /* Of frames `apart` doubles from each other. Of kernels for doubles alone. */
+    void (*contract)(const Contraction *of, const double *frames, size_t n_frames, size_t apart, size_t valid,
+                     double *to);
 } Kernels;
 
 /* A level's: for doubles, of which it is the beginning, and for floats. */
