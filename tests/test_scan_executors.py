@@ -83,7 +83,7 @@ def test_samples_in_float32():
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("samples", [3, 8, 13])
 def test_what_weights_gain_over_the_steps(samples, executor):
-    """Products, choices and elements, whose sums go to the batch's or, of what samples change, to rows."""
+    """Products, choices and elements; their sums go to the batch's, or to rows for samples."""
     rng = random.Random(9)
     count, elements = 9, 7
     w = [[Value(rng.uniform(-0.4, 0.4)) for _ in range(count)] for _ in range(count)]
@@ -131,3 +131,33 @@ def test_an_element_that_is_not_chosen_gains_nothing_of_what_is_infinite(executo
     f = compile(fn, reduction="sum", executor=executor)
     f.value_and_grad([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert [v.grad for v in table[3]] == [2.5, float("inf"), 0.0]
+
+
+@pytest.mark.parametrize("level", _core.levels())
+@pytest.mark.parametrize("count", [1, 5, 8, 9, 16, 17, 33, 40])
+def test_a_take_of_parameters_and_numbers(count, level):
+    """Also where they stand in the registers' tables, of 8 or 16 numbers each, from the end too."""
+    rng = random.Random(count)
+    table = [Value(rng.uniform(-1, 1)) for _ in range(count)]
+    numbers = [*table[: count // 2], *(rng.uniform(-1, 1) for _ in table[count // 2 :])]
+
+    def run(loop):
+        def body(total, letter):
+            return [mc.take(table, letter) * total[0] + mc.take(numbers, letter)], None
+
+        return lambda letters: loop(body, [0.5], letters)[0][0]
+
+    _core.set_level(level)
+    try:
+        f = compile(run(scan))
+        for samples in (3, 9):
+            letters = [
+                [float(rng.randrange(-count, count)) for _ in range(7)] for _ in range(samples)
+            ]
+            ours = gradient(f, table, letters)
+            same(ours, gradient(compile(run(unrolled), executor="scalar"), table, letters))
+        for bad in (float(count), -count - 1.0, 0.5, float("nan")):
+            with pytest.raises((IndexError, TypeError), match="take"):
+                f.value_and_grad([[0.0, 0.0, bad, 0.0, 0.0, 0.0, 0.0]])
+    finally:
+        _core.set_level(_core.levels()[-1])

@@ -107,7 +107,8 @@ static void one(Code *code, VectorForm form, int to, int first, Source source, i
     vector_text(code, b, first);
     source_text(code, c, source, code->machine.width * (1 + code->is_float32));
     switch ((Place)info->place) {
-    case PLACE_THREE: sprintf(text, "%s %s,%s,%s", mnemonic, c, b, a); break;
+    case PLACE_THREE:
+    case PLACE_PICK: sprintf(text, "%s %s,%s,%s", mnemonic, c, b, a); break;
     case PLACE_TWO:
         if (form == VECTOR_SPREAD && source.reg >= 0) c[1] = 'x';
         sprintf(text, "%s %s,%s", mnemonic, c, a);
@@ -137,7 +138,7 @@ static void every_form(Code *code) {
                                      COMPARE_NOT_GREATER_EQUAL};
     for (int f = 0; f < VECTOR_FORM_COUNT; f++) {
         Place place = (Place)vector_forms[f].place;
-        int evex_only = place == PLACE_BLEND_M || place == PLACE_MASKED;
+        int evex_only = place == PLACE_BLEND_M || place == PLACE_MASKED || place == PLACE_PICK;
         int vex_only = place == PLACE_BLEND_V || place == PLACE_SIGNS;
         if (code->machine.evex ? vex_only : evex_only) continue;
         int n = code->machine.registers, count = 0;

@@ -260,6 +260,17 @@ static void emit_joined(Emitter *e, const Instruction *in) {
     give(r, to);
 }
 
+static void emit_pick(Emitter *e, const Instruction *in) {
+    Registers *r = &e->registers;
+    int index = bring(r, in->operands[0], 0);
+    uint32_t pins = pinned(e, in);
+    retire(r);
+    int to = take_register(r, pins);
+    encode(e->code, VECTOR_LOAD, to, 0, row_source(e->emission, in, in->detail), 0);
+    encode(e->code, VECTOR_PICK, to, index, row_source(e->emission, in, in->detail + 1), 0);
+    give(r, to);
+}
+
 static void emit_call(Emitter *e, const Instruction *in) {
     Registers *r = &e->registers;
     uint32_t count = instruction_operands(in), copies[3];
@@ -327,6 +338,7 @@ static void emit_instruction(Emitter *e, const Instruction *in) {
     case PRIMITIVE_TURNED: emit_turned(e, in); break;
     case PRIMITIVE_HALF: emit_half(e, in); break;
     case PRIMITIVE_JOINED: emit_joined(e, in); break;
+    case PRIMITIVE_PICK: emit_pick(e, in); break;
     case PRIMITIVE_CALL: emit_call(e, in); break;
     case PRIMITIVE_TOTAL: emit_total(e, in); break;
     case PRIMITIVE_OUTPUT: emit_output(e, in); break;

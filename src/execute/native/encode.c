@@ -132,6 +132,7 @@ static void put_vector(Code *code, VectorForm form, int to, int first, Source so
         other = (unsigned)first;
         mask = 1;
         break;
+    case PLACE_PICK: other = (unsigned)first; break;
     case PLACE_MASKED:
         mask = 1;
         zeroing = 1;

@@ -44,6 +44,7 @@ typedef enum {
     PLACE_BLEND_V, /* to, first, source, the last register as mask: VEX only */
     PLACE_BLEND_M, /* to, first, source by mask 1: EVEX only */
     PLACE_MASKED,  /* to, source, 0 where mask 1 is: EVEX only */
+    PLACE_PICK,    /* to, first, source: of the numbers in to and source, those that first counts: EVEX only */
     PLACE_SIGNS,   /* a number's register, source: VEX only */
     PLACE_TAKE_UPPER, /* to (half a vector), source (a register): the upper half */
     PLACE_PUT_UPPER   /* to, first, source (half a vector): source as the upper half */
@@ -85,6 +86,7 @@ typedef enum {
     FORM(BLEND_V, "vblendvpd", "vblendvps", 3, 0x4B, 0x4A, 1, 0, PLACE_BLEND_V)             \
     FORM(BLEND_M, "vblendmpd", "vblendmps", 2, 0x65, 0x65, 1, 0, PLACE_BLEND_M)             \
     FORM(MASKED, "vmovapd", "vmovaps", 1, 0x28, 0x28, 0, 0, PLACE_MASKED)                   \
+    FORM(PICK, "vpermt2pd", "vpermt2ps", 2, 0x7F, 0x7F, 1, 0, PLACE_PICK)                   \
     FORM(SIGNS, "vmovmskpd", "vmovmskps", 1, 0x50, 0x50, 0, 0, PLACE_SIGNS)                 \
     FORM(TAKE_UPPER, "vextractf128", "vextractf128", 3, 0x19, 0x19, 1, 0, PLACE_TAKE_UPPER) \
     FORM(PUT_UPPER, "vinsertf128", "vinsertf128", 3, 0x18, 0x18, 1, 0, PLACE_PUT_UPPER)

@@ -117,6 +117,7 @@ static void run_once(const Line *line, double *values, double *memory, double *f
             GIVES_BITS(SHIFT_LEFT, bits_of(A) << in->detail);
             GIVES_BITS(SHIFT_RIGHT, bits_of(A) >> in->detail);
         case PRIMITIVE_CALL: call(in, i, values, kernels); break;
+        case PRIMITIVE_PICK:
         case PRIMITIVE_TOTAL:
         case PRIMITIVE_HALF:
         case PRIMITIVE_JOINED: abort(); /* walks have none, and no floats */

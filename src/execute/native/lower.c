@@ -190,12 +190,32 @@ static uint32_t is_bad(Lowering *l, uint32_t index, uint32_t n_elements) {
     return choose(l, COMPARE_IS_LESS, index, straight_number(l->line, n_elements), bad, one);
 }
 
-static uint32_t take(Lowering *l, const Node *node) {
-    const uint32_t *elements = l->graph->args.items + node->a + 1;
-    uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, index, count);
+/* The element where they are asked one by one. */
+static uint32_t search(Lowering *l, const uint32_t *elements, uint32_t count, uint32_t index) {
     uint32_t chosen = operand(l, elements[count - 1]);
     for (uint32_t k = count - 1; k-- > 0;)
         chosen = choose(l, COMPARE_IS_EQUAL, index, straight_number(l->line, k), operand(l, elements[k]), chosen);
+    return chosen;
+}
+
+/* ... and where they stand in rows, so many in two of them. */
+static uint32_t pick(Lowering *l, uint32_t rows, uint32_t count, uint32_t index) {
+    const uint32_t together = l->reader->picked, last = (count - 1) / together;
+    /* Behind this sum's point nothing is left: its lowest bits are the index. */
+    uint32_t bits = two(l, PRIMITIVE_ADD, index, straight_number(l->line, 0x1p52)), chosen = NONE;
+    for (uint32_t k = last + 1; k-- > 0;) {
+        uint32_t own = straight_do(l->line, PRIMITIVE_PICK, rows + 2 * k, bits, NONE, NONE, NONE);
+        uint32_t end = straight_number(l->line, (k + 1.0) * together);
+        chosen = k == last ? own : choose(l, COMPARE_IS_LESS, index, end, own, chosen);
+    }
+    return chosen;
+}
+
+static uint32_t take(Lowering *l, const Node *node) {
+    const uint32_t *elements = l->graph->args.items + node->a + 1;
+    uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, index, count);
+    uint32_t rows = l->reader ? l->reader->table(l->reader, elements, count) : NONE;
+    uint32_t chosen = rows == NONE ? search(l, elements, count, index) : pick(l, rows, count, index);
     l->bad = l->bad == NONE ? bad : two(l, PRIMITIVE_ADD, l->bad, bad);
     return chosen;
 }

@@ -39,9 +39,13 @@ typedef struct {
 /* Where the sums over the batch begin: so that vectors of the first of them stand in one line of the cache. */
 static inline uint32_t adjoints_at(uint32_t n_parameters) { return (n_parameters + 1 + 7) / 8 * 8; }
 
-/* Who knows where nodes stand, for lines that are made node by node: the value of one, in the line at hand. */
+/* Who knows where nodes stand, for lines that are made node by node. */
 typedef struct Reader {
+    /* The value of one, in the line at hand. */
     uint32_t (*read)(struct Reader *reader, uint32_t node);
+    /* Rows in which the numbers of these stand one behind the other, for PRIMITIVE_PICK: the first; NONE: none do. */
+    uint32_t (*table)(struct Reader *reader, const uint32_t *nodes, uint32_t count);
+    uint32_t picked; /* how many numbers that chooses among */
 } Reader;
 
 /* A node with a number, but for leaves, numbers of loops and sums over the batch: its value. *bad: NONE, or the value

@@ -29,6 +29,7 @@ static uint32_t latency(Primitive op) {
     case PRIMITIVE_FMSUB:
     case PRIMITIVE_FNMADD: return 4;
     case PRIMITIVE_SELECT: return 5; /* a comparison, then a choice */
+    case PRIMITIVE_PICK:
     case PRIMITIVE_HALF: return 6; /* it is taken, then converted */
     case PRIMITIVE_JOINED:
     case PRIMITIVE_ROUND: return 8;

@@ -15,32 +15,34 @@
 #include "program/graph.h"
 
 /* PRIMITIVE(id, operands). What `detail` is to each stands behind it. */
-#define FOR_EACH_PRIMITIVE(PRIMITIVE)                                                              \
-    PRIMITIVE(NUMBER, 0)      /* the same in all lanes: see straight_number                     */ \
-    PRIMITIVE(INPUT, 0)       /* which row of inputs                                            */ \
-    PRIMITIVE(ADD, 2)                                                                              \
-    PRIMITIVE(SUB, 2)                                                                              \
-    PRIMITIVE(MUL, 2)                                                                              \
-    PRIMITIVE(DIV, 2)                                                                              \
-    PRIMITIVE(AND, 2)         /* of bits, as the next three                                     */ \
-    PRIMITIVE(ANDN, 2)        /* not the first, and the second                                  */ \
-    PRIMITIVE(OR, 2)                                                                               \
-    PRIMITIVE(XOR, 2)                                                                              \
-    PRIMITIVE(WHOLE_ADD, 2)   /* of whole numbers as long, as the next three                    */ \
-    PRIMITIVE(WHOLE_SUB, 2)                                                                        \
-    PRIMITIVE(SHIFT_LEFT, 1)  /* by how many bits                                               */ \
-    PRIMITIVE(SHIFT_RIGHT, 1) /* by how many bits                                               */ \
-    PRIMITIVE(SQRT, 1)                                                                             \
-    PRIMITIVE(ROUND, 1)       /* a Rounding (encode.h)                                          */ \
-    PRIMITIVE(FMADD, 3)       /* a * b + c in one rounding                                      */ \
-    PRIMITIVE(FMSUB, 3)       /* a * b - c in one rounding                                      */ \
-    PRIMITIVE(FNMADD, 3)      /* c - a * b in one rounding                                      */ \
-    PRIMITIVE(SELECT, 4)      /* a Predicate (encode.h) of a and b: if it holds c, else d       */ \
-    PRIMITIVE(TURNED, 4)      /* an Op: a, or the library's op(b) where (b and c) > d         */   \
-    PRIMITIVE(HALF, 1)        /* 0: the lower half of floats as doubles, 1: the upper half      */ \
-    PRIMITIVE(JOINED, 2)      /* two halves of doubles as floats                                */ \
-    PRIMITIVE(CALL, 3)        /* an Op, which has one to three operands: see straight_call      */ \
-    PRIMITIVE(TOTAL, 1)       /* which total: its lanes are added to. No value                  */ \
+#define FOR_EACH_PRIMITIVE(PRIMITIVE)                                                                \
+    PRIMITIVE(NUMBER, 0)      /* the same in all lanes: see straight_number                     */   \
+    PRIMITIVE(INPUT, 0)       /* which row of inputs                                            */   \
+    PRIMITIVE(ADD, 2)                                                                                \
+    PRIMITIVE(SUB, 2)                                                                                \
+    PRIMITIVE(MUL, 2)                                                                                \
+    PRIMITIVE(DIV, 2)                                                                                \
+    PRIMITIVE(AND, 2)         /* of bits, as the next three                                     */   \
+    PRIMITIVE(ANDN, 2)        /* not the first, and the second                                  */   \
+    PRIMITIVE(OR, 2)                                                                                 \
+    PRIMITIVE(XOR, 2)                                                                                \
+    PRIMITIVE(WHOLE_ADD, 2)   /* of whole numbers as long, as the next three                    */   \
+    PRIMITIVE(WHOLE_SUB, 2)                                                                          \
+    PRIMITIVE(SHIFT_LEFT, 1)  /* by how many bits                                               */   \
+    PRIMITIVE(SHIFT_RIGHT, 1) /* by how many bits                                               */   \
+    PRIMITIVE(SQRT, 1)                                                                               \
+    PRIMITIVE(ROUND, 1)       /* a Rounding (encode.h)                                          */   \
+    PRIMITIVE(FMADD, 3)       /* a * b + c in one rounding                                      */   \
+    PRIMITIVE(FMSUB, 3)       /* a * b - c in one rounding                                      */   \
+    PRIMITIVE(FNMADD, 3)      /* c - a * b in one rounding                                      */   \
+    PRIMITIVE(SELECT, 4)      /* a Predicate (encode.h) of a and b: if it holds c, else d       */   \
+    PRIMITIVE(TURNED, 4)      /* an Op: a, or the library's op(b) where (b and c) > d         */     \
+    PRIMITIVE(HALF, 1)        /* 0: the lower half of floats as doubles, 1: the upper half      */   \
+    PRIMITIVE(JOINED, 2)      /* two halves of doubles as floats                                */   \
+    PRIMITIVE(PICK, 1)        /* of the numbers in this row and the next, that which the lowest   */ \
+                              /* bits of a count. EVEX only                                     */   \
+    PRIMITIVE(CALL, 3)        /* an Op, which has one to three operands: see straight_call      */   \
+    PRIMITIVE(TOTAL, 1)       /* which total: its lanes are added to. No value                  */   \
     PRIMITIVE(OUTPUT, 1)      /* which row of outputs is a. No value                            */
 
 typedef enum {

@@ -100,11 +100,28 @@ static uint32_t read_node(Reader *reader, uint32_t i) {
     Straight *line = line_at_hand(p);
     const Node *text = text_of(v, i);
     if (text) return straight_number(line, text->number);
-    if (p->evex && parameter_of(v, i) != NONE) return straight_once(line, parameter_of(v, i));
+    if (p->machine.evex && parameter_of(v, i) != NONE) return straight_once(line, parameter_of(v, i));
     if (v->line[i] == p->line) return v->value[i];
     if (v->frame_row[i] != NONE && v->unit == p->unit) return straight_input(line, v->frame_row[i]);
     uint32_t row = row_of(v, i);
     return straight_input(line_at_hand(p), row);
+}
+
+static uint32_t place_table(Reader *reader, const uint32_t *nodes, uint32_t count) {
+    View *v = (View *)(void *)reader;
+    Planner *p = v->p;
+    if (!p->machine.evex) return NONE;
+    RowTable table = {0, count, ARENA_ARRAY(p->arena, uint32_t, count), ARENA_ARRAY(p->arena, double, count)};
+    for (uint32_t k = 0; k < count; k++) {
+        const Node *text = text_of(v, nodes[k]);
+        table.parameters[k] = parameter_of(v, nodes[k]);
+        if (table.parameters[k] == NONE && !text) return NONE;
+        if (text) table.numbers[k] = text->number;
+    }
+    table.row = new_rows(p, 2 * (uint64_t)((count + reader->picked - 1) / reader->picked));
+    GROW(p->arena, &p->walks->tables, RowTable, 1);
+    p->walks->tables.items[p->walks->tables.size++] = table;
+    return table.row;
 }
 
 static void compute(View *v, uint32_t i) {
@@ -133,7 +150,12 @@ static void plan_list(View *v, uint32_t i) {
 static View *new_view(Planner *p, const Graph *graph, View *outer, const uint32_t *captured, Unit *unit) {
     View *v = ARENA_ARRAY(p->scratch, View, 1);
     size_t size = graph->size + (size_t)1;
-    *v = (View){.reader = {read_node}, .p = p, .graph = graph, .outer = outer, .captured = captured, .unit = unit};
+    *v = (View){.reader = {read_node, place_table, 2 * (uint32_t)p->machine.width},
+                .p = p,
+                .graph = graph,
+                .outer = outer,
+                .captured = captured,
+                .unit = unit};
     uint32_t **arrays[] = {&v->row, &v->frame_row, &v->value, &v->line, &v->family, &v->place, &v->first_carry_row};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         *arrays[k] = ARENA_ARRAY(p->scratch, uint32_t, size);
@@ -273,7 +295,8 @@ static void plan_scan(View *v, uint32_t i) {
         if (!v->later[i].n_sums || !v->later[i].is_late[k])
             put_out(p, carry_row(v, i, k, scan->is_reverse ? scan->length - 1 : 0), read_node(&v->reader, args[k]));
     for (uint32_t k = 0; k < scan->n_captured; k++)
-        if (!text_of(v, captured[k]) && !(p->evex && parameter_of(v, captured[k]) != NONE)) row_of(v, captured[k]);
+        if (!text_of(v, captured[k]) && !(p->machine.evex && parameter_of(v, captured[k]) != NONE))
+            row_of(v, captured[k]);
     hoist(body);
     add_item(p, (UnitItem){ITEM_WALK, which});
     Unit *outer = p->unit;
@@ -437,8 +460,8 @@ static void end_lines(Planner *p) {
     }
 }
 
-void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena *scratch) {
-    Planner planner = {.walks = walks, .arena = arena, .scratch = scratch, .evex = evex}, *p = &planner;
+void plan_walks(Walks *walks, const Graph *graph, Machine machine, Arena *arena, Arena *scratch) {
+    Planner planner = {.walks = walks, .arena = arena, .scratch = scratch, .machine = machine}, *p = &planner;
     *walks = (Walks){.seed_row = NONE, .bad_row = NONE, .loss_sum = NONE, .n_rows = 1};
     walks->parameter_rows = ARENA_ARRAY(arena, uint32_t, graph->n_parameters + (size_t)1);
     walks->root_rows = ARENA_ARRAY(arena, uint32_t, graph->n_roots + (size_t)1);

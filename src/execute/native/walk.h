@@ -79,6 +79,13 @@ typedef struct {
     uint32_t row, column;
 } RowColumn;
 
+/* Rows in which numbers stand one behind the other, to be chosen among: parameters, or, NONE, numbers of the text. */
+typedef struct {
+    uint32_t row, count;
+    uint32_t *parameters;
+    double *numbers;
+} RowTable;
+
 /* A sum over the batch: of what stands in row `of`; NONE: sums over steps are added to it. It goes to row `to`; NONE:
  * nobody reads it there. */
 typedef struct {
@@ -92,6 +99,7 @@ typedef struct {
     GROWING(StepSums) step_sums;
     GROWING(RowNumber) numbers;
     GROWING(RowColumn) columns;
+    GROWING(RowTable) tables;
     GROWING(RowDraw) draws; /* by their numbers */
     GROWING(RowSum) sums;
     uint32_t *row_sums, n_row_sums; /* which of them are of rows */
@@ -105,8 +113,8 @@ typedef struct {
 
 enum { MOST_ROWS = (1 << 25) - 1 }; /* distances in code have 32 bits */
 
-/* evex: code reads parameters where the program has them, one number for all lanes.
+/* With EVEX, code reads parameters where the program has them, one number for all lanes.
  * Everything is of the arena but for the lines' instructions, which are of scratch. */
-void plan_walks(Walks *walks, const Graph *graph, int evex, Arena *arena, Arena *scratch);
+void plan_walks(Walks *walks, const Graph *graph, Machine machine, Arena *arena, Arena *scratch);
 
 #endif

@@ -37,7 +37,7 @@ static int write_code(WalkCode *code, const Graph *graph, Code *bytes, Arena *sc
     jmp_buf out_of_memory;
     if (setjmp(out_of_memory)) return -1;
     code->arena.out_of_memory = scratch->out_of_memory = &out_of_memory;
-    plan_walks(&code->walks, graph, code->machine.evex, &code->arena, scratch);
+    plan_walks(&code->walks, graph, code->machine, &code->arena, scratch);
     if (code->walks.is_too_large) return 0;
     for (uint32_t k = 0; k < code->walks.lines.size; k++) {
         Line *line = &code->walks.lines.items[k];

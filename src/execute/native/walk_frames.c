@@ -67,6 +67,8 @@ static void place_draws(View *v) {
     }
 }
 
+enum { MANY_ROWS = 32 };
+
 void find_families(View *v) {
     const Graph *graph = v->graph;
     for (uint32_t i = 0; i < graph->size; i++) {
@@ -104,6 +106,7 @@ void find_families(View *v) {
     for (uint32_t i = 0; i < graph->size; i++) {
         Family *family = &v->families[i];
         if (!is_record_of_loop(&graph->nodes[i]) || v->family[i] != i || !family->n_rows) continue;
+        if (family->n_rows >= MANY_ROWS) family->n_rows |= 1; /* a row's places in the first cache are all over it */
         uint32_t before = family->is_kept ? family->n_rows : 0;
         uint64_t n_frames = family->is_kept ? (uint64_t)family->length + 2 : DRAWN_TOGETHER;
         family->base = new_rows(v->p, n_frames * family->n_rows) + before;

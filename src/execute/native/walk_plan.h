@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     Walks *walks;
     Arena *arena, *scratch;
-    int evex;
+    Machine machine;
     Unit *unit;    /* that is being planned */
     uint32_t line; /* its last item, if that is a line; NONE */
     GROWING(const Later *) later; /* of each of the walks' StepSums */

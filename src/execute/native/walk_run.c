@@ -282,6 +282,12 @@ static RunStatus run_once(const WalkRun *run) {
     const Graph *graph = run->program->graph;
     for (uint32_t k = 0; k < graph->n_parameters; k++)
         fill_row(run, walks->parameter_rows[k], run->program->numbers[k]);
+    for (uint32_t t = 0; t < walks->tables.size; t++) {
+        const RowTable *table = &walks->tables.items[t];
+        double *rows = row_at_run(run, table->row);
+        for (uint32_t k = 0; k < table->count; k++)
+            rows[k] = table->parameters[k] == NONE ? table->numbers[k] : run->program->numbers[table->parameters[k]];
+    }
     fill_row(run, walks->seed_row, walks->loss_sum != NONE ? sample_seed(run->batch) : once_seed(run->batch));
     fill_row(run, walks->bad_row, 0.0);
     RunStatus status = run_unit(run, &walks->units[LINE_ONCE], run->desk->memory, 0);
