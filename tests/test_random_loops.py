@@ -7,7 +7,7 @@ import pytest
 from unrolled import EXECUTORS, Scans, Unrolled, gradient, numbers, same
 
 import micrograd_c as mc
-from micrograd_c import Value, compile, grad, hessian, jvp, where
+from micrograd_c import Value, grad, hessian, jvp, where
 
 
 def as_value(thing):
@@ -134,9 +134,9 @@ class Program:
 SEED = 7
 
 
-def derivatives(program, executor):
+def derivatives(program, executor, dtype="float64"):
     """Everything that is asked of a program: numbers."""
-    return asked(program, program.function(Scans()), executor, seed=SEED)
+    return asked(program, program.function(Scans()), executor, dtype, seed=SEED)
 
 
 def unrolled_derivatives(program):
@@ -148,10 +148,15 @@ def unrolled_derivatives(program):
     def f(inputs, z):
         return program.function(Unrolled(z))(inputs)
 
-    return asked(program, f, None, *([given] if dry.places else [[[0.0]] * program.samples]))
+    return asked(
+        program, f, None, "float64", *([given] if dry.places else [[[0.0]] * program.samples])
+    )
 
 
-def asked(program, f, executor, *given, **named):
+def asked(program, f, executor, dtype, *given, **named):
+    def compile(fn, executor):
+        return mc.compile(fn, executor=executor, dtype=dtype)
+
     def results(way):
         return numbers(compile(way, executor=executor)(program.arrays, *given, **named))
 
@@ -180,3 +185,12 @@ def test_random_loops_against_unrolled_ones(first, executor):
         ours = derivatives(program, executor)
         for name, theirs in unrolled_derivatives(program).items():
             same(ours[name], theirs, 1e-9)
+
+
+@pytest.mark.parametrize("first", range(0, 120, 20))
+def test_random_loops_in_float32(first):
+    for seed in range(first, first + 20):
+        program = Program(seed)
+        theirs = derivatives(program, "scalar", "float32")
+        for name, ours in derivatives(program, None, "float32").items():
+            same(ours, theirs[name], 3e-6 * max(1.0, *map(abs, theirs[name])))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """scan gives what the unrolled loop gives, eagerly and compiled, and so do its derivatives."""
 
+import gc
 import random
 from typing import NamedTuple
 
@@ -169,6 +170,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_named(name):
     call, error, message = BAD[name]
+    gc.collect()
     before = _core.tape_stats().live
     with pytest.raises(error, match=message):
         call()

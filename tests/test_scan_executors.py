@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from unrolled import EXECUTORS, gradient, same, unrolled
+from unrolled import EXECUTORS, gradient, numbers, same, unrolled
 
 import micrograd_c as mc
 from micrograd_c import Value, _core, compile, nn, scan, where
@@ -66,6 +66,18 @@ def test_every_level_of_vector_units(level):
         assert f.stats().executor == (executor or f.stats().executor)
 
 
+def as_scalar(fn, parameters, *arrays):
+    """In float32, machine code and the scalar executor; both are float64's within its rounding."""
+    exact = compile(fn)
+    want, values = gradient(exact, parameters, *arrays), numbers(compile(fn)(*arrays))
+    for executor in (None, "scalar"):
+        f = compile(fn, dtype="float32", executor=executor)
+        same(gradient(f, parameters, *arrays), want, 2e-5)
+        same(numbers(compile(fn, dtype="float32", executor=executor)(*arrays)), values, 2e-5)
+        if executor is None and exact.stats().executor == "native":
+            assert f.stats().executor == "native"
+
+
 def test_samples_in_float32():
     w = Value(0.4)
 
@@ -73,11 +85,75 @@ def test_samples_in_float32():
         last, ys = scan(lambda c, _: ((c * w).tanh() + x, c), x, length=20)
         return last + ys[7]
 
-    f = compile(run, dtype="float32")
-    same(gradient(f, [w], [0.3, -0.2]), gradient(compile(run), [w], [0.3, -0.2]), 1e-5)
-    assert f.stats().executor == "scalar"
+    as_scalar(run, [w], [0.3, -0.2])
     with pytest.raises(ValueError, match="loops are computed in float64"):
         compile(run, dtype="float32", executor="vector")([0.1])
+
+
+@pytest.mark.parametrize("level", _core.levels())
+@pytest.mark.parametrize("samples", [1, 8, 9, 16, 37])
+def test_float32_loops_over_what_is_computed_once(samples, level):
+    """Numbers, weights, what is computed of them, a loop that no sample changes, and inputs."""
+    rng = random.Random(3)
+    w = [Value(rng.uniform(-0.5, 0.5)) for _ in range(4)]
+    table = [Value(rng.uniform(-1, 1)) for _ in range(37)]
+    layer = nn.Linear(3, 2)
+
+    def fn(xs, letter):
+        seen = [w[0], w[1] * w[2], 0.25, xs[0], mc.take(table, letter), w[3].exp()]
+        other, made = scan(lambda c, x: (c * w[1] + x, c), w[2], [w[0], 0.5, w[3]])
+        known = [w[0], w[1] * 2.0, 0.125, other, made[1], w[3]]
+        a, b = layer(xs)
+
+        def body(carry, taken):
+            h, total = carry
+            x, k = taken
+            deep, _ = scan(lambda d, _: ((d + x).sin() * w[3], None), h, length=2)
+            return (deep + k * a, total + mc.take(table, letter) * x * w[1]), h * b
+
+        (h, total), hs = scan(body, (0.1, 0.0), list(zip(seen, known, strict=True)))
+        return h + total + hs[2] * other
+
+    xs = [[rng.uniform(-1, 1) for _ in range(3)] for _ in range(samples)]
+    letters = [float(rng.randrange(-37, 37)) for _ in range(samples)]
+    _core.set_level(level)
+    try:
+        as_scalar(fn, [*w, *table, *layer.parameters()], xs, letters)
+        with pytest.raises(IndexError, match="take"):
+            compile(fn, dtype="float32").value_and_grad(xs, [37.0] * samples)
+    finally:
+        _core.set_level(_core.levels()[-1])
+
+
+def test_float32_loops_that_share_a_sequence_with_one_that_no_sample_changes():
+    w = Value(0.7)
+
+    def fn(x):
+        _, made = scan(lambda c, _: (c * w, c + 1.0), w, length=5)
+        return scan(lambda c, m: (c * m + x, None), x, made)[0]
+
+    as_scalar(fn, [w], [0.3, 0.1, -0.4])
+
+
+def test_float32_weights_gain_in_float64_on_any_number_of_threads():
+    """Over 4,000 samples: sums of floats would show."""
+    rng = random.Random(2)
+    w = [[Value(rng.uniform(-0.4, 0.4)) for _ in range(6)] for _ in range(6)]
+    parameters = [v for row in w for v in row]
+
+    def fn(x):
+        h, _ = scan(
+            lambda h, _: ([mc.dot(row, h, x).tanh() for row in w], None), [0.1] * 6, length=9
+        )
+        return mc.sum(h) + 10.0
+
+    xs = [rng.uniform(-1, 1) for _ in range(4000)]
+    want = gradient(compile(fn), parameters, xs)
+    ours = gradient(compile(fn, dtype="float32", threads=1), parameters, xs)
+    same(ours, want, 1e-6)
+    for threads in (2, 3):
+        f = compile(fn, dtype="float32", threads=threads)
+        assert gradient(f, parameters, xs) == ours
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

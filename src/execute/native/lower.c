@@ -199,11 +199,11 @@ static uint32_t search(Lowering *l, const uint32_t *elements, uint32_t count, ui
 }
 
 /* ... and where they stand in rows, so many in two of them. */
-static uint32_t pick(Lowering *l, uint32_t rows, uint32_t count, uint32_t index) {
-    const uint32_t together = l->reader->picked, last = (count - 1) / together;
+static uint32_t pick(Lowering *l, uint32_t rows, uint32_t together, uint32_t count, uint32_t index) {
     /* Behind this sum's point nothing is left: its lowest bits are the index. */
-    uint32_t bits = two(l, PRIMITIVE_ADD, index, straight_number(l->line, 0x1p52)), chosen = NONE;
-    for (uint32_t k = last + 1; k-- > 0;) {
+    double large = l->line->is_float32 ? 0x1p23 : 0x1p52;
+    uint32_t bits = two(l, PRIMITIVE_ADD, index, straight_number(l->line, large)), chosen = NONE;
+    for (uint32_t last = (count - 1) / together, k = last + 1; k-- > 0;) {
         uint32_t own = straight_do(l->line, PRIMITIVE_PICK, rows + 2 * k, bits, NONE, NONE, NONE);
         uint32_t end = straight_number(l->line, (k + 1.0) * together);
         chosen = k == last ? own : choose(l, COMPARE_IS_LESS, index, end, own, chosen);
@@ -214,8 +214,8 @@ static uint32_t pick(Lowering *l, uint32_t rows, uint32_t count, uint32_t index)
 static uint32_t take(Lowering *l, const Node *node) {
     const uint32_t *elements = l->graph->args.items + node->a + 1;
     uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, index, count);
-    uint32_t rows = l->reader ? l->reader->table(l->reader, elements, count) : NONE;
-    uint32_t chosen = rows == NONE ? search(l, elements, count, index) : pick(l, rows, count, index);
+    uint32_t together, rows = l->reader ? l->reader->table(l->reader, elements, count, &together) : NONE;
+    uint32_t chosen = rows == NONE ? search(l, elements, count, index) : pick(l, rows, together, count, index);
     l->bad = l->bad == NONE ? bad : two(l, PRIMITIVE_ADD, l->bad, bad);
     return chosen;
 }

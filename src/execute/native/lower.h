@@ -43,9 +43,9 @@ static inline uint32_t adjoints_at(uint32_t n_parameters) { return (n_parameters
 typedef struct Reader {
     /* The value of one, in the line at hand. */
     uint32_t (*read)(struct Reader *reader, uint32_t node);
-    /* Rows in which the numbers of these stand one behind the other, for PRIMITIVE_PICK: the first; NONE: none do. */
-    uint32_t (*table)(struct Reader *reader, const uint32_t *nodes, uint32_t count);
-    uint32_t picked; /* how many numbers that chooses among */
+    /* Rows in which the numbers of these stand one behind the other, for PRIMITIVE_PICK, which chooses among so many
+     * together: the first; NONE: none do. */
+    uint32_t (*table)(struct Reader *reader, const uint32_t *nodes, uint32_t count, uint32_t *together);
 } Reader;
 
 /* A node with a number, but for leaves, numbers of loops and sums over the batch: its value. *bad: NONE, or the value

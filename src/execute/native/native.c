@@ -160,7 +160,6 @@ NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *s
 static const char *native_refuses(const Graph *graph) {
     int count;
     const Level *const *levels = levels_available(&count);
-    if (has_loops(graph) && graph->is_float32) return "loops are computed in float64";
     if (levels[count - 1]->width < 4) return "the processor has neither AVX2 nor AVX-512";
     if (graph->size + (size_t)graph->args.size > MOST_NODES) return "it is too long for machine code";
     return pages_refused();

@@ -16,9 +16,9 @@ uint32_t new_rows(Planner *p, uint64_t count) {
 
 static uint32_t frame_row(int64_t row) { return ROW_OF_FRAME | (uint32_t)(FRAME_ROW_0 + row); }
 
-static void set_number(Planner *p, uint32_t row, double number) {
+static void set_number(Planner *p, uint32_t row, double number, int is_float32) {
     GROW(p->arena, &p->walks->numbers, RowNumber, 1);
-    p->walks->numbers.items[p->walks->numbers.size++] = (RowNumber){row, number};
+    p->walks->numbers.items[p->walks->numbers.size++] = (RowNumber){row, number, is_float32};
 }
 
 /* -- lines ------------------------------------------------------------------------------------------------- */
@@ -34,8 +34,9 @@ static Straight *line_at_hand(Planner *p) {
     if (p->line == NONE) {
         GROW(p->arena, &walks->lines, Line, 1);
         p->line = walks->lines.size++;
-        walks->lines.items[p->line] = (Line){.bad = NONE, .walk = NONE};
+        walks->lines.items[p->line] = (Line){.bad = NONE, .walk = NONE, .is_float32 = p->is_float32};
         straight_begin(&walks->lines.items[p->line].line, p->scratch, 64);
+        walks->lines.items[p->line].line.is_float32 = p->is_float32;
         add_item(p, (UnitItem){ITEM_LINE, p->line});
     }
     return &walks->lines.items[p->line].line;
@@ -73,15 +74,45 @@ static int is_leaf_of_function(const View *v, uint32_t i) {
     return !v->outer && (op == NODE_PARAMETER || op == NODE_INPUT || op == NODE_DRAW || op == NODE_SEED);
 }
 
+static uint32_t row_of(View *v, uint32_t i);
+
+/* Whether lines on floats read a copy of it: what the function computes once. */
+static int is_narrowed(const View *v, uint32_t i, int is_float32) {
+    return is_float32 && !v->outer && v->graph->nodes[i].stage != SAMPLE;
+}
+
+/* Such a copy goes to this row. */
+static void place_narrowed(View *v, uint32_t i, uint32_t to) {
+    Planner *p = v->p;
+    const Node *node = &v->graph->nodes[i];
+    RowNarrowed row = {node->a, to, node->op == NODE_PARAMETER};
+    int before = p->is_float32;
+    p->is_float32 = 0;
+    if (!row.is_parameter) row.from = row_of(v, i);
+    p->is_float32 = before;
+    GROW(p->arena, &p->walks->narrowed, RowNarrowed, 1);
+    p->walks->narrowed.items[p->walks->narrowed.size++] = row;
+}
+
+static uint32_t narrow_row_of(View *v, uint32_t i) {
+    const Node *node = &v->graph->nodes[i];
+    if (v->narrow_row[i] != NONE) return v->narrow_row[i];
+    v->narrow_row[i] = new_rows(v->p, 1);
+    if (is_text(node)) set_number(v->p, v->narrow_row[i], node->number, 1);
+    else place_narrowed(v, i, v->narrow_row[i]);
+    return v->narrow_row[i];
+}
+
 /* The row of a node in which all lines find it that come behind the one at hand. */
 static uint32_t row_of(View *v, uint32_t i) {
     Planner *p = v->p;
     const Node *node = &v->graph->nodes[i];
+    if (is_narrowed(v, i, p->is_float32)) return narrow_row_of(v, i);
     if (v->row[i] != NONE) return v->row[i];
     if (v->outer && node->op == NODE_PARAMETER) return v->row[i] = row_of(v->outer, v->captured[node->a]);
     uint32_t row = new_rows(p, 1);
     if (is_text(node)) {
-        set_number(p, row, node->number);
+        set_number(p, row, node->number, p->is_float32);
     } else if (is_leaf_of_function(v, i)) {
         place_leaf(v, i, row);
     } else if (v->frame_row[i] != NONE) { /* a copy, for bodies, whose frames are others */
@@ -107,18 +138,20 @@ static uint32_t read_node(Reader *reader, uint32_t i) {
     return straight_input(line_at_hand(p), row);
 }
 
-static uint32_t place_table(Reader *reader, const uint32_t *nodes, uint32_t count) {
+static uint32_t place_table(Reader *reader, const uint32_t *nodes, uint32_t count, uint32_t *together) {
     View *v = (View *)(void *)reader;
     Planner *p = v->p;
     if (!p->machine.evex) return NONE;
-    RowTable table = {0, count, ARENA_ARRAY(p->arena, uint32_t, count), ARENA_ARRAY(p->arena, double, count)};
+    *together = 2 * (uint32_t)p->machine.width << p->is_float32;
+    RowTable table = {0, count, ARENA_ARRAY(p->arena, uint32_t, count), ARENA_ARRAY(p->arena, double, count),
+                      p->is_float32};
     for (uint32_t k = 0; k < count; k++) {
         const Node *text = text_of(v, nodes[k]);
         table.parameters[k] = parameter_of(v, nodes[k]);
         if (table.parameters[k] == NONE && !text) return NONE;
         if (text) table.numbers[k] = text->number;
     }
-    table.row = new_rows(p, 2 * (uint64_t)((count + reader->picked - 1) / reader->picked));
+    table.row = new_rows(p, 2 * (uint64_t)((count + *together - 1) / *together));
     GROW(p->arena, &p->walks->tables, RowTable, 1);
     p->walks->tables.items[p->walks->tables.size++] = table;
     return table.row;
@@ -141,7 +174,8 @@ static void plan_list(View *v, uint32_t i) {
     for (uint32_t k = 0; k < node->b; k++) {
         uint32_t element = v->graph->args.items[node->a + k], to = row_in_frames(family, k, v->place[i]);
         const Node *text = text_of(v, element);
-        if (text) set_number(v->p, to, text->number);
+        if (text) set_number(v->p, to, text->number, family->is_float32);
+        else if (is_narrowed(v, element, family->is_float32)) place_narrowed(v, element, to);
         else if (is_leaf_of_function(v, element) && v->row[element] == NONE) place_leaf(v, element, to);
         else put_out(v->p, to, read_node(&v->reader, element));
     }
@@ -150,13 +184,10 @@ static void plan_list(View *v, uint32_t i) {
 static View *new_view(Planner *p, const Graph *graph, View *outer, const uint32_t *captured, Unit *unit) {
     View *v = ARENA_ARRAY(p->scratch, View, 1);
     size_t size = graph->size + (size_t)1;
-    *v = (View){.reader = {read_node, place_table, 2 * (uint32_t)p->machine.width},
-                .p = p,
-                .graph = graph,
-                .outer = outer,
-                .captured = captured,
-                .unit = unit};
-    uint32_t **arrays[] = {&v->row, &v->frame_row, &v->value, &v->line, &v->family, &v->place, &v->first_carry_row};
+    *v = (View){
+        .reader = {read_node, place_table}, .p = p, .graph = graph, .outer = outer, .captured = captured, .unit = unit};
+    uint32_t **arrays[] = {&v->row,  &v->narrow_row, &v->frame_row, &v->value,
+                           &v->line, &v->family,     &v->place,     &v->first_carry_row};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         *arrays[k] = ARENA_ARRAY(p->scratch, uint32_t, size);
         memset(*arrays[k], 0xFF, size * sizeof(uint32_t));
@@ -225,7 +256,8 @@ static void leave_step(View *body, View *v, uint32_t i) {
         /* What stands in a row that is written below is copied first. */
         Straight *line = line_at_hand(p);
         if (line->instructions.items[values[k]].op == PRIMITIVE_INPUT)
-            values[k] = straight_do(line, PRIMITIVE_AND, 0, values[k], straight_bits(line, UINT64_MAX), NONE, NONE);
+            values[k] = straight_do(line, PRIMITIVE_AND, 0, values[k],
+                                    straight_bits(line, line->is_float32 ? UINT32_MAX : UINT64_MAX), NONE, NONE);
     }
     keep_for_later(body, v, i);
     for (uint32_t k = 0; k < scan->n_carries + scan->n_made; k++) {
@@ -338,6 +370,8 @@ static void plan_part(View *v, uint32_t i) {
         const Scan *scan = scan_of(v->graph, node->a);
         v->row[i] = carry_row(v, node->a, node->b, scan->is_reverse ? -1 : (int64_t)scan->length);
         v->later[node->a].parts[node->b]++;
+    } else if (record->op == NODE_LIST && is_narrowed(v, i, v->families[family_of(v, node->a)].is_float32)) {
+        v->row[i] = row_of(v, v->graph->args.items[record->a + node->b]); /* what stands in frames are floats */
     } else {
         v->row[i] = row_in_frames(&v->families[family_of(v, node->a)], (int64_t)node->b + v->shift[node->a],
                                   v->place[node->a]);
@@ -349,7 +383,7 @@ static void plan_sum(View *v, uint32_t i) {
     Planner *p = v->p;
     const Graph *graph = v->graph;
     const Node *node = &graph->nodes[i];
-    uint32_t of = NONE;
+    uint32_t of = NONE, times = NONE;
     if (node->op == NODE_TOTAL) {
         const Node *part = &graph->nodes[node->a];
         of = row_of(v, node->a);
@@ -363,6 +397,9 @@ static void plan_sum(View *v, uint32_t i) {
         uint32_t n_weights = product.n_out * product.n_in;
         if (node->b >= n_weights) {
             of = row_of(v, args[1 + node->b - n_weights - outer->c]);
+        } else if (p->is_float32) { /* products of floats are exact as doubles */
+            of = row_of(v, args[1 + node->b / product.n_in - outer->c]);
+            times = row_of(v, product.inputs[node->b % product.n_in]);
         } else {
             uint32_t g = read_node(&v->reader, args[1 + node->b / product.n_in - outer->c]);
             uint32_t x = read_node(&v->reader, product.inputs[node->b % product.n_in]);
@@ -373,7 +410,7 @@ static void plan_sum(View *v, uint32_t i) {
     if (!v->is_direct[i]) v->row[i] = new_rows(p, 1);
     GROW(p->arena, &p->walks->sums, RowSum, 1);
     v->value[i] = p->walks->sums.size++;
-    p->walks->sums.items[v->value[i]] = (RowSum){of, v->row[i]};
+    p->walks->sums.items[v->value[i]] = (RowSum){of, times, v->row[i]};
 }
 
 static int is_sum_over_batch(const Graph *graph, uint32_t i) {
@@ -404,6 +441,7 @@ static void find_roots(View *v) {
     Walks *walks = v->p->walks;
     for (uint32_t r = 0; r < graph->n_roots; r++) {
         uint32_t root = graph->roots[r];
+        v->p->is_float32 = graph->is_float32 && graph->nodes[root].stage == SAMPLE;
         walks->root_sums[r] = v->is_direct[root] ? v->value[graph->args.items[graph->nodes[root].a]] : NONE;
         walks->root_rows[r] = v->is_direct[root] ? NONE : row_of(v, root);
     }
@@ -452,17 +490,19 @@ static void end_lines(Planner *p) {
     Walks *walks = p->walks;
     for (uint32_t k = 0; k < walks->lines.size; k++) {
         Line *line = &walks->lines.items[k];
+        uint32_t *bad_row = &walks->bad_rows[line->is_float32];
         if (line->bad == NONE) continue;
-        if (walks->bad_row == NONE) walks->bad_row = new_rows(p, 1);
-        uint32_t before = straight_input(&line->line, walks->bad_row);
-        straight_output(&line->line, walks->bad_row,
+        if (*bad_row == NONE) *bad_row = new_rows(p, 1);
+        uint32_t before = straight_input(&line->line, *bad_row);
+        straight_output(&line->line, *bad_row,
                         straight_do(&line->line, PRIMITIVE_ADD, 0, before, line->bad, NONE, NONE));
     }
 }
 
 void plan_walks(Walks *walks, const Graph *graph, Machine machine, Arena *arena, Arena *scratch) {
     Planner planner = {.walks = walks, .arena = arena, .scratch = scratch, .machine = machine}, *p = &planner;
-    *walks = (Walks){.seed_row = NONE, .bad_row = NONE, .loss_sum = NONE, .n_rows = 1};
+    *walks = (Walks){.seed_row = NONE, .bad_rows = {NONE, NONE}, .loss_sum = NONE, .n_rows = 1};
+    p->has_floats = graph->is_float32;
     walks->parameter_rows = ARENA_ARRAY(arena, uint32_t, graph->n_parameters + (size_t)1);
     walks->root_rows = ARENA_ARRAY(arena, uint32_t, graph->n_roots + (size_t)1);
     walks->root_sums = ARENA_ARRAY(arena, uint32_t, graph->n_roots + (size_t)1);
@@ -472,13 +512,14 @@ void plan_walks(Walks *walks, const Graph *graph, Machine machine, Arena *arena,
     for (int line = 0; line < LINES; line++) {
         p->unit = v->unit = &walks->units[line];
         p->line = NONE;
+        p->is_float32 = graph->is_float32 && line == LINE_SAMPLE;
         plan_nodes(v, line);
     }
     find_roots(v);
     if (graph->primal && graph->nodes[graph->roots[0]].stage == SAMPLE) {
         walks->loss_sum = walks->sums.size;
         GROW(arena, &walks->sums, RowSum, 1);
-        walks->sums.items[walks->sums.size++] = (RowSum){walks->root_rows[0], NONE};
+        walks->sums.items[walks->sums.size++] = (RowSum){walks->root_rows[0], NONE, NONE};
     }
     plan_contractions(p);
     end_lines(p);

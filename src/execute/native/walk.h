@@ -14,6 +14,10 @@
  * products of far fewer numbers, it is these that stand in frames, and the sums are made when the walk is over.
  *
  * A walk whose body is one straight line is a loop in machine code.
+ *
+ * Of samples in float32, all lines and walks for samples are on floats, and so are their rows and frames: vectors are
+ * as long, of twice as many lanes. Sums over the batch are doubles, those of the upper half of the lanes behind the
+ * others'. What is computed once, and of the sums, is on doubles.
  */
 #ifndef MICROGRAD_C_WALK_H
 #define MICROGRAD_C_WALK_H
@@ -39,6 +43,7 @@ typedef struct {
     Emission emission;
     double *numbers;  /* as the code reads them: see emit.h */
     uint32_t walk;    /* which it is all of the body of; NONE */
+    int is_float32;   /* what it reads and gives are floats */
 } Line;
 
 /* A row that a draw goes to, or such a row of each frame. */
@@ -67,13 +72,21 @@ typedef struct {
     uint32_t walk, carries; /* the row of its first carry */
     Contraction *contractions;
     uint32_t n_contractions, n_sums;
+    int is_float32; /* what stands in the frames, and in rows of sums, are floats */
 } StepSums;
 
 /* A row that holds a number of the text, or a column of the arguments. */
 typedef struct {
     uint32_t row;
     double number;
+    int is_float32;
 } RowNumber;
+
+/* A row of floats, for samples: of a parameter, or of what is computed once and stands in a row of doubles. */
+typedef struct {
+    uint32_t from, to;
+    int is_parameter;
+} RowNarrowed;
 
 typedef struct {
     uint32_t row, column;
@@ -84,12 +97,13 @@ typedef struct {
     uint32_t row, count;
     uint32_t *parameters;
     double *numbers;
+    int is_float32;
 } RowTable;
 
-/* A sum over the batch: of what stands in row `of`; NONE: sums over steps are added to it. It goes to row `to`; NONE:
- * nobody reads it there. */
+/* A sum over the batch: of what stands in row `of`, or, of floats, of its products with what stands in row `times`;
+ * NONE: sums over steps are added to it. It goes to row `to`; NONE: nobody reads it there. */
 typedef struct {
-    uint32_t of, to;
+    uint32_t of, times, to;
 } RowSum;
 
 typedef struct {
@@ -98,6 +112,7 @@ typedef struct {
     GROWING(Walk) walks;
     GROWING(StepSums) step_sums;
     GROWING(RowNumber) numbers;
+    GROWING(RowNarrowed) narrowed;
     GROWING(RowColumn) columns;
     GROWING(RowTable) tables;
     GROWING(RowDraw) draws; /* by their numbers */
@@ -107,8 +122,9 @@ typedef struct {
     uint32_t *parameter_rows; /* NONE: nobody reads it */
     uint32_t *root_rows;       /* NONE: it is a sum over the batch, and nothing else: then ... */
     uint32_t *root_sums;       /* ... which */
-    uint32_t seed_row, bad_row, loss_sum; /* NONE: there is none; loss_sum: which of the sums */
-    int is_too_large;
+    uint32_t seed_row, loss_sum; /* NONE: there is none; loss_sum: which of the sums */
+    uint32_t bad_rows[2];        /* where lines on doubles, and those on floats, count indices that were none; NONE */
+    int is_too_large;            /* or what is computed once a batch shares frames with what is computed in floats */
 } Walks;
 
 enum { MOST_ROWS = (1 << 25) - 1 }; /* distances in code have 32 bits */

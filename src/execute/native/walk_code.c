@@ -27,8 +27,10 @@ static int make_numbers(WalkCode *code, Line *line) {
     size_t copies = copies_of(code);
     line->numbers = numbers_make(line->emission.numbers.size * copies);
     if (!line->numbers) return -1;
-    for (uint32_t k = 0; k < line->emission.numbers.size; k++)
-        for (size_t c = 0; c < copies; c++) line->numbers[k * copies + c] = line->emission.numbers.items[k].number;
+    for (uint32_t k = 0; k < line->emission.numbers.size; k++) {
+        const Number *number = &line->emission.numbers.items[k];
+        put_number(line->numbers + k * copies, copies, number->number, number->is_float32);
+    }
     return 0;
 }
 
@@ -72,9 +74,10 @@ int walk_desk_make(const WalkCode *code, Desk *desk) {
         return -1;
     }
     memset(desk->slots, 0, slot_doubles(code) * sizeof(double));
-    for (uint32_t k = 0; k < walks->numbers.size; k++)
-        for (size_t lane = 0; lane < width; lane++)
-            desk->memory[walks->numbers.items[k].row * width + lane] = walks->numbers.items[k].number;
+    for (uint32_t k = 0; k < walks->numbers.size; k++) {
+        const RowNumber *number = &walks->numbers.items[k];
+        put_number(desk->memory + number->row * width, width, number->number, number->is_float32);
+    }
     return 0;
 }
 
@@ -86,7 +89,9 @@ WalkCode *walk_code_make(const Graph *graph, Machine machine, RunStatus *status)
     *status = RUN_NO_MEMORY;
     if (!code) return NULL;
     code->machine = machine;
+    code->is_float32 = graph->is_float32;
     code->kernels = native_kernels(machine.width);
+    code->float32_kernels = float32_kernels_of(&code->kernels->level);
     int failed = write_code(code, graph, has_code ? &bytes : NULL, &scratch);
     if (!failed && !code->walks.is_too_large && has_code) {
         code->size = bytes.size;

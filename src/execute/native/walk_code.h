@@ -13,7 +13,7 @@
 typedef struct {
     double *memory; /* the rows; NULL: there is none yet */
     double *slots;  /* behind a header; or values, where lines are interpreted */
-    double *sums;   /* over the batch, a vector each */
+    double *sums;   /* over the batch, a vector each; of floats, as many more of upper halves */
 } Desk;
 
 /* The code for one kind of vector. */
@@ -24,12 +24,16 @@ typedef struct {
     const uint8_t *pages; /* NULL: lines are interpreted */
     size_t size;
     uint32_t n_slots; /* of all lines, the most: slots, or values */
-    const Kernels *kernels;
+    int is_float32; /* samples are */
+    const Kernels *kernels, *float32_kernels;
     Desk desks[MOST_CHUNKS];
     double *partial;  /* of each chunk: its sums over the batch; NULL: there was one chunk so far */
 } WalkCode;
 
 static inline size_t width_of(const WalkCode *code) { return (size_t)code->machine.width; }
+
+/* Samples of a vector. */
+static inline size_t lanes_of(const WalkCode *code) { return width_of(code) << code->is_float32; }
 
 static inline size_t copies_of(const WalkCode *code) { return code->machine.evex ? 1 : width_of(code); }
 
@@ -39,7 +43,10 @@ static inline size_t slot_doubles(const WalkCode *code) {
     return sizeof(Header) / sizeof(double) + (code->n_slots + (size_t)1) * width_of(code);
 }
 
-static inline size_t sum_doubles(const WalkCode *code) { return (code->walks.sums.size + (size_t)1) * width_of(code); }
+static inline size_t sum_doubles(const WalkCode *code) { return (code->walks.sums.size + (size_t)1) * lanes_of(code); }
+
+/* From sums of the lower half of the lanes to those of the upper half. */
+static inline size_t upper_sums(const WalkCode *code) { return code->walks.sums.size * width_of(code); }
 
 /* For this machine; of no registers, to be interpreted. NULL with RUN_DONE: the system gives no pages, or the rows are
  * too many. */

@@ -67,6 +67,19 @@ static void place_draws(View *v) {
     }
 }
 
+/* Frames of floats are those of samples in float32. Lists that no sample changes stand in either kind. */
+static void find_floats(View *v) {
+    const Graph *graph = v->graph;
+    for (uint32_t i = 0; v->outer && i < graph->size; i++) v->families[i].is_float32 = v->p->is_float32;
+    if (v->outer || !v->p->has_floats) return;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (is_record_of_loop(&graph->nodes[i]) && graph->nodes[i].stage == SAMPLE)
+            v->families[family_of(v, i)].is_float32 = 1;
+    for (uint32_t i = 0; i < graph->size; i++)
+        if (graph->nodes[i].op == NODE_SCAN && graph->nodes[i].stage != SAMPLE)
+            v->p->walks->is_too_large |= v->families[family_of(v, i)].is_float32;
+}
+
 enum { MANY_ROWS = 32 };
 
 void find_families(View *v) {
@@ -99,6 +112,7 @@ void find_families(View *v) {
         v->place[i] = *place;
         v->shift[i] = !is_end ? 0 : scan->is_reverse ? -1 : 1;
     }
+    find_floats(v);
     if (v->n_draws) place_draws(v);
     for (uint32_t i = 0; i < graph->size; i++)
         if (graph->nodes[i].op == NODE_SCAN) leave_for_later(v, i);

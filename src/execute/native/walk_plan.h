@@ -30,6 +30,7 @@ typedef struct {
     Walks *walks;
     Arena *arena, *scratch;
     Machine machine;
+    int has_floats, is_float32; /* samples are computed in float32; the lines at hand are */
     Unit *unit;    /* that is being planned */
     uint32_t line; /* its last item, if that is a line; NONE */
     GROWING(const Later *) later; /* of each of the walks' StepSums */
@@ -44,6 +45,7 @@ typedef struct {
 /* Scans that share sequences, and these: of each, the rows of a frame. */
 typedef struct {
     uint32_t length, n_rows, base;
+    int is_float32;
     int is_kept; /* frames are those of all steps, since they hold more than draws */
 } Family;
 
@@ -56,6 +58,7 @@ typedef struct View {
     const uint32_t *captured; /* the outer nodes that its parameters are */
     Unit *unit;
     uint32_t *row;            /* of each node; NONE: none of its own */
+    uint32_t *narrow_row;     /* of what the function computes once, as floats; NONE */
     uint32_t *frame_row;      /* of each node, as code names it; NONE: none */
     uint32_t *value, *line;   /* of each node: in which line it is which value; NONE */
     uint32_t *family;         /* of each record: its family's first record; a tree, as it is found */

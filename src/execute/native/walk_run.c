@@ -23,13 +23,16 @@ static const Executor walk_executor, interpreting_executor;
 static WalkCode *code_for(WalkProgram *program, const Batch *batch, RunStatus *status) {
     static const Machine machines[] = {
         [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
-    int which = batch->level->width == 8 ? batch->size > 4 ? WIDE : WIDE_ONE : NARROW;
+    const Graph *graph = program->graph;
+    int is_wide = batch->size > (graph->is_float32 ? 8 : 4);
+    int which = batch->level->width < 8 ? NARROW : is_wide ? WIDE : WIDE_ONE;
     *status = RUN_DONE;
     if (!program->interprets && batch->level->width >= 4) {
-        if (!program->codes[which]) program->codes[which] = walk_code_make(program->graph, machines[which], status);
+        if (!program->codes[which]) program->codes[which] = walk_code_make(graph, machines[which], status);
         if (program->codes[which] || *status != RUN_DONE) return program->codes[which];
     }
-    if (!program->codes[CODES]) program->codes[CODES] = walk_code_make(program->graph, (Machine){0, LANES, 0}, status);
+    if (graph->is_float32) return NULL; /* lines of doubles alone are interpreted */
+    if (!program->codes[CODES]) program->codes[CODES] = walk_code_make(graph, (Machine){0, LANES, 0}, status);
     return program->codes[CODES];
 }
 
@@ -55,7 +58,7 @@ typedef struct {
     Batch *batch;
     const Desk *desk;
     int may_poll;
-    uint32_t samples[WIDEST]; /* of the vector at hand */
+    uint32_t samples[2 * WIDEST]; /* of the vector at hand */
     size_t valid; /* lanes that hold samples */
 } WalkRun;
 
@@ -79,7 +82,7 @@ static void run_line(const WalkRun *run, const Line *line, double *frame, size_t
     const uint8_t *at = code->pages + line->emission.entry;
     double *slots = run->desk->slots + sizeof(Header) / sizeof(double);
     Memory memory = {line->numbers, run->program->numbers, frame, run->desk->memory, slots, count};
-    native_enter(at, &memory, line->emission.calls.items, code->kernels, NULL, code->machine.width);
+    native_enter(at, &memory, line->emission.calls.items, code->kernels, code->float32_kernels, code->machine.width);
 }
 
 static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame, uint32_t step);
@@ -90,7 +93,8 @@ static void draw_rows(const WalkRun *run, Drawing drawing, const RowDraw *draws,
     drawing.samples = run->samples;
     drawing.first = run->batch->first_sample;
     drawing.is_one_sample = run->batch->is_one_sample;
-    drawing.n = width;
+    drawing.n = lanes_of(run->code);
+    drawing.is_float32 = run->code->is_float32;
     for (uint32_t d = 0; d < count; d++) {
         const RowDraw *of = &draws[d];
         drawing.rows[of->draw % 2] = rows + of->row * width;
@@ -108,7 +112,7 @@ static void draw_steps(const WalkRun *run, const Walk *walk, double *frame, uint
     const Drawing drawing = {.stream = stream_of_step(run->batch->stream, step_number(walk->numbering, outer, t)),
                              .n_steps = count,
                              .stride = walk->numbering.stride,
-                             .apart = walk->frame_rows * width_of(run->code)};
+                             .apart = walk->frame_rows * lanes_of(run->code)};
     draw_rows(run, drawing, walk->draws, walk->n_draws, frame);
 }
 
@@ -152,8 +156,11 @@ static double contracted(const Contraction *of, uint32_t i, const double *p, con
 }
 
 /* The same without kernels. */
-static void contract_lanes(const Contraction *of, const double *frames, size_t n_frames, size_t apart, size_t valid,
-                           double *to) {
+static void contract_lanes(const Contraction *of, const void *rows, size_t n_frames, size_t apart, size_t valid,
+                           void *sums, size_t upper) {
+    const double *frames = rows;
+    double *to = sums;
+    (void)upper;
     for (uint32_t s = 0; s < of->n_p * of->n_q; s++) {
         uint32_t i = s / of->n_q;
         const double *p = frames + of->p[of->kind == OF_ELEMENTS ? 0 : i] * LANES;
@@ -172,11 +179,13 @@ static void run_step_sums(const WalkRun *run, const StepSums *sums) {
     size_t width = width_of(run->code), first = walk->frames;
     if (walk->is_reverse) first -= (size_t)(walk->length - 1) * walk->frame_rows;
     const double *frames = run->desk->memory + first * width;
+    const Kernels *kernels = sums->is_float32 ? run->code->float32_kernels : run->code->kernels;
+    size_t lanes = width << sums->is_float32;
     for (uint32_t k = 0; k < sums->n_contractions; k++) {
         const Contraction *of = &sums->contractions[k];
-        (run->code->pages ? run->code->kernels->contract : contract_lanes)(
-            of, frames, walk->length, walk->frame_rows * width, of->is_total ? run->valid : width,
-            of->is_total ? run->desk->sums : run->desk->memory);
+        (run->code->pages ? kernels->contract : contract_lanes)(
+            of, frames, walk->length, walk->frame_rows * lanes, of->is_total ? run->valid : lanes,
+            of->is_total ? run->desk->sums : run->desk->memory, upper_sums(run->code));
     }
 }
 
@@ -199,10 +208,18 @@ static RunStatus run_unit(const WalkRun *run, const Unit *unit, double *frame, u
 
 static double *row_at_run(const WalkRun *run, uint32_t row) { return run->desk->memory + row * width_of(run->code); }
 
-static void fill_row(const WalkRun *run, uint32_t row, double number) {
-    if (row == NONE) return;
-    double *to = row_at_run(run, row);
-    for (size_t lane = 0; lane < width_of(run->code); lane++) to[lane] = number;
+static void fill_row(const WalkRun *run, uint32_t row, double number, int is_float32) {
+    if (row != NONE) put_number(row_at_run(run, row), width_of(run->code), number, is_float32);
+}
+
+/* Numbers of a row of samples. */
+static double number_in(const WalkRun *run, const double *row, size_t lane) {
+    return run->code->is_float32 ? (double)((const float *)row)[lane] : row[lane];
+}
+
+static void set_number_in(const WalkRun *run, double *row, size_t lane, double number) {
+    if (run->code->is_float32) ((float *)row)[lane] = (float)number;
+    else row[lane] = number;
 }
 
 static void read_columns(const WalkRun *run) {
@@ -210,7 +227,8 @@ static void read_columns(const WalkRun *run) {
     for (uint32_t c = 0; c < walks->columns.size; c++) {
         const Column *column = &run->batch->columns[walks->columns.items[c].column];
         double *row = row_at_run(run, walks->columns.items[c].row);
-        for (size_t k = 0; k < width_of(run->code); k++) row[k] = column_number(column, run->samples[k]);
+        for (size_t k = 0; k < lanes_of(run->code); k++)
+            set_number_in(run, row, k, column_number(column, run->samples[k]));
     }
 }
 
@@ -229,26 +247,47 @@ static void add_sums(const WalkRun *run, size_t valid) {
     }
 }
 
+/* The same of floats. */
+static void add_floats(const WalkRun *run, size_t valid) {
+    const WalkCode *code = run->code;
+    const size_t width = width_of(code);
+    for (uint32_t r = 0; r < code->walks.n_row_sums; r++) {
+        size_t s = code->walks.row_sums[r];
+        const RowSum *of = &code->walks.sums.items[s];
+        for (size_t k = 0; k < valid; k++) {
+            double number = number_in(run, row_at_run(run, of->of), k);
+            if (of->times != NONE) number *= number_in(run, row_at_run(run, of->times), k);
+            run->desk->sums[k / width * upper_sums(code) + s * width + k % width] += number;
+        }
+    }
+}
+
 static void write_outputs(const WalkRun *run, size_t first, size_t valid) {
     for (uint32_t r = 0; r < run->program->graph->n_roots; r++) {
         const Target target = run->batch->targets[r];
         const double *row = row_at_run(run, run->code->walks.root_rows[r]);
-        for (size_t k = 0; k < valid; k++) target.data[(first + k) * target.stride] = row[k];
+        int is_of_sample = run->program->graph->nodes[run->program->graph->roots[r]].stage == SAMPLE;
+        for (size_t k = 0; k < valid; k++)
+            target.data[(first + k) * target.stride] = is_of_sample ? number_in(run, row, k) : row[0];
     }
 }
 
 /* Whether an index was none, in one of these lanes. */
 static int is_bad(const WalkRun *run, size_t valid) {
-    if (run->code->walks.bad_row == NONE) return 0;
-    const double *row = row_at_run(run, run->code->walks.bad_row);
-    for (size_t k = 0; k < valid; k++)
-        if (row[k] > 0) return 1;
+    for (int is_float32 = 0; is_float32 < 2; is_float32++) {
+        uint32_t bad_row = run->code->walks.bad_rows[is_float32];
+        if (bad_row == NONE) continue;
+        const double *row = row_at_run(run, bad_row);
+        size_t lanes = is_float32 || valid < width_of(run->code) ? valid : width_of(run->code);
+        for (size_t k = 0; k < lanes; k++)
+            if (is_float32 ? ((const float *)row)[k] > 0 : row[k] > 0) return 1;
+    }
     return 0;
 }
 
 /* Which samples stand in the lanes: behind the last valid one, that one again. */
 static void list_samples(WalkRun *run, size_t first, size_t valid) {
-    for (size_t k = 0; k < width_of(run->code); k++) {
+    for (size_t k = 0; k < lanes_of(run->code); k++) {
         size_t at = first + (k < valid ? k : valid - 1);
         run->samples[k] = run->batch->samples ? run->batch->samples[at] : (uint32_t)at;
     }
@@ -258,10 +297,10 @@ static void list_samples(WalkRun *run, size_t first, size_t valid) {
 static RunStatus run_vectors(WalkRun *run, size_t first, size_t end) {
     const Drawing of_function = {.stream = run->batch->stream, .n_steps = 1};
     const Walks *walks = &run->code->walks;
-    size_t width = width_of(run->code);
+    size_t lanes = lanes_of(run->code);
     RunStatus status = RUN_DONE;
-    for (size_t at = first * width; at < end * width && status == RUN_DONE; at += width) {
-        size_t left = run->batch->size - at, valid = left < width ? left : width;
+    for (size_t at = first * lanes; at < end * lanes && status == RUN_DONE; at += lanes) {
+        size_t left = run->batch->size - at, valid = left < lanes ? left : lanes;
         run->valid = valid;
         list_samples(run, at, valid);
         read_columns(run);
@@ -269,28 +308,43 @@ static RunStatus run_vectors(WalkRun *run, size_t first, size_t end) {
         status = run_unit(run, &walks->units[LINE_SAMPLE], run->desk->memory, 0);
         if (status == RUN_DONE && is_bad(run, valid)) status = RUN_BAD_INDEX;
         if (status != RUN_DONE) break;
-        if (run->program->graph->primal) add_sums(run, valid);
+        if (run->program->graph->primal) (run->code->is_float32 ? add_floats : add_sums)(run, valid);
         else write_outputs(run, at, valid);
         if (stops(run, 1000)) status = RUN_STOPPED;
     }
     return status;
 }
 
+static void fill_tables(const WalkRun *run) {
+    const Walks *walks = &run->code->walks;
+    for (uint32_t t = 0; t < walks->tables.size; t++) {
+        const RowTable *table = &walks->tables.items[t];
+        double *rows = row_at_run(run, table->row);
+        for (uint32_t k = 0; k < table->count; k++) {
+            uint32_t parameter = table->parameters[k];
+            double number = parameter == NONE ? table->numbers[k] : run->program->numbers[parameter];
+            if (table->is_float32) ((float *)rows)[k] = (float)number;
+            else rows[k] = number;
+        }
+    }
+}
+
 /* What no sample changes, in this worker's memory. */
 static RunStatus run_once(const WalkRun *run) {
     const Walks *walks = &run->code->walks;
     const Graph *graph = run->program->graph;
+    int is_of_samples = walks->loss_sum != NONE, has_floats = run->code->is_float32;
+    double seed = !is_of_samples ? once_seed(run->batch) : has_floats ? 1.0 : sample_seed(run->batch);
     for (uint32_t k = 0; k < graph->n_parameters; k++)
-        fill_row(run, walks->parameter_rows[k], run->program->numbers[k]);
-    for (uint32_t t = 0; t < walks->tables.size; t++) {
-        const RowTable *table = &walks->tables.items[t];
-        double *rows = row_at_run(run, table->row);
-        for (uint32_t k = 0; k < table->count; k++)
-            rows[k] = table->parameters[k] == NONE ? table->numbers[k] : run->program->numbers[table->parameters[k]];
-    }
-    fill_row(run, walks->seed_row, walks->loss_sum != NONE ? sample_seed(run->batch) : once_seed(run->batch));
-    fill_row(run, walks->bad_row, 0.0);
+        fill_row(run, walks->parameter_rows[k], run->program->numbers[k], 0);
+    fill_tables(run);
+    fill_row(run, walks->seed_row, seed, is_of_samples && has_floats);
+    for (int k = 0; k < 2; k++) fill_row(run, walks->bad_rows[k], 0.0, k);
     RunStatus status = run_unit(run, &walks->units[LINE_ONCE], run->desk->memory, 0);
+    for (uint32_t k = 0; k < walks->narrowed.size; k++) {
+        const RowNarrowed *row = &walks->narrowed.items[k];
+        fill_row(run, row->to, row->is_parameter ? run->program->numbers[row->from] : row_at_run(run, row->from)[0], 1);
+    }
     return status == RUN_DONE && is_bad(run, 1) ? RUN_BAD_INDEX : status;
 }
 
@@ -299,6 +353,8 @@ static void fold_sums(const WalkRun *run, double *to) {
     const size_t n = run->code->walks.sums.size;
     if (run->code->pages && n) {
         run->code->kernels->fold(run->desk->sums, n, width_of(run->code), 0, to);
+        if (run->code->is_float32)
+            run->code->kernels->fold(run->desk->sums + upper_sums(run->code), n, width_of(run->code), 1, to);
         return;
     }
     for (size_t s = 0; s < n; s++) {
@@ -325,7 +381,7 @@ static void work_on(void *job_, int worker) {
     for (;;) {
         size_t chunk = counter_next(&job->next_chunk);
         if (chunk >= job->n_chunks) return;
-        memset(run.desk->sums, 0, n_sums * width_of(run.code) * sizeof(double));
+        memset(run.desk->sums, 0, sum_doubles(run.code) * sizeof(double));
         if (status == RUN_DONE)
             status = run_vectors(&run, chunk * job->n_vectors / job->n_chunks,
                                  (chunk + 1) * job->n_vectors / job->n_chunks);
@@ -349,15 +405,25 @@ static RunStatus run_samples(Job *job) {
     return RUN_DONE;
 }
 
+/* Lines on floats have copies of parameters. */
+static void copy_parameters(const WalkProgram *program, WalkCode *code) {
+    const size_t copies = copies_of(code);
+    for (uint32_t k = 0; k < code->walks.lines.size; k++) {
+        const Line *line = &code->walks.lines.items[k];
+        for (uint32_t n = 0; n < line->emission.n_moving; n++)
+            put_number(line->numbers + n * copies, copies, program->numbers[line->emission.numbers.items[n].row], 1);
+    }
+}
+
 static RunStatus run_with_code(WalkProgram *program, WalkCode *code, Batch *batch) {
     const Walks *walks = &code->walks;
     const Graph *graph = program->graph;
-    const size_t width = width_of(code), n_sums = walks->sums.size;
+    const size_t lanes = lanes_of(code), n_sums = walks->sums.size;
     Job job; /* outcomes are set as chunks are run */
     job.program = program;
     job.code = code;
     job.batch = batch;
-    job.n_vectors = (batch->size + width - 1) / width;
+    job.n_vectors = (batch->size + lanes - 1) / lanes;
     job.n_chunks = chunks_of(job.n_vectors);
     memset(&job.next_chunk, 0, sizeof job.next_chunk);
     memset(&job.stopped, 0, sizeof job.stopped);
@@ -365,10 +431,13 @@ static RunStatus run_with_code(WalkProgram *program, WalkCode *code, Batch *batc
     if (!code->partial || walk_desk_make(code, &code->desks[0])) return RUN_NO_MEMORY;
     job.sums = code->partial;
     const WalkRun run = run_of(&job, 0);
+    copy_parameters(program, code);
     RunStatus status = run_once(&run);
     if (status == RUN_DONE) status = run_samples(&job);
     if (status != RUN_DONE || !graph->primal) return status;
-    for (uint32_t s = 0; s < n_sums; s++) fill_row(&run, walks->sums.items[s].to, job.sums[s]);
+    for (uint32_t s = 0; code->is_float32 && batch->size && s < n_sums; s++) /* samples have the seed 1 */
+        if (s != walks->loss_sum) job.sums[s] *= sample_seed(batch);
+    for (uint32_t s = 0; s < n_sums; s++) fill_row(&run, walks->sums.items[s].to, job.sums[s], 0);
     batch->loss = walks->loss_sum != NONE ? sample_loss(batch, job.sums[walks->loss_sum])
                                           : once_loss(batch, row_at_run(&run, walks->root_rows[0])[0]);
     status = run_unit(&run, &walks->units[LINE_BATCH], run.desk->memory, 0);
@@ -400,7 +469,7 @@ static RunStatus walk_run(Program *base, Batch *batch) {
     WalkCode *code = code_for(program, batch, &status);
     if (status != RUN_DONE) return status;
     if (!code) return run_instead(program, batch);
-    base->lanes = (uint32_t)code->machine.width;
+    base->lanes = (uint32_t)lanes_of(code);
     base->rows = code->walks.n_rows + code->n_slots;
     status = run_with_code(program, code, batch);
     return status == RUN_BAD_INDEX ? run_instead(program, batch) : status;
@@ -472,7 +541,7 @@ static char *walk_listing(const Program *base) {
     for (int k = 0; k <= CODES; k++) {
         const WalkCode *code = program->codes[k];
         if (!code) continue;
-        if (code->pages) put(&text, "  machine code for %d lanes: %zu bytes", code->machine.width, code->size);
+        if (code->pages) put(&text, "  machine code for %zu lanes: %zu bytes", lanes_of(code), code->size);
         else put(&text, "  instructions for %d lanes", code->machine.width);
         put(&text, ", %u rows\n", code->walks.n_rows);
         for (uint32_t l = 0; l < code->walks.lines.size; l++) {

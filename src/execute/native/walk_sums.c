@@ -112,7 +112,7 @@ void add_step_sums(View *v, uint32_t i, uint32_t walk) {
     GROW(p->scratch, &p->later, const Later *, 1);
     p->later.items[p->later.size++] = later;
     p->walks->step_sums.items[p->walks->step_sums.size++] = (StepSums){
-        .walk = walk, .n_sums = later->n_sums, .carries = v->first_carry_row[i]};
+        .walk = walk, .n_sums = later->n_sums, .carries = v->first_carry_row[i], .is_float32 = p->is_float32};
 }
 
 static int compare_sums(const void *x, const void *y) {

@@ -402,6 +402,8 @@ static void run_steps(const Step *steps, uint32_t n_steps, Frame *frame) {
     }
 TURN_ANY(turn_rows, Real, Real)
 
+#include "kernels_contract.h"
+
 #ifdef FLOAT32
 TURN_ANY(turn_doubles, double, Real)
 TURN_ANY(turn_to_panel, Real, double)
@@ -412,7 +414,8 @@ const Kernels PASTE(LEVEL_FUNCTION(kernels), float32) = {.level = {LEVEL_NAME, W
                                                          .run_block = run_block,
                                                          .turn = any_turn_rows,
                                                          .turn_doubles = any_turn_doubles,
-                                                         .turn_out = any_turn_to_panel};
+                                                         .turn_out = any_turn_to_panel,
+                                                         .contract = contract};
 #else
 #include "kernels_fold.h"
 

@@ -72,9 +72,10 @@ typedef struct {
      * vector has, or multiples of 4. Rows are of the kernels' numbers; of kernels for floats, also doubles to floats,
      * and floats to doubles. */
     Turn turn, turn_doubles, turn_out;
-    /* Of frames `apart` doubles from each other. Of kernels for doubles alone. */
-    void (*contract)(const Contraction *of, const double *frames, size_t n_frames, size_t apart, size_t valid,
-                     double *to);
+    /* Of frames `apart` numbers from each other. Totals are vectors of doubles; of floats, upper halves of lanes stand
+     * `upper` doubles behind the lower ones. */
+    void (*contract)(const Contraction *of, const void *frames, size_t n_frames, size_t apart, size_t valid, void *to,
+                     size_t upper);
 } Kernels;
 
 /* A level's: for doubles, of which it is the beginning, and for floats. */
