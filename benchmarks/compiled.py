@@ -10,7 +10,7 @@ import json
 import os
 import time
 
-PEERS = ("c", "jax", "jax-float32", "jax-pool", "ddx", "torch", "numpy")
+PEERS = ("c", "jax", "jax-float32", "jax-pool", "scan", "scan-pool", "ddx", "torch", "numpy")
 NAMES = {
     "c": "hand-written C",
     "jax": "JAX jit and scan",
@@ -19,7 +19,7 @@ NAMES = {
     "torch": "PyTorch eager",
 }
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-JAX_PEERS = ("jax", "jax-float32", "jax-pool")
+JAX_PEERS = ("jax", "jax-float32", "jax-pool", "scan", "scan-pool")
 FIRST = 5  # losses that must agree
 ROUNDING = {"float64": 1e-8, "float32": 1e-4}
 STEPS = {"lesson": 20_000, "moons": 2000, "wide": 100, "digits": 440}  # of a call
@@ -265,6 +265,10 @@ def rows_of(peer, settings):
         from . import compiled_ddx
 
         return compiled_ddx.rows(settings)
+    if peer in ("scan", "scan-pool"):
+        from . import scans
+
+        return scans.rows(settings)
     if peer == "jax-pool":
         from . import asian
 
@@ -287,7 +291,7 @@ def main(argv):
     peer, budget = argv
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
-    if peer in ("jax", "jax-float32"):
+    if peer in ("jax", "jax-float32", "scan"):
         os.environ["XLA_FLAGS"] = ONE_THREAD
     from . import measure
 
