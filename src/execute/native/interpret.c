@@ -30,102 +30,64 @@ void interpret_prepare(Line *line, Arena *arena) {
 
 /* -- instructions ----------------------------------------------------------------------------------------- */
 
-static uint64_t bits_of(double number) {
-    uint64_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    return bits;
-}
-
-static int holds(Predicate predicate, double a, double b) {
-    switch (predicate) {
-    case COMPARE_IS_EQUAL: return a == b;
-    case COMPARE_NOT_EQUAL: return !(a == b);
-    case COMPARE_IS_LESS: return a < b;
-    case COMPARE_IS_LESS_EQUAL: return a <= b;
-    case COMPARE_NOT_LESS: return !(a < b);
-    case COMPARE_NOT_LESS_EQUAL: return !(a <= b);
-    case COMPARE_IS_GREATER: return a > b;
-    case COMPARE_IS_GREATER_EQUAL: return a >= b;
-    case COMPARE_NOT_GREATER: return !(a > b);
-    case COMPARE_NOT_GREATER_EQUAL: return !(a >= b);
-    }
-    abort();
-}
-
-/* Where a row of a walk is: see emit.h. */
-static double *place_at(double *memory, double *frame, uint32_t row) {
-    if (!(row & ROW_OF_FRAME)) return memory + (size_t)row * LANES;
-    return frame + ((ptrdiff_t)(row & ~ROW_OF_FRAME) - FRAME_ROW_0) * LANES;
-}
-
-static void call(const Instruction *in, uint32_t out, double *values, const Kernels *kernels) {
-    double scratch[4 * LANES];
-    Step step = {.kind = STEP_MAP, .op = (uint8_t)in->detail, .count = 1, .flat = 1, .out = {out, IN_ROWS, 1}};
-    Ref *refs[] = {&step.x, &step.y, &step.w};
-    if (op_info[in->detail].shape == SCALED) memcpy(&step.number, in->operands + 2, sizeof step.number);
-    for (uint32_t k = 0; k < op_arity((int)in->detail); k++) *refs[k] = (Ref){in->operands[k], IN_ROWS, 1};
-    Frame frame = {.rows = values, .lanes = LANES, .valid = LANES, .scratch = scratch, .bad_lane = NONE};
-    kernels->run(&step, 1, &frame);
-}
-
-#define EACH_LANE for (int lane = 0; lane < LANES; lane++)
+#define EACH_LANE for (int lane = 0; lane < ALL_LANES; lane++)
 #define A a[lane]
 #define B b[lane]
 #define C c[lane]
 #define D d[lane]
 
-/* On doubles, or on their bits. */
+/* On numbers, or on their bits. */
 #define GIVES(primitive, expression) \
     case PRIMITIVE_##primitive: EACH_LANE to[lane] = (expression); break
 #define GIVES_BITS(primitive, expression) \
-    case PRIMITIVE_##primitive: EACH_LANE to[lane] = number_of_bits(expression, 0); break
+    case PRIMITIVE_##primitive: EACH_LANE to[lane] = NAMED(number)(expression); break
 
-static void run_once(const Line *line, double *values, double *memory, double *frame, const Kernels *kernels) {
+#define Real double
+#define Bits uint64_t
+#define NAMED(name) name##_of_doubles
+#define OF_REAL(name) name
+#define ALL_LANES LANES
+#include "interpret_lanes.h"
+#undef Real
+#undef Bits
+#undef NAMED
+#undef OF_REAL
+#undef ALL_LANES
+
+#define Real float
+#define Bits uint32_t
+#define NAMED(name) name##_of_floats
+#define OF_REAL(name) name##f
+#define ALL_LANES (2 * LANES)
+#include "interpret_lanes.h"
+
+/* Half of floats as doubles, or two such halves as floats. */
+static void convert(const Instruction *in, double *to, const double *values) {
+    const double *a = values + (size_t)in->operands[0] * LANES;
+    if (in->op == PRIMITIVE_HALF) {
+        const float *half = (const float *)a + in->detail * LANES;
+        for (int lane = 0; lane < LANES; lane++) to[lane] = (double)half[lane];
+        return;
+    }
+    const double *b = values + (size_t)in->operands[1] * LANES;
+    for (int lane = 0; lane < LANES; lane++) {
+        ((float *)to)[lane] = (float)a[lane];
+        ((float *)to)[LANES + lane] = (float)b[lane];
+    }
+}
+
+/* Of a line on floats, some instructions are on doubles. */
+static void run_once(const Line *line, double *values, double *memory, double *frame, const Level *level) {
     const Instruction *items = line->line.instructions.items;
     for (uint32_t i = 0; i < line->line.instructions.size; i++) {
         const Instruction *in = &items[i];
-        double *to = values + (size_t)i * LANES;
-        uint32_t n = instruction_operands(in);
-        const double *a = n > 0 ? values + (size_t)in->operands[0] * LANES : NULL;
-        const double *b = n > 1 ? values + (size_t)in->operands[1] * LANES : NULL;
-        const double *c = n > 2 ? values + (size_t)in->operands[2] * LANES : NULL;
-        const double *d = n > 3 ? values + (size_t)in->operands[3] * LANES : NULL;
-        switch ((Primitive)in->op) {
-        case PRIMITIVE_NUMBER: EACH_LANE to[lane] = number_of_bits(bits_at(in->operands), 0); break;
-        case PRIMITIVE_INPUT: memcpy(to, place_at(memory, frame, in->detail), LANES * sizeof *to); break;
-        case PRIMITIVE_OUTPUT:
-            memcpy(place_at(memory, frame, in->detail), a, LANES * sizeof *a);
-            break;
-            GIVES(ADD, A + B);
-            GIVES(SUB, A - B);
-            GIVES(MUL, A * B);
-            GIVES(DIV, A / B);
-            GIVES(SQRT, sqrt(A));
-            GIVES(ROUND, in->detail == ROUND_DOWN ? floor(A) : ceil(A));
-            GIVES(FMADD, fma(A, B, C));
-            GIVES(FMSUB, fma(A, B, -C));
-            GIVES(FNMADD, fma(-A, B, C));
-            GIVES(SELECT, holds((Predicate)in->detail, A, B) ? C : D);
-            GIVES(TURNED,
-                  number_of_bits(bits_of(B) & bits_of(C), 0) > D ? (in->detail == OP_sin ? sin(B) : cos(B)) : A);
-            GIVES_BITS(AND, bits_of(A) & bits_of(B));
-            GIVES_BITS(ANDN, ~bits_of(A) & bits_of(B));
-            GIVES_BITS(OR, bits_of(A) | bits_of(B));
-            GIVES_BITS(XOR, bits_of(A) ^ bits_of(B));
-            GIVES_BITS(WHOLE_ADD, bits_of(A) + bits_of(B));
-            GIVES_BITS(WHOLE_SUB, bits_of(A) - bits_of(B));
-            GIVES_BITS(SHIFT_LEFT, bits_of(A) << in->detail);
-            GIVES_BITS(SHIFT_RIGHT, bits_of(A) >> in->detail);
-        case PRIMITIVE_CALL: call(in, i, values, kernels); break;
-        case PRIMITIVE_PICK:
-        case PRIMITIVE_TOTAL:
-        case PRIMITIVE_HALF:
-        case PRIMITIVE_JOINED: abort(); /* walks have none, and no floats */
-        }
+        if (in->op == PRIMITIVE_HALF || in->op == PRIMITIVE_JOINED) convert(in, values + (size_t)i * LANES, values);
+        else if (in->is_float32) run_one_of_floats(in, i, values, memory, frame, float32_kernels_of(level));
+        else run_one_of_doubles(in, i, values, memory, frame, kernels_of(level));
     }
 }
 
 void interpret(const Line *line, double *values, double *memory, double *frame, ptrdiff_t advance, size_t count,
-               const Kernels *kernels) {
-    for (size_t k = 0; k < count; k++, frame += advance) run_once(line, values, memory, frame, kernels);
+               const Level *level) {
+    for (size_t k = 0; k < count; k++, frame += advance) run_once(line, values, memory, frame, level);
 }

@@ -15,8 +15,9 @@ enum { LANES = 8 };
  * in the arena. */
 void interpret_prepare(Line *line, Arena *arena);
 
-/* values: room for LANES doubles for each of them. count frames, `advance` doubles from one to the next. */
+/* values: room for LANES doubles, or as many floats as that, for each of them. count frames, `advance` doubles from one
+ * to the next. */
 void interpret(const Line *line, double *values, double *memory, double *frame, ptrdiff_t advance, size_t count,
-               const Kernels *kernels);
+               const Level *level);
 
 #endif

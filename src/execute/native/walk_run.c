@@ -31,7 +31,6 @@ static WalkCode *code_for(WalkProgram *program, const Batch *batch, RunStatus *s
         if (!program->codes[which]) program->codes[which] = walk_code_make(graph, machines[which], status);
         if (program->codes[which] || *status != RUN_DONE) return program->codes[which];
     }
-    if (graph->is_float32) return NULL; /* lines of doubles alone are interpreted */
     if (!program->codes[CODES]) program->codes[CODES] = walk_code_make(graph, (Machine){0, LANES, 0}, status);
     return program->codes[CODES];
 }
@@ -76,7 +75,7 @@ static void run_line(const WalkRun *run, const Line *line, double *frame, size_t
         ptrdiff_t advance = 0;
         if (line->walk != NONE) advance = (ptrdiff_t)code->walks.walks.items[line->walk].frame_rows * LANES;
         if (line->walk != NONE && code->walks.walks.items[line->walk].is_reverse) advance = -advance;
-        interpret(line, run->desk->slots, run->desk->memory, frame, advance, count, kernels_of(run->batch->level));
+        interpret(line, run->desk->slots, run->desk->memory, frame, advance, count, run->batch->level);
         return;
     }
     const uint8_t *at = code->pages + line->emission.entry;
@@ -145,31 +144,41 @@ static RunStatus run_walk(const WalkRun *run, const Walk *walk, uint32_t outer) 
     return RUN_DONE;
 }
 
+/* Number `at` of rows of doubles, or of floats. */
+static double number_at(const void *rows, size_t at, int is_float32) {
+    return is_float32 ? (double)((const float *)rows)[at] : ((const double *)rows)[at];
+}
+
+static void set_number_at(void *rows, size_t at, double number, int is_float32) {
+    if (is_float32) ((float *)rows)[at] = (float)number;
+    else ((double *)rows)[at] = number;
+}
+
 /* What a frame adds to the sum of its vectors p and q, in a lane. */
-static double contracted(const Contraction *of, uint32_t i, const double *p, const double *q) {
+static double contracted(const Contraction *of, uint32_t i, double p, double q) {
     switch (of->kind) {
-    case OF_PRODUCTS: return *p * *q;
-    case OF_CHOICES: return *p > 0 ? *q : 0.0;
-    case OF_ELEMENTS: return element_in(of, *p) == i ? *q : 0.0;
+    case OF_PRODUCTS: return p * q;
+    case OF_CHOICES: return p > 0 ? q : 0.0;
+    case OF_ELEMENTS: return element_in(of, p) == i ? q : 0.0;
     }
     abort();
 }
 
 /* The same without kernels. */
-static void contract_lanes(const Contraction *of, const void *rows, size_t n_frames, size_t apart, size_t valid,
-                           void *sums, size_t upper) {
-    const double *frames = rows;
-    double *to = sums;
-    (void)upper;
+static void contract_lanes(const WalkRun *run, const StepSums *sums, const Contraction *of, const double *frames) {
+    const Walk *walk = &run->code->walks.walks.items[sums->walk];
+    size_t lanes = LANES << sums->is_float32;
     for (uint32_t s = 0; s < of->n_p * of->n_q; s++) {
         uint32_t i = s / of->n_q;
-        const double *p = frames + of->p[of->kind == OF_ELEMENTS ? 0 : i] * LANES;
-        const double *q = frames + of->q[s % of->n_q] * LANES;
-        for (size_t lane = 0; lane < valid; lane++) {
+        size_t p = of->p[of->kind == OF_ELEMENTS ? 0 : i] * lanes, q = of->q[s % of->n_q] * lanes;
+        for (size_t lane = 0; lane < (of->is_total ? run->valid : lanes); lane++) {
             double sum = 0.0;
-            for (size_t f = 0; f < n_frames; f++) sum += contracted(of, i, p + f * apart + lane, q + f * apart + lane);
-            double *total = to + of->to[s] * LANES + lane;
-            *total = of->is_total ? *total + sum : sum;
+            for (size_t step = 0, at = lane; step < walk->length; step++, at += walk->frame_rows * lanes) {
+                double x = number_at(frames, at + p, sums->is_float32), y = number_at(frames, at + q, sums->is_float32);
+                sum += contracted(of, i, x, y);
+            }
+            if (!of->is_total) set_number_at(run->desk->memory, of->to[s] * lanes + lane, sum, sums->is_float32);
+            else run->desk->sums[lane / LANES * upper_sums(run->code) + of->to[s] * LANES + lane % LANES] += sum;
         }
     }
 }
@@ -183,9 +192,10 @@ static void run_step_sums(const WalkRun *run, const StepSums *sums) {
     size_t lanes = width << sums->is_float32;
     for (uint32_t k = 0; k < sums->n_contractions; k++) {
         const Contraction *of = &sums->contractions[k];
-        (run->code->pages ? kernels->contract : contract_lanes)(
-            of, frames, walk->length, walk->frame_rows * lanes, of->is_total ? run->valid : lanes,
-            of->is_total ? run->desk->sums : run->desk->memory, upper_sums(run->code));
+        if (run->code->pages)
+            kernels->contract(of, frames, walk->length, walk->frame_rows * lanes, of->is_total ? run->valid : lanes,
+                              of->is_total ? run->desk->sums : run->desk->memory, upper_sums(run->code));
+        else contract_lanes(run, sums, of, frames);
     }
 }
 
@@ -212,23 +222,13 @@ static void fill_row(const WalkRun *run, uint32_t row, double number, int is_flo
     if (row != NONE) put_number(row_at_run(run, row), width_of(run->code), number, is_float32);
 }
 
-/* Numbers of a row of samples. */
-static double number_in(const WalkRun *run, const double *row, size_t lane) {
-    return run->code->is_float32 ? (double)((const float *)row)[lane] : row[lane];
-}
-
-static void set_number_in(const WalkRun *run, double *row, size_t lane, double number) {
-    if (run->code->is_float32) ((float *)row)[lane] = (float)number;
-    else row[lane] = number;
-}
-
 static void read_columns(const WalkRun *run) {
     const Walks *walks = &run->code->walks;
     for (uint32_t c = 0; c < walks->columns.size; c++) {
         const Column *column = &run->batch->columns[walks->columns.items[c].column];
         double *row = row_at_run(run, walks->columns.items[c].row);
         for (size_t k = 0; k < lanes_of(run->code); k++)
-            set_number_in(run, row, k, column_number(column, run->samples[k]));
+            set_number_at(row, k, column_number(column, run->samples[k]), run->code->is_float32);
     }
 }
 
@@ -255,8 +255,8 @@ static void add_floats(const WalkRun *run, size_t valid) {
         size_t s = code->walks.row_sums[r];
         const RowSum *of = &code->walks.sums.items[s];
         for (size_t k = 0; k < valid; k++) {
-            double number = number_in(run, row_at_run(run, of->of), k);
-            if (of->times != NONE) number *= number_in(run, row_at_run(run, of->times), k);
+            double number = number_at(row_at_run(run, of->of), k, 1);
+            if (of->times != NONE) number *= number_at(row_at_run(run, of->times), k, 1);
             run->desk->sums[k / width * upper_sums(code) + s * width + k % width] += number;
         }
     }
@@ -268,7 +268,7 @@ static void write_outputs(const WalkRun *run, size_t first, size_t valid) {
         const double *row = row_at_run(run, run->code->walks.root_rows[r]);
         int is_of_sample = run->program->graph->nodes[run->program->graph->roots[r]].stage == SAMPLE;
         for (size_t k = 0; k < valid; k++)
-            target.data[(first + k) * target.stride] = is_of_sample ? number_in(run, row, k) : row[0];
+            target.data[(first + k) * target.stride] = is_of_sample ? number_at(row, k, run->code->is_float32) : row[0];
     }
 }
 
@@ -280,7 +280,7 @@ static int is_bad(const WalkRun *run, size_t valid) {
         const double *row = row_at_run(run, bad_row);
         size_t lanes = is_float32 || valid < width_of(run->code) ? valid : width_of(run->code);
         for (size_t k = 0; k < lanes; k++)
-            if (is_float32 ? ((const float *)row)[k] > 0 : row[k] > 0) return 1;
+            if (number_at(row, k, is_float32) > 0) return 1;
     }
     return 0;
 }
@@ -323,8 +323,7 @@ static void fill_tables(const WalkRun *run) {
         for (uint32_t k = 0; k < table->count; k++) {
             uint32_t parameter = table->parameters[k];
             double number = parameter == NONE ? table->numbers[k] : run->program->numbers[parameter];
-            if (table->is_float32) ((float *)rows)[k] = (float)number;
-            else rows[k] = number;
+            set_number_at(rows, k, number, table->is_float32);
         }
     }
 }
@@ -359,7 +358,8 @@ static void fold_sums(const WalkRun *run, double *to) {
     }
     for (size_t s = 0; s < n; s++) {
         to[s] = 0.0;
-        for (size_t lane = 0; lane < LANES; lane++) to[s] += run->desk->sums[s * LANES + lane];
+        for (size_t lane = 0; lane < lanes_of(run->code); lane++)
+            to[s] += run->desk->sums[lane / LANES * upper_sums(run->code) + s * LANES + lane % LANES];
     }
 }
 
