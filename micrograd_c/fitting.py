@@ -2,7 +2,6 @@
 """Training: what `CompiledFunction.fit` was asked for, checked, and the loop around the core's."""
 
 import math
-import operator
 import random
 import sys
 from collections.abc import Callable, Iterable
@@ -10,7 +9,7 @@ from typing import Any, SupportsIndex
 
 from ._core import Arguments, Exchange, Optimizer, Recorded, Session, is_bool
 from ._types import Number
-from .optim.checks import at_least_zero
+from .optim.checks import at_least_zero, whole
 from .optim.lr_scheduler import (
     CosineAnnealingLR,
     ExponentialLR,
@@ -75,17 +74,17 @@ class Fit:
             raise TypeError(
                 "fit: expected steps= or epochs=, got " + ("neither" if steps is None else "both")
             )
-        self.steps = None if steps is None else _whole_number("steps", steps, least=0)
-        self.epochs = None if epochs is None else _whole_number("epochs", epochs, least=0)
+        self.steps = None if steps is None else whole("fit", "steps", steps, at_least=0)
+        self.epochs = None if epochs is None else whole("fit", "epochs", epochs, at_least=0)
         for name, count in (("steps", self.steps), ("epochs", self.epochs)):
             if count is not None and count > sys.maxsize:
                 raise ValueError(f"fit: expected at most {sys.maxsize} {name}, got {count}")
         if batch_size is not None:
-            batch_size = _whole_number("batch_size", batch_size, least=1)
+            batch_size = whole("fit", "batch_size", batch_size, at_least=1)
         if callback is not None and not callable(callback):
             raise TypeError(f"fit: expected a callable as callback, got {type(callback).__name__}")
         if seed is not None:
-            seed = _whole_number("seed", seed) % 2**64
+            seed = whole("fit", "seed", seed) % 2**64
         elif shuffle:
             seed = random.getrandbits(64)
         if scheduler is not None:
@@ -101,8 +100,13 @@ class Fit:
                 "fit: expected a tuple of arrays as validation, as fit itself gets them, got "
                 f"{type(validation).__name__}"
             )
+        if validation is not None and not validation:
+            raise ValueError(
+                "fit: expected an array for each argument as validation, got none; what has no "
+                "arguments has no validation samples"
+            )
         if patience is not None:
-            patience = _whole_number("patience", patience, least=1)
+            patience = whole("fit", "patience", patience, at_least=1)
             if validation is None:
                 raise ValueError("fit: patience looks at the validation loss: give validation=")
         self.optimizer, self.scheduler, self.callback = optimizer, scheduler, callback
@@ -311,15 +315,3 @@ def _described(scheduler: LRScheduler | None) -> str:
         )
     }
     return f"{type(scheduler).__name__} {plain}"
-
-
-def _whole_number(name: str, number: SupportsIndex, least: int | None = None) -> int:
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise TypeError(
-            f"fit: expected a whole number as {name}, got {type(number).__name__}"
-        ) from None
-    if least is not None and whole < least:
-        raise ValueError(f"fit: expected {name} of at least {least}, got {whole}")
-    return whole

@@ -339,6 +339,9 @@ def test_validation_that_is_none(data):
     before = data_of(model)
     with pytest.raises(ValueError, match="y"):
         f.fit(*data, optimizer=optimizer, steps=1, validation=(data[0], data[1][:-1]))
+    for nothing in ((), []):
+        with pytest.raises(ValueError, match="an array for each argument as validation, got none"):
+            f.fit(*data, optimizer=optimizer, steps=1, validation=nothing)
     assert data_of(model) == before
 
 

@@ -41,12 +41,12 @@ def positive(what: str, name: str, number: Any) -> float:
     return found
 
 
-def whole(what: str, name: str, number: Any, at_least: int) -> int:
-    """A whole number, at least so large."""
+def whole(what: str, name: str, number: Any, at_least: int | None = None) -> int:
+    """A whole number, at least so large where a bound is given."""
     try:
         found = operator.index(number)
     except TypeError:
         raise TypeError(f"{what}: expected a whole number as {name}, got {number!r}") from None
-    if found < at_least:
+    if at_least is not None and found < at_least:
         raise ValueError(f"{what}: expected {name} of at least {at_least}, got {number!r}")
     return found
