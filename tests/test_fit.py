@@ -218,6 +218,14 @@ def test_clip_norm_is_clip_grad_norm_before_each_step(data, clip_norm, rule):
     assert idle.data == 3.0 and idle.grad == 0.0
 
 
+def test_clipping_by_a_norm_that_is_no_number_is_pytorchs():
+    """An infinite gradient behind a NaN does not hide it: all of them become NaN."""
+    w = [mc.Value(1.0) for _ in range(3)]
+    f = mc.compile(lambda x, y, z: w[0] * x + w[1] * y + w[2] * z)
+    f.fit([math.nan], [math.inf], [1.0], optimizer=optim.SGD(w, 1.0), steps=1, clip_norm=0.5)
+    assert all(math.isnan(v.data) for v in w)
+
+
 @pytest.mark.parametrize("factor", [1e200, 1e-200, math.inf, math.nan])
 def test_clipping_of_gradients_whose_squares_have_no_number(factor):
     fitted, looped = ([mc.Value(1.0), mc.Value(-2.0)] for _ in range(2))

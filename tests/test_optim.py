@@ -444,6 +444,7 @@ def with_grads(*grads):
         ((), (1.0,), 0.0, ()),
         ((math.inf, 1.0), (1.0,), math.inf, (math.nan, 0.0)),
         ((math.nan, math.inf), (1.0,), math.nan, (math.nan, math.nan)),
+        ((math.nan, math.inf, 1.0), (1.0,), math.nan, (math.nan,) * 3),
     ],
 )
 def test_grads_are_scaled_to_a_norm(grads, arguments, norm, clipped):
@@ -476,7 +477,7 @@ def test_clipping_is_pytorchs():
     ("call", "error", "says"),
     [
         (lambda v: optim.clip_grad_norm_([*v, v[0]], 1.0), ValueError, "each Value once"),
-        (lambda v: optim.clip_grad_norm_([*v, 1.0], 1.0), TypeError, "Values, got float"),
+        (lambda v: optim.clip_grad_norm_([*v, 1.0], 1.0), TypeError, "a Value, got float"),
         (lambda v: optim.clip_grad_norm_(v, -1.0), ValueError, "max_norm of at least 0, got -1"),
         (lambda v: optim.clip_grad_norm_(v, math.nan), ValueError, "max_norm of at least 0"),
         (lambda v: optim.clip_grad_norm_(v, "1"), TypeError, "a number as max_norm, got str"),

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, overload
 
-from .._core import Optimizer, Value
+from .._core import Optimizer, Value, clip_grads, expect_value
 from .._types import Number
 from . import lr_scheduler as lr_scheduler
 from .checks import at_least_zero, positive
@@ -152,30 +152,12 @@ def clip_grad_norm_(
     """
     values = [params] if isinstance(params, Value) else list(params)
     for value in values:
-        if not isinstance(value, Value):
-            raise TypeError(f"clip_grad_norm_: expected Values, got {type(value).__name__}")
+        expect_value(value, "clip_grad_norm_")
     if len(set(map(id, values))) < len(values):
         raise ValueError("clip_grad_norm_: expected each Value once, got one twice")
     p = positive("clip_grad_norm_", "norm_type", norm_type)
     longest = at_least_zero("clip_grad_norm_", "max_norm", max_norm)
-    norm = _norm([value.grad for value in values], p)
+    norm = clip_grads(values, longest, p, error_if_nonfinite)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm_: the norm of the grads is {norm}")
-    factor = longest / (norm + 1e-6)
-    if not factor >= 1:  # NaN goes on, as in PyTorch
-        for value in values:
-            value.grad *= factor
     return norm
-
-
-def _norm(numbers: list[float], p: float) -> float:
-    """The p-norm; of none, 0."""
-    if any(map(math.isnan, numbers)):
-        return math.nan
-    largest = max(map(abs, numbers), default=0.0)
-    if p == 2:
-        return math.hypot(*numbers)
-    if p == math.inf or largest in (0.0, math.inf):
-        return largest
-    # Of numbers up to 1, so that no power overflows.
-    return largest * math.fsum((abs(number) / largest) ** p for number in numbers) ** (1 / p)

@@ -34,7 +34,7 @@ from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
 from ._core.nodes import ProgramNode, program_nodes
 from ._core.numbers import expect_value, is_bool
-from ._core.optimizer import Optimizer
+from ._core.optimizer import Optimizer, clip_grads
 from ._core.outputs import Outputs
 from ._core.program import CompiledStats, Recorded, optimiser_passes, record, set_verifying
 from ._core.recording import (Context, Pause, Recording, TraceError, after_fork, pause_recording,

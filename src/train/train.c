@@ -29,31 +29,6 @@ static void choose_batch(Training *training) {
     training->batch.size = left < training->batch_size ? left : training->batch_size;
 }
 
-/* The length of a gradient, without an overflow on the way. */
-static double norm_of(const Training *training) {
-    double largest = 0, sum = 0;
-    for (size_t k = 0; k < training->n_stretches; k++)
-        for (size_t j = 0; j < training->stretches[k].size; j++) {
-            double size = fabs(training->stretches[k].grads[j]);
-            if (!(size <= largest)) largest = size; /* NaN, too */
-        }
-    if (!(largest > 0 && largest < INFINITY)) return largest;
-    for (size_t k = 0; k < training->n_stretches; k++)
-        for (size_t j = 0; j < training->stretches[k].size; j++) {
-            double part = training->stretches[k].grads[j] / largest;
-            sum += part * part;
-        }
-    return largest * sqrt(sum);
-}
-
-/* As torch.nn.utils.clip_grad_norm_ does it: NaN goes on. */
-static void clip(const Training *training) {
-    double factor = training->clip_norm / (norm_of(training) + 1e-6);
-    if (factor >= 1) return;
-    for (size_t k = 0; k < training->n_stretches; k++)
-        for (size_t j = 0; j < training->stretches[k].size; j++) training->stretches[k].grads[j] *= factor;
-}
-
 RunStatus program_train(Program *program, Training *training, size_t steps) {
     training->batch.is_known = 0;
     for (size_t end = training->done + steps; training->done < end; training->done++) {
@@ -62,7 +37,10 @@ RunStatus program_train(Program *program, Training *training, size_t steps) {
         RunStatus status = program->executor->gradients(program, &training->batch);
         if (training->meet) status = training->meet(training->ranks, program, &training->batch, status);
         if (status != RUN_DONE) return status;
-        if (training->clip_norm < INFINITY) clip(training);
+        if (training->clip_norm < INFINITY) {
+            double norm = gradients_norm(training->stretches, training->n_stretches, 2.0);
+            gradients_clip(training->stretches, training->n_stretches, norm, training->clip_norm);
+        }
         if (training->rules) training->rule = *training->rules++;
         training->moments.steps++;
         for (size_t k = 0; k < training->n_stretches; k++) {

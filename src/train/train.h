@@ -8,14 +8,8 @@
 #ifndef MICROGRAD_C_TRAIN_H
 #define MICROGRAD_C_TRAIN_H
 
+#include "clip.h"
 #include "execute/execute.h"
-
-/* Numbers that the optimiser updates, their gradients, and where their moments begin. */
-typedef struct {
-    double *p;
-    double *grads;
-    size_t size, from;
-} Stretch;
 
 /* Called after each run for gradients with what came of it; what it gives counts instead. */
 typedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status);

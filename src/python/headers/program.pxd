@@ -181,11 +181,15 @@ cdef extern from "execute/execute.h" nogil:
     double program_adjoint(const Program *program, uint32_t parameter)
     double *program_parameter(const Program *program, uint32_t parameter)
 
-cdef extern from "train/train.h" nogil:
+cdef extern from "train/clip.h" nogil:
     ctypedef struct Stretch:
         double *p
         double *grads
         size_t size, first "from"
+    double gradients_norm(const Stretch *stretches, size_t n, double p)
+    void gradients_clip(const Stretch *stretches, size_t n, double norm, double longest)
+
+cdef extern from "train/train.h" nogil:
     ctypedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status) noexcept
     ctypedef struct Training:
         Batch batch

@@ -7,15 +7,16 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from headers.objects cimport PyObject_GenericSetAttr, TYPE_OF, _PyType_Lookup
-from headers.program cimport ADAM, ADAMW, Level, Moments, Rule, SGD
+from headers.program cimport ADAM, ADAMW, Level, Moments, Rule, SGD, Stretch, gradients_clip, gradients_norm
 from headers.state cimport *
 from headers.tape cimport *
 from .executors cimport level_in_use
-from .handles cimport anchor_of, find_places, is_handle
+from .handles cimport Places, anchor_of, find_places, is_handle
 from .numbers cimport as_number, kind, mixed
 from .recording cimport check_change, refuse_traced
 
 import copyreg
+import math
 import operator
 
 cdef enum:
@@ -404,3 +405,29 @@ cdef class Optimizer:
         self._set_up(params, state_dict['param_groups'][0])
         self.load_state_dict(state_dict)
         vars(self).update(attributes)
+
+def clip_grads(list values, double longest, double p, bint only_finite):
+    """optim.clip_grad_norm_: gives the norm, and shortens the grads of Values that are checked; where only_finite
+    is set, not by a norm that is no number."""
+    cdef Places places
+    cdef Stretch *stretches
+    cdef size_t k, n = <size_t>len(values)
+    cdef double norm
+    check_change('clip_grad_norm_() was called')
+    memset(&places, 0, sizeof(places))
+    places.spans = <Span *>calloc(n + 1, sizeof(Span))
+    stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
+    try:
+        if places.spans == NULL or stretches == NULL:
+            raise MemoryError
+        find_places(&places, values, NULL)
+        for k in range(places.n_spans):
+            stretches[k].size = places.spans[k].size
+            stretches[k].grads = <double *>tape_adjoints(&tape, places.spans[k].node, places.spans[k].size)
+        norm = gradients_norm(stretches, places.n_spans, p)
+        if math.isfinite(norm) or not only_finite:
+            gradients_clip(stretches, places.n_spans, norm, longest)
+        return norm
+    finally:
+        free(places.spans)
+        free(stretches)
