@@ -122,11 +122,14 @@ class Fit:
     def facts(self) -> dict[str, Any]:
         """What has to be the same on every rank."""
         names = ("steps", "epochs", "batch_size", "shuffle", "clip_norm", "patience")
-        rule = {name: getattr(self.optimizer, name) for name in self.optimizer._settings}
+        groups = [
+            {name: group[name] for name in group if name != "params"}
+            for group in self.optimizer.param_groups
+        ]
         return {
             **{name: getattr(self, name) for name in names},
             "validation": self.validation is not None,
-            "optimizer": f"{type(self.optimizer).__name__} {rule}, {self.optimizer.steps} steps",
+            "optimizer": f"{type(self.optimizer).__name__} {groups}, {self.optimizer.steps} steps",
             "moments": self.optimizer._fingerprint(),
             "scheduler": _described(self.scheduler),
         }
@@ -254,8 +257,8 @@ class _Loop:
 
     def train_ahead(self, scheduler: Any, steps: int) -> None:
         """The scheduler is asked first for all of these steps; set back where fewer were made."""
-        session, optimizer = self.session, self.fit.optimizer
-        before = scheduler.state_dict(), {n: getattr(optimizer, n) for n in optimizer._settings}
+        session, groups = self.session, self.fit.optimizer.param_groups
+        before = scheduler.state_dict(), [dict(group) for group in groups]
         started, planned, refusal = session.done, 0, None
         try:
             planned, refusal = session.plan(steps, scheduler._advance)
@@ -264,8 +267,8 @@ class _Loop:
             made = session.done - started
             if made == 0 or made < planned:
                 scheduler.load_state_dict(before[0])
-                for name, setting in before[1].items():
-                    setattr(optimizer, name, setting)
+                for group, settings in zip(groups, before[1], strict=True):
+                    group.update(settings)
                 for _ in range(made):
                     scheduler._advance()
         if refusal is not None and made == planned:

@@ -269,7 +269,7 @@ def test_the_base_is_what_stood_before_the_first_scheduler():
     assert optimizer.lr == pytest.approx(0.001)
     assert LambdaLR(optimizer, lambda k: 1.0).base_lrs == [0.1]
     assert optimizer.lr == 0.1
-    assert copy.deepcopy(optimizer).initial_lr == 0.1
+    assert copy.deepcopy(optimizer).param_groups[0]["initial_lr"] == 0.1
 
 
 def test_fit_follows_a_scheduler_that_a_callback_steps():
@@ -396,7 +396,14 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error):
         (lambda: CosineAnnealingLR(sgd(), 0), ValueError, "T_max of at least 1"),
         (lambda: CosineAnnealingLR(sgd(), 5, math.inf), ValueError, "a finite eta_min"),
         (lambda: LambdaLR(sgd(), 0.5), TypeError, "expected a function as lr_lambda, got 0.5"),
-        (lambda: LambdaLR(sgd(), [falling] * 2), TypeError, "expected a function as lr_lambda"),
+        (lambda: LambdaLR(sgd(), [falling] * 2), ValueError, "one lr_lambda for each .* got 2"),
+        (lambda: LambdaLR(sgd(), [0.5]), TypeError, "expected a function as lr_lambda, got 0.5"),
+        (lambda: OneCycleLR(sgd(), [0.1, 0.2], 9), ValueError, "one max_lr for each .* got 2"),
+        (
+            lambda: OneCycleLR(sgd(), 0.1, 9, max_momentum=[]),
+            ValueError,
+            "one max_momentum .* got 0",
+        ),
         (lambda: LambdaLR(sgd(), lambda k: -1.0), ValueError, "lr: expected at least 0"),
         (lambda: OneCycleLR(sgd(), 0.1), ValueError, "total_steps, or both epochs and"),
         (lambda: OneCycleLR(sgd(), 0.1, epochs=3), ValueError, "total_steps, or both epochs and"),
@@ -413,7 +420,11 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error):
         (lambda: ReduceLROnPlateau(sgd(), factor=1.0), ValueError, "a factor below 1"),
         (lambda: ReduceLROnPlateau(sgd(), patience=-1), ValueError, "patience of at least 0"),
         (lambda: ReduceLROnPlateau(sgd(), threshold_mode="r"), ValueError, "threshold_mode"),
-        (lambda: ReduceLROnPlateau(sgd(), min_lr=[0, 0]), ValueError, "expected one min_lr"),
+        (
+            lambda: ReduceLROnPlateau(sgd(), min_lr=[0, 0]),
+            ValueError,
+            "one min_lr for each .* got 2",
+        ),
         (lambda: ReduceLROnPlateau(sgd()).step("1"), TypeError, "a number as metrics, got str"),
     ],
 )
@@ -432,6 +443,7 @@ def test_a_refused_constructor_leaves_the_optimizer_as_it_was():
         with pytest.raises((ValueError, ZeroDivisionError, TypeError)):
             make()
         assert (optimizer.lr, optimizer.betas) == (0.1, (0.9, 0.999))
+        assert "initial_lr" not in optimizer.param_groups[0]
 
 
 def test_a_step_that_fails_can_be_made_again():

@@ -214,6 +214,7 @@ RULES = {
     "SGD": lambda p: optim.SGD(p, lr=0.05, momentum=0.9),
     "Adam": lambda p: optim.Adam(p, lr=0.01),
     "AdamW": lambda p: optim.AdamW(p, lr=0.01, weight_decay=0.1, amsgrad=True),
+    "groups": lambda p: optim.Adam([{"params": p[::2]}, {"params": p[1::2], "lr": 0.01}]),
 }
 
 

@@ -37,7 +37,7 @@ from micrograd_c import (
 )
 from micrograd_c.engine import Value as EngineValue
 from micrograd_c.nn import MLP, Layer, Module, Neuron
-from micrograd_c.optim import SGD, Adam, AdamW, Optimizer
+from micrograd_c.optim import SGD, Adam, AdamW, Optimizer, ParamGroup
 from micrograd_c.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 # -- Values ----------------------------------------------------------------------------------------
@@ -165,6 +165,15 @@ for optimizer in (Adam(weights, lr=1e-2, betas=(0.9, 0.99)), AdamW(weights)):
     optimizer.betas = (0.8, optimizer.betas[1])
     count: int = optimizer.steps
     norm: float = optim.clip_grad_norm_(model.parameters(), 1.0)
+grouped = Adam(
+    [{"params": model.layers[0].parameters(), "lr": 1e-3}, {"params": model.layers[1].parameters()}]
+)
+first_group: ParamGroup = grouped.param_groups[0]
+first_group["lr"] = 0.1
+first_group.update(eps=1e-6, amsgrad=True)
+grouped.add_param_group({"params": [Value(1.0)], "betas": (0.8, 0.9)})
+default_rate: float = grouped.defaults["lr"]
+both_groups = optim.lr_scheduler.OneCycleLR(grouped, max_lr=[0.1, 0.2, 0.3], total_steps=10)
 scheduler: LRScheduler = CosineAnnealingLR(sgd, T_max=10, eta_min=1e-3)
 for schedule in (scheduler, optim.lr_scheduler.LambdaLR(sgd, lambda epoch: 0.9**epoch)):
     sgd.step()

@@ -5,24 +5,30 @@ They update the data of Values by their grad; zero_grad(), backward(), step(), a
 `compile`, `fit` runs the whole loop in the core. Every argument but params is an attribute: it may
 be assigned between steps, is checked as in the constructor, and decides the next step. Schedules
 for lr are in `lr_scheduler`.
+
+Parameter groups have settings of their own: params is then a list of dicts, each with 'params' and
+the settings that differ. `param_groups[k]["lr"]` reads and assigns those of one group. An attribute
+of the optimiser is for all of them: assigned, it is every group's, and that of groups to come;
+read, it is what all have, and AttributeError where they differ.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from .._core import Optimizer, Value, clip_grads, expect_value
+from .._core import Optimizer, ParamGroup, Value, clip_grads, expect_value
 from .._types import Number
 from . import lr_scheduler as lr_scheduler
 from .checks import at_least_zero, positive
 
 _T = TypeVar("_T")
+_Params = Iterable[Value | Mapping[str, Any]]
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm_"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "ParamGroup", "clip_grad_norm_"]
 
 
 class _Setting(Generic[_T]):
-    """A setting of the rule. It stands in the core, which checks it."""
+    """A setting of the rule. It stands with the parameter groups, in the core, which checks it."""
 
     def __init__(self, doc: str) -> None:
         self.__doc__ = doc
@@ -44,9 +50,9 @@ class _Setting(Generic[_T]):
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum as in torch.optim.SGD.
 
-    params: Values. lr: the learning rate. momentum: how much of the last update is kept.
-    nesterov: looks ahead by Nesterov's rule; needs momentum. weight_decay: an L2 penalty's
-    factor. maximize: climbs.
+    params: Values, or dicts of them, as above. lr: the learning rate. momentum: how much of the
+    last update is kept. nesterov: looks ahead by Nesterov's rule; needs momentum. weight_decay: an
+    L2 penalty's factor. maximize: climbs.
     """
 
     _rule = "SGD"
@@ -57,7 +63,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Value],
+        params: _Params,
         lr: Number = 1e-3,
         momentum: Number = 0.0,
         nesterov: bool = False,
@@ -68,17 +74,14 @@ class SGD(Optimizer):
         settings: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov}
         self._set_up(params, settings | {"weight_decay": weight_decay, "maximize": maximize})
 
-    def __repr__(self) -> str:
-        return f"SGD({len(self.params)} parameters, lr={self.lr})"
-
 
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), as in torch.optim.Adam.
 
-    params: Values. lr: the learning rate. betas: decay of the first and second moments, in [0,
-    1).
-    eps: added to the root of the second. weight_decay: an L2 penalty's factor. amsgrad: uses the
-    largest second moment so far (Reddi, Kale and Kumar, 2018). maximize: climbs.
+    params: Values, or dicts of them, as above. lr: the learning rate. betas: decay of the first and
+    second moments, in [0, 1). eps: added to the root of the second. weight_decay: an L2 penalty's
+    factor. amsgrad: uses the largest second moment so far (Reddi, Kale and Kumar, 2018). maximize:
+    climbs.
     """
 
     _rule = "Adam"
@@ -92,7 +95,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Value],
+        params: _Params,
         lr: Number = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: Number = 1e-8,
@@ -109,9 +112,6 @@ class Adam(Optimizer):
         }
         self._set_up(params, settings | {"amsgrad": amsgrad, "maximize": maximize})
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr})"
-
 
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019).
@@ -123,7 +123,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Value],
+        params: _Params,
         lr: Number = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: Number = 1e-8,

@@ -3,6 +3,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from .._core import Value
@@ -39,6 +40,19 @@ def positive(what: str, name: str, number: Any) -> float:
     if found == 0:
         raise ValueError(f"{what}: expected {name} above 0, got {number!r}")
     return found
+
+
+def one_each(
+    what: str, name: str, number: Any, count: int, check: Callable[[str, str, Any], float]
+) -> list[float]:
+    """For so many parameter groups: a list of as many numbers, or one number for all of them."""
+    numbers = list(number) if isinstance(number, list | tuple) else [number] * count
+    if len(numbers) != count:
+        raise ValueError(
+            f"{what}: expected one {name} for each parameter group, {count} of them, "
+            f"got {len(numbers)}"
+        )
+    return [check(what, name, each) for each in numbers]
 
 
 def whole(what: str, name: str, number: Any, at_least: int | None = None) -> int:

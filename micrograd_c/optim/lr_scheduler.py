@@ -3,7 +3,8 @@
 
 A scheduler sets the optimiser's lr: when it is made, and at each step(), which comes after the
 optimiser's own, once an epoch or once a minibatch as you like. Most of them change the lr that
-stands there, so that several may work on one optimiser, and what you assign by hand is kept.
+stands there, so that several may work on one optimiser, and what you assign by hand is kept. Each
+parameter group has its lr, which is changed from what it was at the start.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from .._core import Optimizer, Value
 from .._types import Number
-from .checks import as_float, finite, positive, whole
+from .checks import as_float, finite, one_each, positive, whole
 
 __all__ = [
     "CosineAnnealingLR",
@@ -32,8 +33,8 @@ class LRScheduler:
     optimizer: whose lr is set. last_epoch: -1 starts afresh; k goes on after that epoch, with an
     optimiser that a scheduler has worked on, and its lr as it is.
 
-    Attributes: last_epoch, the number of steps so far; base_lrs, the lr at the very start, in a
-    list; optimizer.
+    Attributes: last_epoch, the number of steps so far; base_lrs, the lr at the very start, one for
+    each parameter group; optimizer.
     """
 
     _last_lr: list[float]
@@ -42,14 +43,29 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = _optimizer(self, optimizer)
         self.last_epoch = whole(type(self).__name__, "last_epoch", last_epoch, at_least=-1)
-        self.base_lrs = [_initial_lr(self, optimizer, None if last_epoch == -1 else last_epoch)]
+        groups = optimizer.param_groups
+        fresh = [group for group in groups if "initial_lr" not in group]
+        if fresh and last_epoch != -1:
+            raise ValueError(
+                f"{type(self).__name__}: last_epoch={last_epoch} wants an optimizer that a "
+                "scheduler has worked on; for a new one, make the scheduler afresh and "
+                "load_state_dict()"
+            )
+        for group in fresh:  # it stands there for those who come later, as in PyTorch
+            group["initial_lr"] = group["lr"]
+        self.base_lrs: list[float] = [group["initial_lr"] for group in groups]
         self._steps_before = optimizer.steps
         self._is_initial = True
-        self._advance()
+        try:
+            self._advance()
+        except BaseException:
+            for group in fresh:
+                del group["initial_lr"]
+            raise
         self._is_initial = False
 
     def get_lr(self) -> list[float]:
-        """The lr for last_epoch, in a list; from base_lrs, or from the optimiser's present lr."""
+        """For last_epoch, the lr of each parameter group; from base_lrs, or from the present lr."""
         raise NotImplementedError(f"{type(self).__name__} has no get_lr()")
 
     def step(self) -> None:
@@ -65,7 +81,7 @@ class LRScheduler:
         self._advance()
 
     def get_last_lr(self) -> list[float]:
-        """The lr that was last set, in a list, as PyTorch has one for each parameter group."""
+        """The lr that was last set, one for each parameter group."""
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,25 +118,37 @@ class LRScheduler:
     def _advance(self) -> None:
         self.last_epoch += 1
         try:
-            (lr,) = self.get_lr()
-            self._set(lr)
+            self._last_lr = self._set(list(self.get_lr()))
         except BaseException:
             self.last_epoch -= 1
             raise
-        self._last_lr = [self.optimizer.lr]
 
-    def _set(self, lr: float) -> None:
-        self.optimizer.lr = lr
+    def _lrs(self) -> list[float]:
+        """The present lr of each parameter group."""
+        return self.optimizer._each("lr")
+
+    def _set(self, lrs: list[float]) -> list[float]:
+        """An lr for each parameter group, all of them or none; gives what they are."""
+        if len(lrs) != len(self.optimizer.param_groups):
+            raise ValueError(self._other_groups(len(lrs)))
+        return self.optimizer._set_each("lr", lrs)
+
+    def _other_groups(self, count: int) -> str:
+        return (
+            f"{type(self).__name__}: the optimizer has {len(self.optimizer.param_groups)} "
+            f"parameter groups, the scheduler numbers for {count}; after add_param_group(), make "
+            "it anew"
+        )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(last_epoch={self.last_epoch}, lr={self._last_lr[0]})"
+        return f"{type(self).__name__}(last_epoch={self.last_epoch}, lr={_one(self._last_lr)})"
 
 
 class LambdaLR(LRScheduler):
     """The initial lr times a factor that a function gives.
 
-    lr_lambda: a function of the number of steps so far, or a list of one. It is not in
-    state_dict().
+    lr_lambda: a function of the number of steps so far, or a list of them, one for each parameter
+    group. They are not in state_dict().
     """
 
     _left_out = ("optimizer", "lr_lambdas")
@@ -131,15 +159,15 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        given: Any = lr_lambda
-        self.lr_lambdas = list(given) if isinstance(given, list | tuple) else [given]
-        if len(self.lr_lambdas) != 1 or not callable(self.lr_lambdas[0]):
-            raise TypeError(f"LambdaLR: expected a function as lr_lambda, got {lr_lambda!r}")
+        count = len(_optimizer(self, optimizer).param_groups)
+        self.lr_lambdas = one_each("LambdaLR", "lr_lambda", lr_lambda, count, _function)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        (base,), (factor,) = self.base_lrs, self.lr_lambdas
-        return [base * factor(self.last_epoch)]
+        return [
+            base * factor(self.last_epoch)
+            for base, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
 
 
 class StepLR(LRScheduler):
@@ -154,7 +182,7 @@ class StepLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         falls = not self._is_initial and self.last_epoch % self.step_size == 0
-        return [self.optimizer.lr * self.gamma if falls else self.optimizer.lr]
+        return [lr * self.gamma if falls else lr for lr in self._lrs()]
 
 
 class ExponentialLR(LRScheduler):
@@ -165,7 +193,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [self.optimizer.lr * (1.0 if self._is_initial else self.gamma)]
+        return [lr * (1.0 if self._is_initial else self.gamma) for lr in self._lrs()]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -182,16 +210,20 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        lr, (base,) = self.optimizer.lr, self.base_lrs
         if self._is_initial:
-            return [lr]
+            return self._lrs()
         angle, at = math.pi / self.T_max, self.last_epoch
         if (at - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the bottom, where the ratio is 0 / 0
-            return [lr + (base - self.eta_min) * (1 - math.cos(angle)) / 2]
+            rise = (1 - math.cos(angle)) / 2
+            lrs = self._lrs()
+            if len(lrs) != len(self.base_lrs):
+                raise ValueError(self._other_groups(len(self.base_lrs)))
+            pairs = zip(lrs, self.base_lrs, strict=True)
+            return [lr + (base - self.eta_min) * rise for lr, base in pairs]
         ratio = (1 + math.cos(math.pi * at / self.T_max)) / (
             1 + math.cos(math.pi * (at - 1) / self.T_max)
         )
-        return [ratio * (lr - self.eta_min) + self.eta_min]
+        return [ratio * (lr - self.eta_min) + self.eta_min for lr in self._lrs()]
 
 
 class OneCycleLR(LRScheduler):
@@ -203,21 +235,22 @@ class OneCycleLR(LRScheduler):
     down is as long as the way up, and a third phase follows to the end.
 
     anneal_strategy: 'cos' or 'linear'. cycle_momentum: moves the momentum (of Adam, the first of
-    betas) against the lr, between max_momentum and base_momentum.
+    betas) against the lr, between max_momentum and base_momentum. max_lr and these two: a number,
+    or a list with one for each parameter group.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: Number,
+        max_lr: Number | Sequence[Number],
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: Number = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = True,
-        base_momentum: Number = 0.85,
-        max_momentum: Number = 0.95,
+        base_momentum: Number | Sequence[Number] = 0.85,
+        max_momentum: Number | Sequence[Number] = 0.95,
         div_factor: Number = 25.0,
         final_div_factor: Number = 1e4,
         three_phase: bool = False,
@@ -240,30 +273,35 @@ class OneCycleLR(LRScheduler):
                 f"OneCycleLR: expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}"
             )
         self.anneal_strategy = anneal_strategy
-        highest = finite("OneCycleLR", "max_lr", max_lr)
-        first = highest / positive("OneCycleLR", "div_factor", div_factor)
-        last = first / positive("OneCycleLR", "final_div_factor", final_div_factor)
+        groups = optimizer.param_groups
+        highest = one_each("OneCycleLR", "max_lr", max_lr, len(groups), finite)
+        calm = one_each("OneCycleLR", "max_momentum", max_momentum, len(groups), finite)
+        busy = one_each("OneCycleLR", "base_momentum", base_momentum, len(groups), finite)
+        div = positive("OneCycleLR", "div_factor", div_factor)
+        final_div = positive("OneCycleLR", "final_div_factor", final_div_factor)
         self.cycle_momentum = bool(cycle_momentum)
-        calm = finite("OneCycleLR", "max_momentum", max_momentum)
-        busy = finite("OneCycleLR", "base_momentum", base_momentum)
-        if cycle_momentum and hasattr(optimizer, "betas") and max(calm, busy) >= 1:
+        if cycle_momentum and "betas" in optimizer.defaults and max([*calm, *busy], default=0) >= 1:
             raise ValueError(
                 f"OneCycleLR: expected base_momentum and max_momentum below 1 for "
                 f"{type(optimizer).__name__}, got {base_momentum!r} and {max_momentum!r}"
             )
         up, end = start * self.total_steps - 1, self.total_steps - 1
-        # Each phase: its last step, then lr and momentum at its start and at its end.
-        self._phases = [(up, first, highest, calm, busy)]
-        if three_phase:
+
+        def cycle(high: float, calm: float, busy: float) -> tuple[tuple[float, ...], ...]:
+            """Of each phase: its last step, then lr and momentum at its start and at its end."""
+            first, last = high / div, high / div / final_div
+            rise = (up, first, high, calm, busy)
+            if not three_phase:
+                return rise, (end, high, last, busy, calm)
             down = 2 * start * self.total_steps - 2
-            self._phases.append((down, highest, first, busy, calm))
-            self._phases.append((end, first, last, calm, calm))
-        else:
-            self._phases.append((end, highest, last, busy, calm))
-        self._momentum = calm
+            return rise, (down, high, first, busy, calm), (end, first, last, calm, calm)
+
+        self._cycles = [cycle(*numbers) for numbers in zip(highest, calm, busy, strict=True)]
+        self._momenta = calm
         if last_epoch == -1:
             self._move_momentum()
-            vars(optimizer)["initial_lr"] = first
+            for group, high in zip(groups, highest, strict=True):
+                group["initial_lr"] = high / div
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -271,8 +309,16 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"OneCycleLR: step {self.last_epoch} of a run of total_steps={self.total_steps}"
             )
-        begin, phase = 0.0, self._phases[-1]
-        for earlier in self._phases[:-1]:
+        if len(self._cycles) != len(self.optimizer.param_groups):
+            raise ValueError(self._other_groups(len(self._cycles)))
+        places = [self._place(phases) for phases in self._cycles]
+        self._momenta = [momentum for _, momentum in places]
+        return [lr for lr, _ in places]
+
+    def _place(self, phases: tuple[tuple[float, ...], ...]) -> tuple[float, float]:
+        """The lr and the momentum of the step at hand."""
+        begin, phase = 0.0, phases[-1]
+        for earlier in phases[:-1]:
             if self.last_epoch <= earlier[0]:
                 phase = earlier
                 break
@@ -282,24 +328,27 @@ class OneCycleLR(LRScheduler):
         along = (self.last_epoch - begin) / (end - begin) if end != begin else 1.0
         if self.anneal_strategy == "linear":
             along = min(along, 1.0)  # one step past the end, the line would lead below 0
-        self._momentum = self._between(momentum_from, momentum_to, along)
-        return [self._between(lr_from, lr_to, along)]
+        return (
+            self._between(lr_from, lr_to, along),
+            self._between(momentum_from, momentum_to, along),
+        )
 
     def _between(self, start: float, end: float, along: float) -> float:
         if self.anneal_strategy == "linear":
             return (end - start) * along + start
         return end + (start - end) / 2.0 * (math.cos(math.pi * along) + 1)
 
-    def _set(self, lr: float) -> None:
+    def _set(self, lrs: list[float]) -> list[float]:
         self._move_momentum()
-        super()._set(lr)
+        return super()._set(lrs)
 
     def _move_momentum(self) -> None:
-        optimizer: Any = self.optimizer
-        if self.cycle_momentum and hasattr(optimizer, "betas"):
-            optimizer.betas = (self._momentum, optimizer.betas[1])
+        optimizer = self.optimizer
+        if self.cycle_momentum and "betas" in optimizer.defaults:
+            pairs = zip(self._momenta, optimizer._each("betas"), strict=True)
+            optimizer._set_each("betas", [(momentum, beta2) for momentum, (_, beta2) in pairs])
         elif self.cycle_momentum:
-            optimizer.momentum = self._momentum
+            optimizer._set_each("momentum", self._momenta)
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -308,7 +357,8 @@ class ReduceLROnPlateau(LRScheduler):
     mode: 'min', or 'max' for what should rise. patience: how many steps without a new best number
     are borne. threshold: what counts as better: by this part of the best number, or by this much
     where threshold_mode is 'abs'. cooldown: how many steps after a change are not counted. min_lr:
-    the lr falls no further. eps: nor by less than this.
+    the lr falls no further, a number, or a list with one for each parameter group. eps: nor by less
+    than this.
 
     Attributes: best; num_bad_epochs; cooldown_counter; last_epoch, the number of steps so far.
     """
@@ -339,14 +389,12 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold = finite("ReduceLROnPlateau", "threshold", threshold)
         self.patience = whole("ReduceLROnPlateau", "patience", patience, at_least=0)
         self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, at_least=0)
-        lowest = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr]
-        if len(lowest) != 1:
-            raise ValueError(f"ReduceLROnPlateau: expected one min_lr, got {len(lowest)}")
-        self.min_lrs = [finite("ReduceLROnPlateau", "min_lr", lowest[0])]
+        count = len(optimizer.param_groups)
+        self.min_lrs = one_each("ReduceLROnPlateau", "min_lr", min_lr, count, finite)
         self.eps = finite("ReduceLROnPlateau", "eps", eps)
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
         self.best = math.inf if mode == "min" else -math.inf
-        self._last_lr = [optimizer.lr]
+        self._last_lr = self._lrs()
 
     @property
     def in_cooldown(self) -> bool:
@@ -360,6 +408,9 @@ class ReduceLROnPlateau(LRScheduler):
             if isinstance(metrics, Value)
             else as_float("ReduceLROnPlateau", "metrics", metrics)
         )
+        lrs = self._lrs()
+        if len(lrs) != len(self.min_lrs):
+            raise ValueError(self._other_groups(len(self.min_lrs)))
         self.last_epoch += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
@@ -369,12 +420,13 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            before = self.optimizer.lr
-            lr = max(before * self.factor, self.min_lrs[0])
-            if before - lr > self.eps:
-                self.optimizer.lr = lr
+            for k, lowest in enumerate(self.min_lrs):
+                lr = max(lrs[k] * self.factor, lowest)
+                if lrs[k] - lr > self.eps:
+                    lrs[k] = lr
+            self._set(lrs)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = [self.optimizer.lr]
+        self._last_lr = lrs
 
     def _is_better(self, current: float) -> bool:
         sign = 1.0 if self.mode == "max" else -1.0
@@ -385,7 +437,7 @@ class ReduceLROnPlateau(LRScheduler):
         return current > bar if self.mode == "max" else current < bar
 
     def __repr__(self) -> str:
-        return f"ReduceLROnPlateau(best={self.best}, lr={self._last_lr[0]})"
+        return f"ReduceLROnPlateau(best={self.best}, lr={_one(self._last_lr)})"
 
 
 def _optimizer(owner: object, optimizer: Any) -> Optimizer:
@@ -397,18 +449,15 @@ def _optimizer(owner: object, optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _initial_lr(owner: object, optimizer: Optimizer, resumed_at: int | None) -> float:
-    """The lr before any scheduler changed it; it stands with the optimiser, as in PyTorch."""
-    kept = vars(optimizer)
-    if resumed_at is None:
-        kept.setdefault("initial_lr", optimizer.lr)
-    elif "initial_lr" not in kept:
-        raise ValueError(
-            f"{type(owner).__name__}: last_epoch={resumed_at} wants an optimizer that a scheduler "
-            "has worked on; for a new one, make the scheduler afresh and load_state_dict()"
-        )
-    initial: float = kept["initial_lr"]
-    return initial
+def _function(what: str, name: str, given: Any) -> Any:
+    if not callable(given):
+        raise TypeError(f"{what}: expected a function as {name}, got {given!r}")
+    return given
+
+
+def _one(lrs: list[float]) -> float | list[float]:
+    """The lr, where there is one."""
+    return lrs[0] if len(set(lrs)) == 1 else lrs
 
 
 def _same_kind(own: Any, other: Any) -> bool:

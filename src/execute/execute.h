@@ -17,7 +17,7 @@ typedef struct {
     const char *name;
     uint32_t width; /* doubles of a vector */
     /* One step of an optimiser on n numbers; `from` is their place in the moments. */
-    void (*update)(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n, size_t from);
+    void (*update)(const ParameterGroup *group, double *p, const double *grads, size_t n, size_t from);
     void (*draw)(const Drawing *drawing);
 } Level;
 

@@ -10,7 +10,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 # Each takes from those before it. Value: up to derivatives; programs: the rest.
 for name in ('handles', 'recording', 'numbers', 'record', 'conditions', 'functions', 'table', 'layer', 'modules',
              'graph', 'value', 'leaked', 'derivatives', 'executors', 'arguments', 'outputs', 'drawing', 'runs',
-             'ranks', 'program', 'nodes', 'hessians', 'optimizer', 'training', 'loops'):
+             'ranks', 'program', 'nodes', 'hessians', 'groups', 'optimizer', 'training', 'loops'):
     name = f'{__name__}.{name}'
     loader = ExtensionFileLoader(name, __file__)
     spec = ModuleSpec(name, loader, origin=__file__)
@@ -24,6 +24,7 @@ from ._core.conditions import Condition, logical_and, logical_not, logical_or
 from ._core.derivatives import gradients, hessian_of, is_in_no_grad, pull_back, push_forward, recorded, same
 from ._core.drawing import draw, drawn, drawn_row, operand, philox
 from ._core.functions import clip, custom, dot, sum, take, where
+from ._core.groups import ParamGroup
 from ._core.graph import (TapeStats, accumulate_grads, around_collection, attributes_of, compact, is_stale, operands,
                     set_minimum, sweep_onto_grads, tape_stats, topological_sort)
 from ._core.hessians import Products
@@ -46,6 +47,6 @@ from ._core.value import Handle, Value, stand_for
 
 # As people meet them: in messages and pickles.
 for thing in [*globals().values()]:
-    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats, ProgramNode):
+    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats, ProgramNode, ParamGroup):
         thing.__module__ = __name__
 del thing

@@ -17,8 +17,9 @@
 #if defined(VECTOR_BYTES) && VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
 __attribute__((target("prefer-vector-width=256")))
 #endif
-static void update(const Rule *rule, const Moments *moments, double *restrict p, const double *grads, size_t n,
-                   size_t from) {
+static void update(const ParameterGroup *group, double *restrict p, const double *grads, size_t n, size_t from) {
+    const Rule *rule = &group->rule;
+    const Moments *moments = &group->moments;
     const double decay = rule->weight_decay, sign = rule->maximize ? -1.0 : 1.0, lr = rule->lr;
     double *restrict m = moments->m ? moments->m + from : NULL;
     double *restrict v = moments->v ? moments->v + from : NULL;
@@ -39,8 +40,8 @@ static void update(const Rule *rule, const Moments *moments, double *restrict p,
         }
         return;
     }
-    const double beta1 = rule->beta1, beta2 = rule->beta2, t = (double)moments->steps;
-    const double rate = lr / (1.0 - pow(beta1, t)), root = sqrt(1.0 - pow(beta2, t)), eps = rule->eps;
+    const double beta1 = rule->beta1, beta2 = rule->beta2, eps = rule->eps;
+    const double rate = lr / moments->bias1, root = sqrt(moments->bias2);
     const double l2 = rule->kind == ADAM ? decay : 0.0, shrink = rule->kind == ADAMW ? 1.0 - lr * decay : 1.0;
     double *restrict v_max = rule->amsgrad ? moments->v_max + from : NULL;
     for (size_t k = 0; k < n; k++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "train.h"
 
+enum { LONG_STRETCH = 16 }; /* numbers side by side that are worth a call of a rule of their own */
+
 /* SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. */
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
@@ -29,6 +31,25 @@ static void choose_batch(Training *training) {
     training->batch.size = left < training->batch_size ? left : training->batch_size;
 }
 
+/* Short stretches, weights and biases of a neuron in two groups, say, are brought together first. */
+static void update(const Training *training, const TrainedGroup *group) {
+    const Level *level = training->batch.level;
+    const Stretch *first = training->stretches + group->first_stretch, *end = first + group->n_stretches;
+    if (group->n_stretches <= 1 || group->n_stretches * LONG_STRETCH <= group->size) {
+        for (const Stretch *s = first; s < end; s++) level->update(&group->own, s->p, s->grads, s->size, s->from);
+        return;
+    }
+    double *p = training->work, *grads = p + group->size, *to = p;
+    for (const Stretch *s = first; s < end; s++)
+        for (size_t j = 0; j < s->size; j++, to++) {
+            *to = s->p[j];
+            to[group->size] = s->grads[j];
+        }
+    level->update(&group->own, p, grads, group->size, first->from);
+    for (const Stretch *s = first; s < end; s++)
+        for (size_t j = 0; j < s->size; j++) s->p[j] = *p++;
+}
+
 RunStatus program_train(Program *program, Training *training, size_t steps) {
     training->batch.is_known = 0;
     for (size_t end = training->done + steps; training->done < end; training->done++) {
@@ -41,12 +62,11 @@ RunStatus program_train(Program *program, Training *training, size_t steps) {
             double norm = gradients_norm(training->stretches, training->n_stretches, 2.0);
             gradients_clip(training->stretches, training->n_stretches, norm, training->clip_norm);
         }
-        if (training->rules) training->rule = *training->rules++;
-        training->moments.steps++;
-        for (size_t k = 0; k < training->n_stretches; k++) {
-            const Stretch *stretch = &training->stretches[k];
-            training->batch.level->update(&training->rule, &training->moments, stretch->p, stretch->grads,
-                                          stretch->size, stretch->from);
+        for (size_t k = 0; k < training->n_groups; k++) {
+            TrainedGroup *group = &training->groups[k];
+            if (training->rules) group->own.rule = *training->rules++;
+            group_begin_step(&group->own);
+            update(training, group);
         }
         training->losses[training->done] = training->batch.loss;
         training->position += training->batch.size;

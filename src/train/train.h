@@ -11,19 +11,26 @@
 #include "clip.h"
 #include "execute/execute.h"
 
+/* A parameter group and its part of the stretches; moments stand in their order. */
+typedef struct {
+    ParameterGroup own;
+    size_t first_stretch, n_stretches, size; /* size: how many numbers they hold */
+} TrainedGroup;
+
 /* Called after each run for gradients with what came of it; what it gives counts instead. */
 typedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status);
 
 typedef struct {
     Batch batch;        /* columns and settings; samples and size are set step by step */
-    Rule rule;
-    const Rule *rules;  /* of the steps to come, one each; NULL: `rule` for all */
+    TrainedGroup *groups;
+    size_t n_groups;
+    const Rule *rules;  /* of the steps to come, one for each group; NULL: they stay as they are */
     double clip_norm;   /* gradients are no longer than this; INFINITY: as long as they are */
     Meet meet;          /* NULL: there is one rank */
     void *ranks;
-    Moments moments;
     const Stretch *stretches;
     size_t n_stretches;
+    double *work;       /* room for numbers and gradients of a group, side by side */
     uint32_t *order;    /* of the samples; NULL: all of them every step */
     size_t n_samples, batch_size, position; /* position: in the order, of the next batch */
     int shuffle;

@@ -9,7 +9,7 @@ from micrograd_c import optim
 class Rule:
     """One optimiser's settings and moments, said once more."""
 
-    def __init__(self, chance, n):
+    def __init__(self, chance, n, in_groups=False):
         self.name = chance.choice(["SGD", "Adam", "AdamW"])
         self.lr = chance.choice([0.0, 1e-3, 0.01, 0.1])
         self.options = {"maximize": chance.random() < 0.2}
@@ -24,11 +24,19 @@ class Rule:
                 self.options["betas"] = (chance.choice([0.0, 0.5, 0.9]), chance.choice([0.9, 0.99]))
             self.options["amsgrad"] = chance.random() < 0.3
             self.options["eps"] = chance.choice([1e-8, 1e-3])
+        # Every second parameter may be in a group of its own: a factor of its learning rate.
+        self.second = chance.choice([None, 0.5, 3.0]) if in_groups else None
         self.m, self.v, self.v_max = [0.0] * n, [0.0] * n, [0.0] * n
         self.t = 0
 
     def optimizer(self, params):
+        if self.second is not None:
+            second = {"params": params[1::2], "lr": self.lr * self.second}
+            params = [{"params": params[::2]}, second]
         return getattr(optim, self.name)(params, lr=self.lr, **self.options)
+
+    def lr_of(self, k):
+        return self.lr * self.second if self.second is not None and k % 2 else self.lr
 
     def step(self, numbers, grads):
         """The numbers after a step."""
@@ -43,13 +51,13 @@ class Rule:
         if momentum:
             self.m[k] = momentum * self.m[k] + g if self.t > 1 else g
             g = g + momentum * self.m[k] if self.options["nesterov"] else self.m[k]
-        return p - self.lr * g
+        return p - self.lr_of(k) * g
 
     def adam(self, k, p, g):
         beta1, beta2 = self.options.get("betas", (0.9, 0.999))
         decay = self.options.get("weight_decay", 0.01 if self.name == "AdamW" else 0.0)
         if self.name == "AdamW":
-            p *= 1.0 - self.lr * decay
+            p *= 1.0 - self.lr_of(k) * decay
         else:
             g += decay * p
         self.m[k] = beta1 * self.m[k] + (1.0 - beta1) * g
@@ -58,7 +66,7 @@ class Rule:
         if self.options["amsgrad"]:
             square = self.v_max[k] = max(self.v_max[k], square)
         root = math.sqrt(square / (1.0 - beta2**self.t))
-        return p - self.lr / (1.0 - beta1**self.t) * self.m[k] / (root + self.options["eps"])
+        return p - self.lr_of(k) / (1.0 - beta1**self.t) * self.m[k] / (root + self.options["eps"])
 
 
 def batches(order_of_epoch, n, batch_size, steps):

@@ -36,7 +36,7 @@ class Fits(Calls):
             want = self.loop(trained, rule_seed, samples, chosen)
         self.put(start)
         options = {"steps": steps, "batch_size": batch_size, "shuffle": shuffle, "seed": seed}
-        optimizer = Rule(random.Random(rule_seed), len(trained)).optimizer(trained)
+        optimizer = Rule(random.Random(rule_seed), len(trained), in_groups=True).optimizer(trained)
         if want is None:
             with contextlib.suppress(*EAGER, TraceError):
                 self.compiled.fit(*arguments, optimizer=optimizer, **options)
@@ -127,7 +127,7 @@ class Fits(Calls):
 
         lrs: the learning rate of each step, where it is not the rule's; None: the one before.
         """
-        rule = Rule(random.Random(rule_seed), len(trained))
+        rule = Rule(random.Random(rule_seed), len(trained), in_groups=lrs is None)
         at = [k for p in trained for k, q in enumerate(self.parameters) if p is q]
         losses = []
         for step, batch in enumerate(chosen):

@@ -122,12 +122,15 @@ cdef extern from "train/optimiser.h" nogil:
         double *v
         double *v_max
         uint64_t steps
+    ctypedef struct ParameterGroup:
+        Rule rule
+        Moments moments
+    void group_begin_step(ParameterGroup *group)
 
 cdef extern from "execute/execute.h" nogil:
     ctypedef struct Level:
         const char *name
-        void update(const Rule *rule, const Moments *moments, double *p, const double *grads, size_t n,
-                    size_t first)
+        void update(const ParameterGroup *group, double *p, const double *grads, size_t n, size_t first)
         void draw(const Drawing *drawing)
     const Level *const *levels_available(int *count)
 
@@ -190,17 +193,21 @@ cdef extern from "train/clip.h" nogil:
     void gradients_clip(const Stretch *stretches, size_t n, double norm, double longest)
 
 cdef extern from "train/train.h" nogil:
+    ctypedef struct TrainedGroup:
+        ParameterGroup own
+        size_t first_stretch, n_stretches, size
     ctypedef RunStatus (*Meet)(void *ranks, Program *program, Batch *batch, RunStatus status) noexcept
     ctypedef struct Training:
         Batch batch
-        Rule rule
+        TrainedGroup *groups
+        size_t n_groups
         const Rule *rules
         double clip_norm
         Meet meet
         void *ranks
-        Moments moments
         const Stretch *stretches
         size_t n_stretches
+        double *work
         uint32_t *order
         size_t n_samples, batch_size, position
         int shuffle

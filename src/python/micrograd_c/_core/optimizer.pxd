@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: MIT
 # The core of optim's classes, for other units; see optimizer.pyx.
-from libc.stdint cimport uint64_t
-
-from headers.program cimport Moments, Rule
-from .handles cimport Places
+from headers.program cimport Rule
+from .groups cimport GroupCore
 
 cdef class Optimizer:
-    cdef list values
-    cdef Rule rule
-    cdef Moments moments
-    cdef Places places      # of values
-    cdef double *work       # numbers and gradients, side by side for a step
+    cdef list groups        # of GroupCore; another list when there are others
+    cdef list values        # the parameters of all groups, in order; so is this one
+    cdef Rule defaults_rule # of groups to come
     cdef int running        # sessions that train with it at the moment
 
-    cdef void forget(self) noexcept
-    cdef void update_in_place(self) noexcept
-    cdef void update_copies(self, size_t n) noexcept
-    cdef int make_moments(self, const Rule *rule) except -1
+    cdef void take(self, list groups, list values) noexcept
+    cdef GroupCore new_group(self, given, Py_ssize_t k, const Rule *defaults)
     cdef int check_idle(self, str what) except -1
-    cdef list moment_names(self)
-    cdef uint64_t load_moments(self, dict state, list places, double **moments, Optimizer new) except? 0
+    cdef int check_set_up(self, str what) except -1

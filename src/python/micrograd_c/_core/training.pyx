@@ -12,6 +12,7 @@ from headers.program cimport *
 from headers.state cimport *
 from headers.tape cimport *
 from .arguments cimport Arguments
+from .groups cimport GroupCore
 from .handles cimport anchor_of
 from .optimizer cimport Optimizer
 from .program cimport Recorded
@@ -30,16 +31,22 @@ cdef enum:
 cdef struct Place:
     uintptr_t row           # address of the number in the program; UINTPTR_MAX: it does not read it
     size_t k                # index into optimizer.values
+    size_t group, j         # and into optimizer.groups, and into that one's
 
 cdef int by_row(const void *first, const void *second) noexcept nogil:
     cdef const Place *a = <const Place *>first
     cdef const Place *b = <const Place *>second
+    if a.group != b.group:
+        return -1 if a.group < b.group else 1
     if a.row != b.row:
         return -1 if a.row < b.row else 1
     return -1 if a.k < b.k else 1
 
 cdef inline uint32_t node_of(list values, size_t k) noexcept:
     return anchor_of(<PyObject *>PyList_GET_ITEM(values, <Py_ssize_t>k)).index
+
+cdef inline GroupCore group_at(list groups, size_t k):
+    return <GroupCore>PyList_GET_ITEM(groups, <Py_ssize_t>k)
 
 cdef inline void keep(double *to, const double *numbers, size_t n) noexcept:
     if to != NULL and numbers != NULL:
@@ -62,17 +69,19 @@ cdef class Session:
     cdef Context context    # of the thread that trains
     cdef object turn        # locked while train() runs, for those who wait
     cdef list values        # the optimiser's parameters, whatever becomes of the optimiser meanwhile
+    cdef list groups        # ... in groups
     cdef set identities     # ... told by id
     cdef Exchange exchange  # with other ranks; None: there are none
     cdef Program *program
     cdef Training training
     cdef Stretch *stretches
-    cdef double *memory     # moments, by place; then numbers of parameters that the function does not read
+    cdef double *memory     # moments, by place; numbers of parameters that the function does not read, and their
+                            # gradients; room for work
     cdef double *losses
     cdef uint32_t *order
     cdef Place *places      # of optimizer.values, in the order of the stretches
     cdef double *before     # data and grad of every Value concerned, then moments
-    cdef uint64_t steps_before
+    cdef uint64_t *steps_before     # of each group
     cdef Rule *rules        # of steps to come, where they are known ahead
     cdef readonly bint is_over  # another rank has had enough: no steps follow
 
@@ -81,16 +90,19 @@ cdef class Session:
         cdef size_t k, n = <size_t>len(optimizer.values)
         check_change('fit() was called')
         recorded.check_movable('fit', optimizer.values)
-        if n == 0:
-            raise RuntimeError(f'fit: {type(optimizer).__name__}.__init__ has not been called')
+        optimizer.check_set_up('fit')
         self.recorded, self.arguments, self.optimizer = recorded, arguments, optimizer
-        self.values = optimizer.values
+        self.values, self.groups = optimizer.values, optimizer.groups
         self.program = recorded.take(True)
-        self.memory = <double *>calloc(5 * n + 1, sizeof(double))
+        self.memory = <double *>calloc(7 * n + 1, sizeof(double))
         self.stretches = <Stretch *>calloc(n + 1, sizeof(Stretch))
-        self.places = <Place *>malloc(n * sizeof(Place))
+        self.places = <Place *>malloc((n + 1) * sizeof(Place))
+        self.training.n_groups = <size_t>len(self.groups)
+        self.training.groups = <TrainedGroup *>calloc(self.training.n_groups, sizeof(TrainedGroup))
+        self.steps_before = <uint64_t *>calloc(self.training.n_groups, sizeof(uint64_t))
         self.before = <double *>calloc(2 * <size_t>len(recorded.parameters) + 5 * n + 1, sizeof(double))
-        if self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL:
+        if (self.memory == NULL or self.stretches == NULL or self.places == NULL or self.before == NULL
+                or self.training.groups == NULL or self.steps_before == NULL):
             raise MemoryError
         self.training.batch = batch_of(arguments, is_mean, threads)
         self.training.n_samples = <size_t>arguments.size
@@ -120,43 +132,56 @@ cdef class Session:
         free(self.stretches)
         free(self.places)
         free(self.before)
+        free(self.training.groups)
+        free(self.steps_before)
         free(self.order)
 
     cdef int place(self, size_t n) except -1:
-        """Orders the optimiser's parameters by their rows, so that few stretches hold them all."""
+        """Orders each group's parameters by their rows, so that few stretches hold them all."""
         cdef dict index_of = {id(value): k for k, value in enumerate(self.recorded.parameters)}
         cdef double *p
         cdef double *last = NULL
-        cdef size_t k, idle = 0
+        cdef double *idle = self.memory + 3 * n
+        cdef size_t k = 0, g, j
         cdef Place *place
+        cdef TrainedGroup *group = NULL
         cdef Stretch *stretch = NULL
-        for k in range(n):
-            index = index_of.get(id(self.values[k]))
-            p = NULL if index is None else program_parameter(self.program, index)
-            self.places[k].row = <uintptr_t>p if p != NULL else UINTPTR_MAX
-            self.places[k].k = k
+        for g in range(self.training.n_groups):
+            for j in range(group_at(self.groups, g).size()):
+                index = index_of.get(id(self.values[k]))
+                p = NULL if index is None else program_parameter(self.program, index)
+                self.places[k].row = <uintptr_t>p if p != NULL else UINTPTR_MAX
+                self.places[k].k, self.places[k].group, self.places[k].j = k, g, j
+                k += 1
         qsort(self.places, n, sizeof(Place), by_row)
         for k in range(n):
             place = &self.places[k]
+            is_read = place.row != UINTPTR_MAX
             p = <double *>place.row
-            if place.row == UINTPTR_MAX:    # the function does not read it: its gradient is 0
-                p = self.memory + 3 * n + idle
-                idle += 1
-            if stretch == NULL or p != last + 1 or idle == 1:
+            if not is_read:                 # by the function: its gradient is 0
+                p, idle = idle, idle + 1
+            if (group != &self.training.groups[place.group] or p != last + 1
+                    or (stretch.grads == self.memory + 4 * n) == is_read):
+                group = &self.training.groups[place.group]
                 stretch = &self.stretches[self.training.n_stretches]
+                if group.n_stretches == 0:
+                    group.first_stretch = self.training.n_stretches
+                group.n_stretches += 1
                 self.training.n_stretches += 1
                 stretch.p = p
-                stretch.grads = p + self.program.to_adjoint if idle == 0 else self.memory + 4 * n
+                stretch.grads = p + self.program.to_adjoint if is_read else self.memory + 4 * n
                 stretch.first = k
             stretch.size += 1
+            group.size += 1
             last = p
         self.training.stretches = self.stretches
+        self.training.work = self.memory + 5 * n
         return 0
 
     cdef int snapshot(self) except -1:
         """Keeps what undo() brings back."""
-        cdef Moments *moments = &self.optimizer.moments
-        cdef size_t n = <size_t>len(self.values), k
+        cdef const Moments *moments
+        cdef size_t g, k
         cdef double *to = self.before
         cdef list values
         for values in (self.recorded.parameters, self.values):
@@ -164,16 +189,19 @@ cdef class Session:
                 to[0] = tape.value[node_of(values, k)]
                 to[1] = tape_adjoint(&tape, node_of(values, k))
                 to += 2
-        keep(to, moments.m, n)
-        keep(to + n, moments.v, n)
-        keep(to + 2 * n, moments.v_max, n)
-        self.steps_before = moments.steps
+        for g in range(self.training.n_groups):
+            moments, k = &group_at(self.groups, g).group.moments, group_at(self.groups, g).size()
+            keep(to, moments.m, k)
+            keep(to + k, moments.v, k)
+            keep(to + 2 * k, moments.v_max, k)
+            to += 3 * k
+            self.steps_before[g] = moments.steps
         return 0
 
     cdef int undo(self) except -1:
         """Brings back the parameters, their grads and the optimiser as they were at the start."""
-        cdef Moments *moments = &self.optimizer.moments
-        cdef size_t n = <size_t>len(self.values), k
+        cdef Moments *moments
+        cdef size_t g, k
         cdef double *kept = self.before
         cdef list values
         for values in (self.recorded.parameters, self.values):
@@ -181,65 +209,75 @@ cdef class Session:
                 tape.value[node_of(values, k)] = kept[0]
                 tape_set_adjoint(&tape, node_of(values, k), kept[1])
                 kept += 2
-        keep(moments.m, kept, n)
-        keep(moments.v, kept + n, n)
-        keep(moments.v_max, kept + 2 * n, n)
-        moments.steps = self.steps_before
+        for g in range(self.training.n_groups):
+            moments, k = &group_at(self.groups, g).group.moments, group_at(self.groups, g).size()
+            keep(moments.m, kept, k)
+            keep(moments.v, kept + k, k)
+            keep(moments.v_max, kept + 2 * k, k)
+            kept += 3 * k
+            moments.steps = self.steps_before[g]
         self.training.done = 0
         return 0
 
     cdef int fetch(self) except -1:
         """Reads the Values and the optimiser."""
-        cdef Moments *moments = &self.training.moments
-        cdef const Moments *theirs = &self.optimizer.moments
-        cdef size_t place, k, n = <size_t>len(self.values)
+        cdef ParameterGroup *group
+        cdef const Moments *theirs
+        cdef const Place *at
+        cdef size_t g, place, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
-        if self.optimizer.values is not self.values:
+        if self.optimizer.groups is not self.groups:
             raise RuntimeError('fit: the optimizer was given other parameters meanwhile')
         if not self.recorded.still_holds():
             raise TraceError('fit: a number that the function has read changed meanwhile; compute with the '
                              'Value itself, or with detach()')
         self.recorded.load(self.program)
-        self.training.rule = self.optimizer.rule
-        moments.steps = theirs.steps
-        moments.m = self.memory if theirs.m != NULL else NULL
-        moments.v = self.memory + n if theirs.v != NULL else NULL
-        moments.v_max = self.memory + 2 * n if theirs.v_max != NULL else NULL
+        for g in range(self.training.n_groups):
+            group = &self.training.groups[g].own
+            group[0] = group_at(self.groups, g).group
+            # Those of all groups in one order, that of the stretches.
+            group.moments.m = self.memory if group.moments.m != NULL else NULL
+            group.moments.v = self.memory + n if group.moments.v != NULL else NULL
+            group.moments.v_max = self.memory + 2 * n if group.moments.v_max != NULL else NULL
         for place in range(n):
-            k = self.places[place].k
+            at = &self.places[place]
             while place >= stretch.first + stretch.size:
                 stretch += 1
-            stretch.p[place - stretch.first] = tape.value[node_of(self.values, k)]
-            if moments.m != NULL:
-                moments.m[place] = theirs.m[k]
-            if moments.v != NULL:
-                moments.v[place] = theirs.v[k]
-            if moments.v_max != NULL:
-                moments.v_max[place] = theirs.v_max[k]
+            stretch.p[place - stretch.first] = tape.value[node_of(self.values, at.k)]
+            theirs = &group_at(self.groups, at.group).group.moments
+            if theirs.m != NULL:
+                self.memory[place] = theirs.m[at.j]
+            if theirs.v != NULL:
+                self.memory[n + place] = theirs.v[at.j]
+            if theirs.v_max != NULL:
+                self.memory[2 * n + place] = theirs.v_max[at.j]
         return 0
 
     cdef void put_back(self) noexcept:
         """Writes the numbers reached so far to the Values and to the optimiser."""
-        cdef const Moments *moments = &self.training.moments
-        cdef Moments *theirs = &self.optimizer.moments
-        cdef size_t place, k, n = <size_t>len(self.values)
+        cdef const Moments *moments
+        cdef Moments *theirs
+        cdef const Place *at
+        cdef size_t g, place, n = <size_t>len(self.values)
         cdef Stretch *stretch = self.stretches
         cdef uint32_t i
         for place in range(n):
-            k = self.places[place].k
+            at = &self.places[place]
             while place >= stretch.first + stretch.size:
                 stretch += 1
-            i = node_of(self.values, k)
+            i = node_of(self.values, at.k)
             tape.value[i] = stretch.p[place - stretch.first]
+            moments, theirs = &self.training.groups[at.group].own.moments, &group_at(self.groups, at.group).group.moments
             if moments.m != NULL:
-                theirs.m[k] = moments.m[place]
+                theirs.m[at.j] = moments.m[place]
             if moments.v != NULL:
-                theirs.v[k] = moments.v[place]
+                theirs.v[at.j] = moments.v[place]
             if moments.v_max != NULL:
-                theirs.v_max[k] = moments.v_max[place]
+                theirs.v_max[at.j] = moments.v_max[place]
             if stretch.grads == self.memory + 4 * n:
                 tape_set_adjoint(&tape, i, 0.0)
-        theirs.steps = moments.steps
+        for g in range(self.training.n_groups):
+            group_at(self.groups, g).group.moments.steps = self.training.groups[g].own.moments.steps
 
     cdef Session rival(self):
         """One that is training what this one trains; None: nobody is."""
@@ -301,14 +339,15 @@ cdef class Session:
 
         Gives how many of them there are to train, fewer where advance() has raised, and what it has raised.
         """
-        cdef size_t k
-        cdef Rule *rules = <Rule *>realloc(self.rules, (steps + 1) * sizeof(Rule))
+        cdef size_t k, g, n = self.training.n_groups
+        cdef Rule *rules = <Rule *>realloc(self.rules, (steps * n + 1) * sizeof(Rule))
         if rules == NULL:
             raise MemoryError
         self.rules = rules
         self.training.rules = rules
         for k in range(steps):
-            rules[k] = self.optimizer.rule
+            for g in range(n):
+                rules[k * n + g] = group_at(self.groups, g).group.rule
             try:
                 advance()
             except Exception as error:
