@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The extension module; all else is in pyproject.toml.
+"""The extension module, and the README for package indexes; all else is in pyproject.toml.
 
 MICROGRAD_C_SANITIZE=1 builds it under AddressSanitizer and UndefinedBehaviorSanitizer.
 MICROGRAD_C_DEBUG=1 builds it without optimisation, with symbols and every warning; what compile()
@@ -8,9 +8,11 @@ MICROGRAD_C_WERROR=1 builds it only if GCC or Clang have nothing to warn of, con
 """
 
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -49,6 +51,37 @@ class by_path(editable_wheel):
         super().finalize_options()
         self.package_dir = {"": "."}
 
+
+# Code, where nothing is a link; or a link that is relative, or its picture.
+CODE_OR_LINK = re.compile(
+    r"^```.*?^```$|`[^`\n]+`|(!?)\[([^\[\]]*)\]\((?!\w+:)([^()\s]+)\)", re.M | re.S
+)
+
+
+def for_the_index(readme, source):
+    """The README as a package index shows it, which knows no files beside it.
+
+    source: where the repository is, or None; then links are their text alone, and pictures are
+    left out. Addresses are as GitHub, GitLab and their like have them.
+    """
+
+    def absolute(found):
+        mark, text, target = found.groups()
+        if target is None:
+            return found[0]
+        if source and target[0] != "#":
+            return f"{mark}[{text}]({source}/{'raw' if mark else 'blob'}/HEAD/{target})"
+        return "" if mark else text
+
+    return CODE_OR_LINK.sub(absolute, readme)
+
+
+source = re.search(
+    r'^\[project\.urls\]$[^\[]*?^Source = "(.*?)/?"$',
+    Path("pyproject.toml").read_text(encoding="utf-8"),
+    re.M,
+)
+readme = for_the_index(Path("README.md").read_text(encoding="utf-8"), source and source[1])
 
 # No contraction to fused multiply-add: eager results are those of Python's own float arithmetic.
 if sys.platform == "win32":
@@ -108,4 +141,9 @@ core = Extension(
     extra_link_args=link_args,
 )
 
-setup(ext_modules=[core], cmdclass={"build_ext": side_by_side, "editable_wheel": by_path})
+setup(
+    ext_modules=[core],
+    cmdclass={"build_ext": side_by_side, "editable_wheel": by_path},
+    long_description=readme,
+    long_description_content_type="text/markdown",
+)

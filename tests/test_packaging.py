@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pickle
 import re
+import runpy
 import subprocess
 import sys
 import sysconfig
@@ -80,6 +81,63 @@ def test_documented_installs_of_the_source_tree_are_editable():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "docs" / "conf.py"]:
         commands = re.findall(r"pip install (.*)", page.read_text(encoding="utf-8"))
         assert not [line for line in commands if re.match(r'"?\.', line)], page
+
+
+@pytest.fixture(scope="module")
+def for_the_index():
+    """setup.py's function of that name, without a build."""
+    setuptools, build = pytest.importorskip("setuptools"), pytest.importorskip("Cython.Build")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(setuptools, "setup", lambda **options: None)
+        patch.setattr(build, "cythonize", lambda *modules, **options: [])
+        return runpy.run_path(str(ROOT / "setup.py"))["for_the_index"]
+
+
+RELATIVE = re.compile(r"\]\((?!https?:)[^)]*\)|(?:src|href)=\"(?!https?:)")
+
+
+def without_code(markdown):
+    return re.sub(r"^```.*?^```$|`[^`\n]+`", "", markdown, flags=re.M | re.S)
+
+
+@in_source_tree
+def test_the_description_for_the_index_has_no_relative_link():
+    pytest.importorskip("Cython")
+    process = run("setup.py", "--long-description")
+    assert process.returncode == 0, process.stderr
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert RELATIVE.search(without_code(readme))
+    assert len(process.stdout) > len(readme) / 2
+    assert not RELATIVE.search(without_code(process.stdout))
+
+
+@in_source_tree
+def test_links_lead_to_the_repository_where_that_is_known(for_the_index):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = for_the_index(readme, "https://example.org/us/it")
+    assert not RELATIVE.search(without_code(shown))
+    assert "](https://example.org/us/it/blob/HEAD/docs/scan.md)" in shown
+    assert "](https://example.org/us/it/raw/HEAD/docs/pictures/greeks.png)" in shown
+    code = re.findall(r"^```.*?^```$", readme, re.M | re.S)
+    assert code == re.findall(r"^```.*?^```$", shown, re.M | re.S)
+
+
+@in_source_tree
+@pytest.mark.parametrize(
+    ("text", "without", "there"),
+    [
+        ("[a](b.md)", "a", "[a](S/blob/HEAD/b.md)"),
+        ("![a](b.png)", "", "![a](S/raw/HEAD/b.png)"),
+        ("[`a`](b.md#c), `x[0](y)`", "`a`, `x[0](y)`", "[`a`](S/blob/HEAD/b.md#c), `x[0](y)`"),
+        ("[a](#b)", "a", "a"),
+        ("[a](https://b.c)", "[a](https://b.c)", "[a](https://b.c)"),
+        ("```python\nx[0](y)\n```", "```python\nx[0](y)\n```", "```python\nx[0](y)\n```"),
+    ],
+)
+def test_links_for_the_index(for_the_index, text, without, there):
+    assert for_the_index(text, None) == without
+    assert for_the_index(text, "S") == there
 
 
 def test_value_says_where_it_is_from():
