@@ -71,3 +71,26 @@ for _ in range(5):
     print(name[:-1])
 
 assert abs(losses[-1] - counted_loss) < 0.002
+
+# %% [markdown]
+# Both tables, the counted one and the learned one.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    counted = [[pairs[a, b] / followed[a] for b in LETTERS] for a in LETTERS]
+    powers = [[math.exp(column[first].data) for column in columns] for first in range(27)]
+    learned = [[power / sum(row) for power in row] for row in powers]
+    figure, both = plt.subplots(1, 2, figsize=(9.6, 5.0), sharey=True, layout="constrained")
+    for axes, name, table in zip(both, ("counted", "learned"), (counted, learned), strict=True):
+        drawn = axes.imshow(table, cmap="Blues", vmin=0.0, vmax=0.5)
+        axes.set_title(name)
+        axes.set_xlabel("the letter that follows")
+        axes.set_xticks(range(27), LETTERS)
+        axes.set_yticks(range(27), LETTERS)
+    both[0].set_ylabel("the letter before")
+    figure.colorbar(drawn, ax=both, label="probability", shrink=0.8)
+    figure.savefig("bigram.png", dpi=100)

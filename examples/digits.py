@@ -104,3 +104,29 @@ for name, seconds, right in table:
     print(f"{name:14} {seconds:7.2f} s  {100 * right:6.1f} %")
 
 assert accuracy >= 0.96 and table[0][1] < 10
+
+# %% [markdown]
+# Some of the images that were held out, and what the network says of them; last come those that it
+# gets wrong.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    said = scores.argmax(1)
+    wrong = np.flatnonzero(said != y_held)[:8]
+    shown = np.concatenate([np.flatnonzero(said == y_held)[: 16 - len(wrong)], wrong])
+    figure, grid = plt.subplots(2, 8, figsize=(8.0, 2.6), layout="constrained")
+    for axes, k in zip(grid.flat, shown, strict=True):
+        axes.imshow(x_held[k].reshape(8, 8), cmap="gray_r")
+        is_right = said[k] == y_held[k]
+        axes.set_title(
+            f"{said[k]}" if is_right else f"{said[k]}, is {y_held[k]}",
+            color="#000000" if is_right else "#D55E00",
+            fontsize=11,
+        )
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.savefig("digits.png", dpi=100)

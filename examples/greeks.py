@@ -11,7 +11,6 @@
 import time
 
 import numpy as np
-from matplotlib import pyplot
 
 from micrograd_c import compile, gradients
 
@@ -74,15 +73,20 @@ for name, true in exact.items():
 # Gamma is largest for calm shares near the strike; vanna changes its sign there.
 
 # %%
-figure, both = pyplot.subplots(1, 2, figsize=(9.6, 4.0), sharey=True, layout="constrained")
-for axes, name, shades in zip(both, ("gamma", "vanna"), ("viridis", "RdBu"), strict=True):
-    heights = found[name].reshape(grid[0].shape)
-    most = np.abs(heights).max()
-    lowest = 0 if name == "gamma" else -most
-    drawn = axes.pcolormesh(*grid, heights, cmap=shades, vmin=lowest, vmax=most)
-    axes.axvline(STRIKE, color="#888888", linewidth=0.8)
-    figure.colorbar(drawn, ax=axes)
-    axes.set_title(name)
-    axes.set_xlabel("price of the share")
-both[0].set_ylabel("volatility")
-figure.savefig("greeks.png", dpi=100)
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    figure, both = plt.subplots(1, 2, figsize=(9.6, 4.0), sharey=True, layout="constrained")
+    for axes, name, shades in zip(both, ("gamma", "vanna"), ("viridis", "RdBu"), strict=True):
+        heights = found[name].reshape(grid[0].shape)
+        most = np.abs(heights).max()
+        lowest = 0 if name == "gamma" else -most
+        drawn = axes.pcolormesh(*grid, heights, cmap=shades, vmin=lowest, vmax=most)
+        axes.axvline(STRIKE, color="#888888", linewidth=0.8)
+        figure.colorbar(drawn, ax=axes)
+        axes.set_title(name)
+        axes.set_xlabel("price of the share")
+    both[0].set_ylabel("volatility")
+    figure.savefig("greeks.png", dpi=100)

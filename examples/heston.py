@@ -14,7 +14,6 @@
 import math
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy import integrate
 
@@ -193,14 +192,23 @@ exact = [barrier_call(s, v), delta, vega, *gradients(delta, [s, v])]
 means, errors = simulate(100.0, 0.25)
 show(means, errors, {"down-and-out": [x.data for x in exact], "Asian": [12.3208]})
 
+# %% [markdown]
+# Price, delta and vega of the three calls, by the price of the share.
+
 # %%
-kappa.data, theta.data, xi.data = 2.0, 0.04, 0.3
-prices = np.arange(88.0, 124.0, 4.0)
-curves = np.array([simulate(s, 0.04, paths=4_000, batches=3)[0] for s in prices])
-figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.2), layout="constrained")
-for k, name in enumerate(("price", "delta", "vega")):
-    for call, colour in zip(range(3), ("#0072B2", "#D55E00", "#009E73"), strict=True):
-        axes[k].plot(prices, curves[:, call, k], color=colour, label=CALLS[call])
-    axes[k].set_title(name)
-    axes[k].set_xlabel("price of the share")
-axes[0].legend(frameon=False)
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    kappa.data, theta.data, xi.data = 2.0, 0.04, 0.3
+    prices = np.arange(88.0, 124.0, 4.0)
+    curves = np.array([simulate(s, 0.04, paths=4_000, batches=3)[0] for s in prices])
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.2), layout="constrained")
+    for k, name in enumerate(("price", "delta", "vega")):
+        for call, colour in zip(range(3), ("#0072B2", "#D55E00", "#009E73"), strict=True):
+            axes[k].plot(prices, curves[:, call, k], color=colour, label=CALLS[call])
+        axes[k].set_title(name)
+        axes[k].set_xlabel("price of the share")
+    axes[0].legend(frameon=False)
+    figure.savefig("heston.png", dpi=100)

@@ -53,8 +53,36 @@ for iteration in range(1, 21):
 # %%
 jacobian = np.array(rows)
 variance = np.dot(residuals, residuals) / (len(times) - len(parameters))
-errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * variance)
+covariance = np.linalg.inv(jacobian.T @ jacobian) * variance
+errors = np.sqrt(np.diag(covariance))
 print(f"noise {math.sqrt(variance):.3f} (true: 0.05)")
 for name, p, error, t in zip(NAMES, parameters, errors, TRUE, strict=True):
     print(f"{name:9} {p.data:6.3f} ± {error:.3f} (true: {t})")
     assert abs(p.data - t) < 4 * error
+
+# %% [markdown]
+# The curve, and two standard errors to either side of it: the derivatives of each prediction carry
+# the parameters' covariance over.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    ts = np.linspace(0.0, 8.0, 200)
+    rows, curve = [], []
+    for t in ts:
+        prediction = predict(float(t), *parameters)
+        prediction.backward()
+        rows.append([p.grad for p in parameters])
+        curve.append(prediction.data)
+    curve = np.array(curve)
+    band = 2 * np.sqrt(np.einsum("ti,ij,tj->t", rows, covariance, rows))
+    figure, axes = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    axes.fill_between(ts, curve - band, curve + band, color="#56B4E9", alpha=0.5, linewidth=0)
+    axes.plot(ts, curve, color="#0072B2", label="fit, two standard errors")
+    axes.plot(times, measured, ".", color="#D55E00", label="measured")
+    axes.set_xlabel("time")
+    axes.legend(frameon=False)
+    figure.savefig("least_squares.png", dpi=100)

@@ -44,8 +44,12 @@ random.seed(42)
 model = MLP(3, [4, 4, 1])
 print(len(model.parameters()), "parameters")
 
+losses, said = [], []
 for step in range(50):
-    loss = sum((model(x) - y) ** 2 for x, y in zip(xs, ys, strict=True))
+    predictions = [model(x) for x in xs]
+    loss = sum((p - y) ** 2 for p, y in zip(predictions, ys, strict=True))
+    losses.append(loss.data)
+    said.append([p.data for p in predictions])
     loss.backward()
     for p in model.parameters():
         p.data -= 0.05 * p.grad
@@ -56,3 +60,22 @@ for x, y in zip(xs, ys, strict=True):
     print(f"said {model(x).data:+.3f}, wanted {y:+.1f}")
 
 assert loss.data < 0.05
+
+# %% [markdown]
+# The loss falls, and the four answers move to what is wanted of them, 1 or -1.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
+    left.semilogy(losses, color="#0072B2")
+    left.set_ylabel("loss")
+    for sample, wanted in zip(zip(*said, strict=True), ys, strict=True):
+        right.plot(sample, color="#E69F00" if wanted > 0 else "#0072B2")
+    right.set_ylabel("what the network says")
+    for axes in (left, right):
+        axes.set_xlabel("step")
+    figure.savefig("lesson.png", dpi=100)

@@ -12,7 +12,6 @@ import csv
 import math
 from importlib.resources import files
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy import optimize
 
@@ -95,16 +94,24 @@ for name, log, error, mean in zip(NAMES, found.x, errors, BAYES, strict=True):
     print(f"{name:15} {number:7.3f} ± {number * error:.3f} (Carpenter: {mean})")
     assert abs(math.log(number / mean)) < error
 
+# %% [markdown]
+# Points are the counts, lines the equations with what was found.
+
 # %%
-fitted = np.array([[value.data for value in pair] for pair in trajectory()])
-figure, axes = plt.subplots(figsize=(7, 3.5))
-for column, name, counts, colour in (
-    (0, "hares", hares, "#0072B2"),
-    (1, "lynxes", lynxes, "#D55E00"),
-):
-    axes.plot(years, counts, "o", color=colour, markersize=4)
-    axes.plot(years, fitted[:, column], color=colour, label=name)
-axes.set_ylabel("pelts, thousands")
-axes.set_xticks(range(1900, 1921, 5))
-axes.legend(frameon=False)
-figure.tight_layout()
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    fitted = np.array([[value.data for value in pair] for pair in trajectory()])
+    figure, axes = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    for column, name, counts, colour in (
+        (0, "hares", hares, "#0072B2"),
+        (1, "lynxes", lynxes, "#D55E00"),
+    ):
+        axes.plot(years, counts, "o", color=colour, markersize=4)
+        axes.plot(years, fitted[:, column], color=colour, label=name)
+    axes.set_ylabel("pelts, thousands")
+    axes.set_xticks(range(1900, 1921, 5))
+    axes.legend(frameon=False)
+    figure.savefig("lynx_hare.png", dpi=100)

@@ -121,3 +121,27 @@ for _ in range(8):
     print(name)
 
 assert sum(losses[-100:]) / 100 < 2.6
+
+# %% [markdown]
+# The loss, and what the model expects after each letter of a name.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    name, past, table = ".mariana", [([], []) for _ in layers], []
+    for place, letter in enumerate(name):
+        expected = chances(LETTERS.index(letter), place, past)
+        table.append([chance.data for chance in expected])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained")
+    left.plot(losses, color="#56B4E9", linewidth=0.6)
+    left.plot(range(50, STEPS), [sum(losses[k - 50 : k]) / 50 for k in range(50, STEPS)])
+    left.set_xlabel("names seen")
+    left.set_ylabel("nats a letter")
+    right.imshow(table, cmap="Blues", aspect="auto")
+    right.set_xticks(range(27), LETTERS)
+    right.set_yticks(range(len(name)), name)
+    right.set_xlabel("the letter expected next")
+    figure.savefig("microgpt.png", dpi=100)

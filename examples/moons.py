@@ -85,3 +85,19 @@ for j in range(16):
     print("".join("*" if said[60 * j + i] > 0 else "." for i in range(60)))
 
 assert right == 100
+
+# %% [markdown]
+# The same as a picture, beside the loss of each step.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    from micrograd_c.viz import plot_decision_boundary, plot_losses
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
+    plot_decision_boundary(model, points, labels, ax=left)
+    plot_losses(losses, ax=right, log=True)
+    figure.savefig("moons.png", dpi=100)

@@ -62,12 +62,13 @@ loss = compile(lambda context, following: cross_entropy(logits(context), followi
 
 # %%
 steps = 6000
-adam = optim.Adam(parameters, lr=0.005)
+adam, curve = optim.Adam(parameters, lr=0.005), []
 for share, rate in (0.7, 0.005), (0.3, 0.0005):
     adam.lr = rate
     losses = loss.fit(
         *training, optimizer=adam, steps=int(steps * share), batch_size=128, shuffle=True, seed=1
     )
+    curve += losses
     print(f"after {adam.steps} steps: training {sum(losses[-100:]) / 100:.2f} nats a letter")
 
 each = loss(*held_out)
@@ -79,10 +80,33 @@ chances = compile(lambda context: softmax(logits(context)))
 for _ in range(8):
     name, context = "", [0] * CONTEXT
     while not name.endswith("."):
-        row = memoryview(chances([context])).tolist()[0]
+        row = chances([context]).tolist()[0]
         letter = random.choices(range(27), row)[0]
         name += LETTERS[letter]
         context = [*context[1:], letter]
     print(name[:-1])
 
 assert held_out_loss < 2.3
+
+# %% [markdown]
+# The loss, 50 minibatches at a time, and what the network expects after each letter of a name.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    name, table, context = ".mariana", [], [0] * CONTEXT
+    for letter in name:
+        context = [*context[1:], LETTERS.index(letter)]
+        table.append(chances([context]).tolist()[0])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained")
+    left.plot(range(0, steps, 50), [sum(curve[k : k + 50]) / 50 for k in range(0, steps, 50)])
+    left.set_xlabel("steps")
+    left.set_ylabel("nats a letter")
+    right.imshow(table, cmap="Blues", aspect="auto")
+    right.set_xticks(range(27), LETTERS)
+    right.set_yticks(range(len(name)), name)
+    right.set_xlabel("the letter expected next")
+    figure.savefig("names_mlp.png", dpi=100)

@@ -12,8 +12,6 @@ import random
 from importlib.resources import files
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
-
 from micrograd_c import Value, compile, optim, scan, take, where
 from micrograd_c.losses import cross_entropy, softmax
 from micrograd_c.nn import Layer
@@ -103,15 +101,25 @@ for _ in range(8):
         name += LETTERS[letter]
     print(name)
 
+# %% [markdown]
+# The loss of training, 50 minibatches at a time, and that of the names held out.
+
 # %%
-epoch = len(history) // len(nats)
-figure, axes = plt.subplots(figsize=(6, 3.5))
-means = [sum(history[k : k + 50]) / 50 / letters_a_name for k in range(0, len(history) - 50, 50)]
-axes.plot([k * 50 / epoch for k in range(len(means))], means, color="#56B4E9", label="training")
-axes.plot(range(1, len(nats) + 1), nats, "o-", color="#D55E00", label="held out")
-axes.set_xlabel("epoch")
-axes.set_ylabel("nats a letter")
-axes.legend(frameon=False)
-figure.tight_layout()
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    epoch = len(history) // len(nats)
+    figure, axes = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    means = [
+        sum(history[k : k + 50]) / 50 / letters_a_name for k in range(0, len(history) - 50, 50)
+    ]
+    axes.plot([k * 50 / epoch for k in range(len(means))], means, color="#56B4E9", label="training")
+    axes.plot(range(1, len(nats) + 1), nats, "o-", color="#D55E00", label="held out")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats a letter")
+    axes.legend(frameon=False)
+    figure.savefig("names_rnn.png", dpi=100)
 
 assert nats[-1] < 2.2

@@ -61,3 +61,22 @@ for name, found, true in zip("abcd", parameters, TRUE, strict=True):
     print(f"{name} = {found.data:.3f} (true: {true})")
 
 assert all(abs(p.data / true - 1) < 0.05 for p, true in zip(parameters, TRUE, strict=True))
+
+# %% [markdown]
+# Points are the counts, lines the equation with the parameters found.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    times = [STEP * EVERY * (k + 1) for k in range(len(counts))]
+    fitted = [(x.data, y.data) for x, y in solve(parameters)]
+    figure, axes = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    for k, (name, colour) in enumerate((("prey", "#0072B2"), ("predators", "#D55E00"))):
+        axes.plot(times, [pair[k] for pair in counts], "o", color=colour, markersize=4)
+        axes.plot(times, [pair[k] for pair in fitted], color=colour, label=name)
+    axes.set_xlabel("time")
+    axes.legend(frameon=False)
+    figure.savefig("ode_fit.png", dpi=100)

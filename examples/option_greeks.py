@@ -62,3 +62,23 @@ for (name, true), column in zip(exact.items(), zip(*estimates, strict=True), str
     error = statistics.stdev(column) / math.sqrt(BATCHES)
     print(f"{name:6} {mean:10.3f} {error:8.3f} {true:9.3f}")
     assert abs(mean - true) < 4 * error
+
+# %% [markdown]
+# The 20 batches, as strokes, and their mean with two standard errors.
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    figure, axes = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
+    for k, true in enumerate(exact.values()):
+        off = [100 * (estimate[k] / true - 1) for estimate in estimates]
+        mean, error = statistics.fmean(off), statistics.stdev(off) / math.sqrt(BATCHES)
+        axes.plot(off, [k] * BATCHES, "|", color="#0072B2")
+        axes.errorbar(mean, k + 0.25, xerr=2 * error, fmt="o", color="#D55E00")
+    axes.axvline(0.0, color="#888888", linewidth=0.8)
+    axes.set_yticks(range(len(exact)), exact)
+    axes.set_xlabel("difference to the closed form, per cent")
+    figure.savefig("option_greeks.png", dpi=100)

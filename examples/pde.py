@@ -11,7 +11,6 @@ import math
 import random
 import time
 
-from matplotlib import pyplot
 from scipy.optimize import least_squares
 
 from micrograd_c import compile, grad, optim
@@ -79,17 +78,22 @@ by_squares = report("least_squares", time.perf_counter() - start)
 # The network, its second derivative, and how far u is from the sine after either training.
 
 # %%
-found = by_squares[0]
-figure, (above, below) = pyplot.subplots(2, figsize=(6.4, 5.4), sharex=True, layout="constrained")
-above.plot(xs, [math.sin(x) for x in xs], color="#bbbbbb", linewidth=5, label="sine")
-above.plot(xs, found["u"], label="u, the network")
-above.plot(xs, found["bend"], linestyle="--", label="u'', its second derivative")
-above.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-for label, errors in (("Adam", by_adam[1]), ("least_squares", by_squares[1])):
-    below.semilogy(xs[1:], [abs(error) for error in errors[1:]], label=label)
-below.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-below.set_ylabel("error of u")
-below.set_xlabel("x")
-figure.savefig("pde.png", dpi=100)
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("no picture: it needs matplotlib (python -m pip install matplotlib)")
+else:
+    found = by_squares[0]
+    figure, (above, below) = plt.subplots(2, figsize=(6.4, 5.4), sharex=True, layout="constrained")
+    above.plot(xs, [math.sin(x) for x in xs], color="#bbbbbb", linewidth=5, label="sine")
+    above.plot(xs, found["u"], label="u, the network")
+    above.plot(xs, found["bend"], linestyle="--", label="u'', its second derivative")
+    above.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    for label, errors in (("Adam", by_adam[1]), ("least_squares", by_squares[1])):
+        below.semilogy(xs[1:], [abs(error) for error in errors[1:]], label=label)
+    below.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    below.set_ylabel("error of u")
+    below.set_xlabel("x")
+    figure.savefig("pde.png", dpi=100)
 
 assert by_adam[2] < 0.1 and by_squares[2] < 1e-3 and by_squares[3] < 1e-2

@@ -234,10 +234,14 @@ assert en_buyuk_fark < 1e-9
 # Kayıp eğrisi, iki yoldan:
 
 # %%
-eksen = plot_losses(kayiplar, label="Python döngüsü", log=True)
-plot_losses(derlenmis, label="compile ve fit", ax=eksen)
-eksen.lines[1].set_linestyle("--")
-eksen.legend(frameon=False)
-eksen.set_xlabel("adım")
-eksen.set_ylabel("kayıp")
-eksen.figure.savefig("tr_ders.png", dpi=100)
+try:
+    eksen = plot_losses(kayiplar, label="Python döngüsü", log=True)
+except ImportError as eksik:
+    print("resim yok:", eksik)
+else:
+    plot_losses(derlenmis, label="compile ve fit", ax=eksen)
+    eksen.lines[1].set_linestyle("--")
+    eksen.legend(frameon=False)
+    eksen.set_xlabel("adım")
+    eksen.set_ylabel("kayıp")
+    eksen.figure.savefig("tr_ders.png", dpi=100)

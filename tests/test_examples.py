@@ -6,6 +6,7 @@ As notebooks they run where the site is built: see test_docs.py.
 
 import difflib
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "notebooks.py")
 NEEDS = {
     "digits": ["sklearn"],
-    "greeks": ["numpy", "matplotlib"],
-    "heston": ["numpy", "scipy", "matplotlib"],
+    "greeks": ["numpy"],
+    "heston": ["numpy", "scipy"],
     "least_squares": ["numpy"],
-    "lynx_hare": ["numpy", "scipy", "matplotlib"],
-    "names_rnn": ["matplotlib"],
-    "pde": ["scipy", "matplotlib"],
-    "tr_ders": ["graphviz", "matplotlib"],
+    "lynx_hare": ["numpy", "scipy"],
+    "pde": ["scipy"],
+    "tr_ders": ["graphviz"],
 }
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="needs the source tree")
@@ -49,6 +49,34 @@ def test_the_script_runs(script, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout
+    if importlib.util.find_spec("matplotlib"):
+        (picture,) = tmp_path.glob("*.png")
+        assert script.stem.startswith(picture.stem)
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["lesson", "tr_ders"])
+def test_without_matplotlib_a_line_says_that_there_is_no_picture(name, tmp_path):
+    expect_packages(EXAMPLES / f"{name}.py")
+    code = "import runpy, sys; sys.modules['matplotlib'] = None; runpy.run_path(sys.argv[1])"
+    run = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code, str(EXAMPLES / f"{name}.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    (line,) = [line for line in run.stdout.splitlines() if "pip install" in line]
+    assert line.startswith(("no picture", "resim yok")) and "matplotlib" in line
+    assert not list(tmp_path.glob("*.png"))
+
+
+@each_example
+def test_only_its_picture_needs_matplotlib(script):
+    text = script.read_text(encoding="utf-8")
+    assert not re.search(r"^(import|from) matplotlib", text, re.M)
+    assert len(re.findall(r"^    \w.*\.savefig\(", text, re.M)) == 1
 
 
 def test_the_gpt_is_compiled_by_fewer_than_twenty_changed_lines(tmp_path):
