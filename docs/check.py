@@ -28,7 +28,8 @@ LOOK = """
     }
     if (!found.wide.length) found.wide.push("the page");
   }
-  for (const e of document.images) if (!(e.alt || "").trim()) found.unnamed.push(e.src);
+  for (const e of document.images)
+    if (!(e.alt || "").trim() || /\\.(png|svg|jpe?g)$/.test(e.alt)) found.unnamed.push(e.src);
   for (const e of document.querySelectorAll("a[href]")) found.links.push(e.href);
   for (const e of document.querySelectorAll("[id]")) found.ids.push(e.id);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

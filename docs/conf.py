@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The English site's settings; tr/conf.py has the Turkish one's, build.py builds both."""
 
+import functools
+import json
 import re
 import runpy
 from pathlib import Path
@@ -52,6 +54,10 @@ copybutton_selector = "div:not(.output):not(.cell_output) > div.highlight > pre"
 
 # The other language's pages stand in another tree: links between them are links of the web.
 OTHER_TREE = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./|tr/)[\w-]+)\.md(#[\w-]+)?\)")
+# So do links to notebooks, which stand in the tree of their language.
+NOTEBOOK = re.compile(
+    r"\[(!\[[^\]]*\]\([^)]*\)|[^\[\]]+)\]\((?:\.\./)+examples/notebooks/(\w+)\.ipynb\)"
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 PRINTED = re.compile(r"^(print\(.*\))  # (.*)$", re.M)
 
@@ -65,7 +71,23 @@ def show_what_is_printed(block):
     return f"```python\n{code}```\n\n```{{code-block}} text\n:class: output\n\n{output}\n```"
 
 
+def link_to_page(language, found):
+    """To the page that a notebook is."""
+    text, name = found.groups()
+    tree = language_of(name)
+    if tree == language:
+        return f"[{text}](gallery/{name}.ipynb)"
+    return f'<a href="{"tr" if tree == "tr" else ".."}/gallery/{name}.html">{text}</a>'
+
+
+def language_of(name):
+    """Of an example."""
+    return "tr" if name.startswith("tr_") else "en"
+
+
 def prepare_page(app, docname, source):
+    link = functools.partial(link_to_page, app.config.language)
+    source[0] = NOTEBOOK.sub(link, source[0])
     source[0] = OTHER_TREE.sub(r'<a href="\2.html\3">\1</a>', source[0])
     source[0] = BLOCK.sub(show_what_is_printed, source[0])
 
@@ -77,15 +99,29 @@ def write_formula(writer, node):
     raise nodes.SkipNode
 
 
+def with_texts_of_pictures(notebook):
+    """A cell's picture is said in words by the first paragraph of the text before it."""
+    document, before = json.loads(notebook), ""
+    for cell in document["cells"]:
+        if cell["cell_type"] == "code":
+            cell["metadata"]["mystnb"] = {"image": {"alt": before}}
+        else:
+            paragraphs = "".join(cell["source"]).split("\n\n")
+            said = [each for each in paragraphs if not each.startswith("#")]
+            before = " ".join(said[0].replace("`", "").split()) if said else before
+    return json.dumps(document)
+
+
 def write_notebooks(app):
     """Each example of this language as a notebook; myst-nb runs them, and keeps the outputs."""
     scripts = runpy.run_path(str(DOCS.parent / "examples" / "notebooks.py"))
     gallery = Path(app.srcdir) / "gallery"
     gallery.mkdir(exist_ok=True)
     for script in scripts["scripts"]():
-        if script.stem.startswith("tr_") != (app.config.language == "tr"):
+        if language_of(script.stem) != app.config.language:
             continue
-        target, text = gallery / f"{script.stem}.ipynb", scripts["notebook_text"](script)
+        target = gallery / f"{script.stem}.ipynb"
+        text = with_texts_of_pictures(scripts["notebook_text"](script))
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
 

@@ -4,12 +4,16 @@
 It needs the extras `viz` and `examples`, and Graphviz's `dot`.
 """
 
-import os
 import random
 import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib
+from PIL import Image
 
 from micrograd_c import Value, compile, optim
 from micrograd_c.cli.demo import make_moons
@@ -18,6 +22,7 @@ from micrograd_c.viz import draw_dot, plot_decision_boundary, plot_losses
 
 matplotlib.use("Agg")
 FOLDER = Path(__file__).parent / "pictures"
+EXAMPLES = FOLDER.parent.parent / "examples"
 
 a, b, c = (Value(x, label=name) for x, name in ((2.0, "a"), (-3.0, "b"), (10.0, "c")))
 d = a + b
@@ -35,6 +40,15 @@ losses = f.fit(points, labels, optimizer=optim.Adam(model.parameters(), lr=0.02)
 plot_losses(losses).figure.savefig(FOLDER / "loss.png", dpi=80)
 plot_decision_boundary(model, points, labels).figure.savefig(FOLDER / "boundary.png", dpi=80)
 
-os.chdir(FOLDER)  # where these leave their pictures
-for example in ("greeks", "pde"):
-    runpy.run_path(str(FOLDER.parent.parent / "examples" / f"{example}.py"))
+# What each example draws: small for the gallery, and two as they are.
+scripts = runpy.run_path(str(EXAMPLES / "notebooks.py"))["scripts"]
+for script in scripts():
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, str(script)], cwd=folder, check=True)
+        (drawn,) = Path(folder).glob("*.png")
+        if script.stem in ("greeks", "pde"):
+            shutil.copy(drawn, FOLDER)
+        with Image.open(drawn) as picture:
+            small = picture.convert("RGB")
+            small.thumbnail((480, 320))
+            small.quantize(64).save(FOLDER / "examples" / f"{script.stem}.png", optimize=True)

@@ -79,7 +79,7 @@ except ImportError:
     print("no picture: it needs matplotlib (python -m pip install matplotlib)")
 else:
     figure, both = plt.subplots(1, 2, figsize=(9.6, 4.0), sharey=True, layout="constrained")
-    for axes, name, shades in zip(both, ("gamma", "vanna"), ("viridis", "RdBu"), strict=True):
+    for axes, name, shades in zip(both, ("gamma", "vanna"), ("Blues", "RdBu"), strict=True):
         heights = found[name].reshape(grid[0].shape)
         most = np.abs(heights).max()
         lowest = 0 if name == "gamma" else -most

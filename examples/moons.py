@@ -87,7 +87,7 @@ for j in range(16):
 assert right == 100
 
 # %% [markdown]
-# The same as a picture, beside the loss of each step.
+# The points and the line that the network draws between them, beside the loss of each step.
 
 # %%
 try:
