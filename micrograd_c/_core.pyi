@@ -460,6 +460,16 @@ class ProgramNode(NamedTuple):
     at: int
     of: str
     which: int
+    scan: ProgramScan | None
+
+class ProgramScan(NamedTuple):
+    length: int
+    is_reverse: bool
+    n_carries: int
+    n_taken: int
+    n_made: int
+    nodes: list[ProgramNode]
+    roots: list[int]
 
 def program_nodes(
     recorded: Recorded, gradients: bool = False

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from .array_loops import LoopPrinter, ScanPrinter
 from .array_statements import ArrayPrinter
 from .dialects import ATOM, DIALECTS, POWER, Expressions, Text
 from .names import LOCAL, Names
@@ -49,7 +50,8 @@ def class_name(exported: Exported) -> str:
 def _printer(
     exported: Exported, laid: Laid, expressions: Expressions, names: Names
 ) -> ArrayPrinter:
-    printer = ArrayPrinter(expressions, names, laid.arguments[0].name)
+    kind = ScanPrinter if expressions.dialect.name == "jax" else LoopPrinter
+    printer = kind(expressions, names, laid.arguments[0].name)
     printer.is_mean = exported.is_mean
     expressions.first = printer.first
     for block in [*laid.arguments, *laid.parameters]:

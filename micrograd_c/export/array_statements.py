@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """NumPy, JAX and PyTorch source: a statement a vector, over whole batches."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from .dialects import ATOM, POWER, PRODUCT, SIGN, Expressions, Text
+from .loops import Loop
 from .names import Names
 from .printer import ELEMENTWISE, WIDTH, Printer, wrapped
 from .references import BATCH, SAMPLE, Block, Matrix, Ref, Shape
@@ -23,11 +24,15 @@ class ArrayPrinter(Printer):
         """first: the name of the first argument, which has a batch's samples."""
         super().__init__(expressions, names)
         self.first = first
+        self.depth = 0  # of loops
 
-    def statements(self, refs: Iterable[Ref]) -> list[str]:
+    def statements(self, refs: Iterable[Ref], among: Container[int] | None = None) -> list[str]:
         """Statements that compute what the references say."""
         lines = []
-        for block in self.order(refs):
+        for block in self.order(refs, among):
+            if block.loop:
+                lines += self.scan(block, block.loop)
+                continue
             text = self.expression_of(block)
             if not self.is_inline(block, text):
                 name = self.new_name()
@@ -36,16 +41,19 @@ class ArrayPrinter(Printer):
             self.texts[id(block)] = text
         return lines
 
-    @staticmethod
-    def assigned(name: str, text: str, sign: str = " = ") -> list[str]:
+    def scan(self, block: Block, loop: Loop) -> list[str]:
+        """The statements of a loop."""
+        raise NotImplementedError
+
+    def assigned(self, name: str, text: str, sign: str = " = ") -> list[str]:
         """A statement, on several lines where it is a long one."""
-        line = f"{name}{sign}{text}"
-        if len(line) <= MOST:
+        line, most = f"{name}{sign}{text}", MOST - 4 * self.depth
+        if len(line) <= most:
             return [line]
-        lines = wrapped(line, "", width=MOST)
+        lines = wrapped(line, "", width=most)
         if all(sum(map(head.count, "([{")) > sum(map(head.count, ")]}")) for head in _heads(lines)):
             return lines
-        return [f"{name}{sign}(", *wrapped(text, "    ", "", width=MOST), ")"]
+        return [f"{name}{sign}(", *wrapped(text, "    ", "", width=most), ")"]
 
     def expression_of(self, block: Block) -> Text:
         if block.kind in ELEMENTWISE:
@@ -161,14 +169,15 @@ class ArrayPrinter(Printer):
         return Text(f"{turned} @ {x.within(POWER)}", PRODUCT)
 
     def _take(self, block: Block) -> Text:
-        index, elements = block.operands
-        at = self.spread(index, ()) if elements.stage == SAMPLE else self.at(index, ())
+        ref, elements = block.operands
+        at = self.spread(ref, ()) if elements.stage == SAMPLE else self.at(ref, ())
         name = self.expressions.helper("take" if elements.stage == SAMPLE else "look_up")
         if isinstance(elements, Matrix):
             values = self.matrix(elements, turned=True)
         else:
             values = self.at(elements, elements.shape).text
-        return Text(f"{name}({values}, {at.text})")
+        index = at.text if at.number is None else self.expressions.as_array(at.text)
+        return Text(f"{name}({values}, {index})")
 
     def _scatter(self, block: Block) -> Text:
         index, value = (self.at(ref, ()) for ref in block.operands)
@@ -192,12 +201,13 @@ class ArrayPrinter(Printer):
             return Text(f"{prefix}stack([{', '.join(parts)}], -1)")
         parts = []
         for ref in block.operands:
-            if ref.count is not None:
+            if ref.count is not None and (is_sample or ref.block):
                 text = self.spread(ref, ref.shape) if is_sample else self.at(ref, ref.shape)
             elif is_sample:
                 text = self.spread(ref, (1,))
             elif ref.block is None:
-                text = self.literal(Block("numbers", (1,), numbers=[ref.number]))
+                count = ref.count or 1
+                text = self.literal(Block("numbers", (count,), numbers=[ref.number] * count))
             else:
                 text = Text(f"{self.at(ref, ()).within(ATOM)}[None]")
             parts.append(text.text)

@@ -8,51 +8,72 @@ collected, in a block of their own.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .._core import ProgramNode
 from . import cells
-from .matrices import Matrices
+from .loops import Loops
 from .references import BATCH, ONCE, SAMPLE, Block, Matrix, Ref, Shape, references
+from .scopes import Body
 
 MOST_TERMS = 40  # of a sum in one statement
 
 
-class Blocks(Matrices):
+class Blocks(Loops):
     """The blocks of a program, made by add()."""
 
-    def add(self, roots: Iterable[int], refuse: Any) -> None:
+    def add(self, roots: Iterable[int], refuse: Callable[[ProgramNode], None]) -> None:
         """Makes blocks of all that the roots depend on; leaves have theirs.
 
         refuse(node) is called for a kind of node that there is no block for.
         """
-        roots = [self.real(root) for root in roots]
-        self._fold_extremes(roots)
-        reached = set(roots)
+        self._refuse = refuse
+        every = [self.real(root) for root in roots]
+        for body in self.bodies.values():
+            every += map(self.real, [*body.following, *body.made])
+        for i in range(len(self.nodes)):
+            every += self.operands(i)
+        for i in every:
+            self._uses[i] += 1
+        self._fold_extremes()
+        self._add_scope(roots, None)
+
+    def _add_scope(self, roots: Iterable[int], scope: Body | None) -> None:
+        """Of one scope; those around it have theirs."""
+        reached = {self.real(root) for root in roots}
         levels: dict[int, list[int]] = {}
         for i in range(len(self.nodes) - 1, -1, -1):
-            if i in reached:
+            if i in reached and self.scopes[i] is scope:
                 reached.update(self.operands(i))
         level = [0] * len(self.nodes)
         for i in sorted(reached):
+            if self.scopes[i] is not scope:
+                continue
             operands = self.operands(i)
             if i not in self._place and self.nodes[i].kind != "number":
                 level[i] = 1 + max((level[k] for k in operands), default=0)
                 levels.setdefault(level[i], []).append(i)
         parts: dict[int, dict[int, int]] = {}
         for i in reached:
+            if self.nodes[i].kind == "sequence":
+                self._asked.setdefault(self.operands(i)[0], {})[self.nodes[i].at] = i
+            if self.nodes[i].kind == "total":
+                self._totals[self.operands(i)[0]] = i
             if self.nodes[i].kind == "part":
                 parts.setdefault(self.nodes[i].operands[0], {})[self.nodes[i].at] = i
         for depth in sorted(levels):
             alike: dict[Any, list[int]] = {}
             for i in levels[depth]:
                 kind = self.nodes[i].kind
+                if i in self._place:
+                    continue  # with what it is made of
                 if kind in _RECORDS:
                     _RECORDS[kind](self, i, parts.get(i, {}))
                 elif kind == "take" or _maker_of(kind):
                     alike.setdefault(self._likeness(i), []).append(i)
                 else:
-                    refuse(self.nodes[i])
+                    self._refuse(self.nodes[i])
             for nodes in alike.values():
                 if self.nodes[nodes[0]].kind == "take":
                     self._takes(nodes)
@@ -72,7 +93,12 @@ class Blocks(Matrices):
         """Makes blocks of nodes alike."""
         make = _maker_of(self.nodes[nodes[0]].kind)
         for group in self._groups(nodes):
-            is_long = make is Blocks._sum and len(group) < len(self.operands(group[0]))
+            is_sum = make is Blocks._sum
+            rows = self._rows(group) if is_sum and len(group) > 1 else None
+            if rows is not None:
+                self.put(rows, group)
+                continue
+            is_long = is_sum and len(group) < len(self.operands(group[0]))
             if is_long and self._has_runs(group[0]):
                 for i in group:
                     self.put(self._sum([i]), [i])
@@ -81,19 +107,15 @@ class Blocks(Matrices):
             if block is not None:
                 self.put(block, group)
 
-    def _fold_extremes(self, roots: list[int]) -> None:
+    def _fold_extremes(self) -> None:
         """Makes one node of a maximum of maxima that nobody else asks for, and so of minima."""
-        uses = [0] * len(self.nodes)
-        used = [k for i in range(len(self.nodes)) for k in self.operands(i)]
-        for i in [*roots, *used]:
-            uses[i] += 1
         folded: dict[int, list[int]] = {}
         for i, node in enumerate(self.nodes):
             if node.kind not in ("maximum", "minimum"):
                 continue
             folded[i] = []
             for k in self.operands(i):
-                is_part = self.nodes[k].kind == node.kind and uses[k] == 1
+                is_part = self.nodes[k].kind == node.kind and self._uses[k] == 1
                 part = folded.pop(k) if is_part else [k]
                 folded[i] = part if not folded[i] else [*folded[i], *part]
         for i, operands in folded.items():
@@ -256,6 +278,49 @@ class Blocks(Matrices):
                 return block
         return self._shaped("sum", group, terms)
 
+    def _rows(self, group: list[int]) -> Block | None:
+        """Sums that are rows of matrix-vector products; None: they are not."""
+        rows = [self._terms(i) for i in group]
+        pairs = list(zip(*[pairs for pairs, _ in rows], strict=True))  # row by row, of each place
+        factors: dict[Any, list[Any]] = {}
+        for at, row in enumerate(pairs):
+            blocks = [self._place.get(one, (None, 0))[0] for one in row[0]]
+            factors.setdefault(tuple(map(id, blocks)) if all(blocks) else at, []).append(row)
+        if max(map(len, factors.values()), default=0) < 2:
+            return None
+        terms: list[Any] = []
+        for part in factors.values():
+            sides = [
+                [[pair[side] for pair in row] for row in zip(*part, strict=True)] for side in (0, 1)
+            ]
+            if len(part) == 1:
+                terms.append(tuple(self.ref([one for (one,) in side]) for side in sides))
+                continue
+            matrix, inputs = sides if sides[1].count(sides[1][0]) == len(group) else sides[::-1]
+            table = self._table(matrix) if inputs.count(inputs[0]) == len(group) else None
+            if table is None:
+                return None
+            product = Block("product", (len(group),), [table, self.vector(inputs[0])])
+            terms.append(Ref(product, count=len(group)))
+        terms += [self.ref(column) for column in zip(*[more for _, more in rows], strict=True)]
+        if len(terms) == 1 and isinstance(terms[0], Ref):
+            return terms[0].block
+        return self._shaped("sum", group, terms) if len(terms) <= MOST_TERMS else None
+
+    def _table(self, rows: list[list[int]]) -> Matrix | None:
+        """Rows of weights as a matrix; None: samples have weights of their own."""
+        block, start = self._place[rows[0][0]]
+        if block.stage == SAMPLE:
+            return None
+        if len(block.shape) == 2:
+            (m, n), refs = block.shape, [self._along(row) for row in rows]
+            is_aligned = start % n == 0
+            if is_aligned and refs == [Ref(block, start + k * n, 1, n) for k in range(len(rows))]:
+                return Matrix(block, start // n, len(rows))
+            if len(rows) == n and refs == [Ref(block, k, n, m) for k in range(n)]:
+                return Matrix(block, 0, n, turned=True)
+        return self._matrix(None, rows, len(rows[0]))
+
     # -- choices by an index -----------------------------------------------------------------------
 
     def _takes(self, nodes: list[int]) -> None:
@@ -313,6 +378,9 @@ _RECORDS: dict[str, Any] = {
     "transposed product": Blocks._transposed,
     "outer product": Blocks._outer,
     "scatter": Blocks._scatter,
+    "scan": Blocks._scan,
+    "sequence": Blocks._sequence,
+    "list": Blocks._list,
     "seed": Blocks._seed,
     "maximum of all": Blocks._extreme,
     "minimum of all": Blocks._extreme,

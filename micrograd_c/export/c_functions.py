@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from .c_statements import CPrinter
+from .c_loops import CLoopPrinter
 from .dialects import C, Expressions, Text
 from .names import LOCAL, Names
 from .printer import WIDTH, wrapped
@@ -18,6 +18,8 @@ _HEAD = """\
 #include <math.h>
 #include <stddef.h>
 """
+_SUMS = ("outer", "batch", "totalled")  # over the batch
+_MEMORY = "#include <stdlib.h>\n"
 
 
 def c_source(exported: Exported) -> str:
@@ -27,15 +29,16 @@ def c_source(exported: Exported) -> str:
     if exported.has_gradients:
         functions.append(_gradients(exported, expressions))
     rows = [f"{text}\n" for text in expressions.functions.values()]
-    return "\n".join([_HEAD, *rows, *functions])
+    head = _HEAD + _MEMORY if any("malloc(" in text for text in functions) else _HEAD
+    return "\n".join([head, *rows, *functions])
 
 
 def _lay_out(
     exported: Exported, expressions: Expressions, names: Names, gradients: bool
-) -> tuple[Laid, CPrinter, list[int]]:
+) -> tuple[Laid, CLoopPrinter, list[int]]:
     """The program, its printer, and where each array of parameters begins among them."""
     laid = lay_out(exported, names, C, gradients)
-    printer = CPrinter(expressions, names)
+    printer = CLoopPrinter(expressions, names)
     printer.is_mean = exported.is_mean
     for block in [*laid.arguments, *laid.parameters]:
         printer.texts[id(block)] = Text(block.name)
@@ -44,7 +47,18 @@ def _lay_out(
 
 
 def _names(exported: Exported) -> Names:
-    return Names(*LOCAL, "i", "j", "n", "left", exported.name, exported.gradients_name)
+    return Names(
+        *LOCAL,
+        "i",
+        "j",
+        "n",
+        "left",
+        "work",
+        "malloc",
+        "free",
+        exported.name,
+        exported.gradients_name,
+    )
 
 
 def _evaluation(exported: Exported, expressions: Expressions) -> str:
@@ -65,10 +79,12 @@ def _evaluation(exported: Exported, expressions: Expressions) -> str:
         offsets,
         comment=f"Results of n samples: {{}}. To {', '.join(written)}.",
         head=f"void {exported.name}",
-        results=[f"double *{target}" for target in targets],
+        results=targets,
+        sizes=[f"n * {block.size}" if block.size > 1 else "n" for block in results],
         steps=[_step(target, block) for target, block in zip(targets, results, strict=True)],
         begin=[],
         end=[],
+        value="",
     )
 
 
@@ -79,7 +95,7 @@ def _gradients(exported: Exported, expressions: Expressions) -> str:
     begin, placed = [], set()
     for ref, offset in zip(derivatives, offsets, strict=True):
         block = ref.block
-        is_sum = block is not None and ref.is_whole and block.kind in ("outer", "batch")
+        is_sum = block is not None and ref.is_whole and block.kind in _SUMS
         if is_sum and id(block) not in printer.places:  # summed up where it is to be
             printer.places[id(block)] = name = printer.new_name()
             begin.append(f"    double *{name} = grad{f' + {offset}' if offset else ''};")
@@ -109,26 +125,34 @@ def _gradients(exported: Exported, expressions: Expressions) -> str:
         comment=f"The {reduced} of the loss of n samples: {{}}. grad: its derivatives, in the "
         "parameters' order.",
         head=f"double {exported.gradients_name}",
-        results=["double *grad"],
+        results=["grad"],
+        sizes=[str(total)],
         steps=[],
         begin=begin,
-        end=[*end, f"    return {value};"],
+        end=end,
+        value=value,
     )
 
 
 def _function(
     exported: Exported,
     laid: Laid,
-    printer: CPrinter,
+    printer: CLoopPrinter,
     offsets: list[int],
     comment: str,
     head: str,
     results: list[str],
+    sizes: list[str],
     steps: list[str],
     begin: list[str],
     end: list[str],
+    value: str,
 ) -> str:
-    """The text: `begin`, what is computed before the samples, for each and after them, `end`."""
+    """The text: `begin`, what is computed before the samples, for each and after them, `end`.
+    sizes: of the results; value: what the function returns."""
+    memory = _memory(printer.in_work, results, sizes, value) if printer.in_work else []
+    end = [*end, *(["    free(work);"] if memory else [])]
+    end += [f"    return {value};"] if value else []
     unpack = []
     for block, offset in zip(laid.parameters, offsets, strict=True):
         if block.uses and block.shape:
@@ -141,7 +165,8 @@ def _function(
     unused += [] if unpack else ["parameters"]
     inputs = [_sized(block.name, ("n", *block.shape)) for block in laid.arguments]
     arguments = [f"const double *{block.name}" for block in laid.arguments]
-    arguments = ["size_t n", "const double *parameters", *arguments, *results]
+    arguments = ["size_t n", "const double *parameters", *arguments]
+    arguments += [f"double *{result}" for result in results]
     loop = ", ".join(["left--", *[_step(block.name, block) for block in used], *steps])
     samples = _opened(f"for (size_t left = n; left > 0; {loop})", "    ")
     return "\n".join(
@@ -149,6 +174,7 @@ def _function(
             *_comment(comment.format(", ".join(inputs)), exported),
             *_opened(f"{head}({', '.join(arguments)})", ""),
             *[f"    (void){name};" for name in unused],
+            *memory,
             *unpack,
             *begin,
             *printer.before,
@@ -159,6 +185,18 @@ def _function(
             "",
         ]
     )
+
+
+def _memory(size: int, results: list[str], sizes: list[str], value: str) -> list[str]:
+    """Memory for sequences; if there is none, all results are NAN."""
+    fill = zip(results, sizes, strict=True)
+    return [
+        f"    double *work = malloc((size_t){size} * sizeof *work);",
+        "    if (work == NULL) {",
+        *[f"        for (size_t i = 0; i < {n}; i++) {name}[i] = NAN;" for name, n in fill],
+        f"        return{' NAN' if value else ''};",
+        "    }",
+    ]
 
 
 def _step(name: str, block: Block) -> str:

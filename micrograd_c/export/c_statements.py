@@ -20,19 +20,23 @@ class CPrinter(Printer):
         self.each: list[str] = []
         self.after: list[str] = []
         self.places: dict[int, str] = {}  # of blocks that have a place in the results
+        self.level = 0  # of indentation, in a loop
 
     def statements(self, refs: Iterable[Ref]) -> None:
         for block in self.order(refs):
             lines = self.before if block.stage <= ONCE else self.each
             lines = self.after if block.stage == BATCH else lines
-            if block.kind in ELEMENTWISE:
-                text = self.expression(block)
-                if self.is_inline(block, text):
-                    self.texts[id(block)] = text
-                else:
-                    self.define(block, text, lines)
+            self.statement(block, lines)
+
+    def statement(self, block: Block, lines: list[str]) -> None:
+        if block.kind in ELEMENTWISE:
+            text = self.expression(block)
+            if self.is_inline(block, text):
+                self.texts[id(block)] = text
             else:
-                getattr(self, f"_{block.kind}")(block, lines)
+                self.define(block, text, lines)
+        else:
+            getattr(self, f"_{block.kind}")(block, lines)
 
     def can_hold(self, block: Block, ref: Ref | Matrix) -> bool:
         """Only at the same stage, so that nothing is computed more often; and by the same index."""
@@ -72,9 +76,8 @@ class CPrinter(Printer):
 
     # -- statements --------------------------------------------------------------------------------
 
-    @staticmethod
-    def indent(block: Block) -> str:
-        return "        " if block.stage == SAMPLE else "    "
+    def indent(self, block: Block) -> str:
+        return "    " * (self.level or (2 if block.stage == SAMPLE else 1))
 
     def place(self, block: Block, lines: list[str]) -> str:
         """The name of the block's array, declared where it has no place yet."""
@@ -158,7 +161,7 @@ class CPrinter(Printer):
         body = [f"{inner} {name}[i] += {self.weight(matrix, 'j', 'i')} * {g};"]
         self.loop(block, "j", adjoints.count, body, lines)
 
-    def _sums(self, block: Block) -> str:
+    def sums(self, block: Block) -> str:
         """The place of sums over the batch, which begin with 0."""
         name = self.places.get(id(block))
         if name is None:
@@ -171,28 +174,34 @@ class CPrinter(Printer):
         return name
 
     def _outer(self, block: Block, lines: list[str]) -> None:
+        self.add_outer(self.sums(block), block, self.each)
+
+    def add_outer(self, name: str, block: Block, lines: list[str]) -> None:
         adjoint, inputs = block.operands
-        name, sample = self._sums(block), Block("outer", block.shape, stage=SAMPLE)
+        sample = Block("outer", block.shape, stage=SAMPLE)
         g, x = self.element(adjoint, "i"), self.element(inputs, "j")
         n, product = inputs.count, self.expressions.row("mul", [g, x]).text
         if adjoint.count and n:
             inner = f"for (int j = 0; j < {n}; j++) {name}[{n} * i + j] += {product};"
-            self.loop(sample, "i", adjoint.count, [inner], self.each)
+            self.loop(sample, "i", adjoint.count, [inner], lines)
         elif n:
-            self.loop(sample, "j", n, [f"{name}[j] += {product};"], self.each)
+            self.loop(sample, "j", n, [f"{name}[j] += {product};"], lines)
         elif adjoint.count:
-            self.loop(sample, "i", adjoint.count, [f"{name}[i] += {product};"], self.each)
+            self.loop(sample, "i", adjoint.count, [f"{name}[i] += {product};"], lines)
         else:
-            self.each.append(f"        {name} += {product};")
+            lines.append(f"{self.indent(sample)}{name} += {product};")
 
     def _batch(self, block: Block, lines: list[str]) -> None:
-        (ref,) = block.operands
-        name, text = self._sums(block), self.element(ref, "i").text
-        if ref.count:
-            sample = Block("batch", block.shape, stage=SAMPLE)
-            self.loop(sample, "i", ref.count, [f"{name}[i] += {text};"], self.each)
+        sample = Block("batch", block.shape, stage=SAMPLE)
+        self.add_to(self.sums(block), block.operands[0], sample, self.each)
+
+    def add_to(self, name: str, ref: Ref, block: Block, lines: list[str]) -> None:
+        """Adds a number, or a vector, to a sum of the block's shape and stage."""
+        text = self.element(ref, "i").text
+        if block.shape:
+            self.loop(block, "i", block.size, [f"{name}[i] += {text};"], lines)
         else:
-            self.each += wrapped(f"{name} += {text};", "        ")
+            lines += wrapped(f"{name} += {text};", self.indent(block))
 
     def _take(self, block: Block, lines: list[str]) -> None:
         index, elements = block.operands

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Where nodes are: references to those of a list, in the order of the list."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._core import ProgramNode
 from . import cells
 from .references import Block, Matrix, Ref
+from .scopes import Scopes
 
 # Rows of a product: (their matrix, the first of them, how many, their weights). No matrix: of a
 # single row, or of a single input.
@@ -16,13 +17,16 @@ Segment = tuple[Matrix | None, int, int, list[list[int]]]
 class Places:
     """The nodes of a program, and which elements of which blocks they are."""
 
-    def __init__(self, nodes: Sequence[ProgramNode], kept: frozenset[str] = frozenset()) -> None:
+    def __init__(self, scopes: Scopes, kept: frozenset[str] = frozenset()) -> None:
         """kept: rows that stay although they give what they get."""
-        self.nodes = list(nodes)
+        self.nodes = nodes = scopes.nodes
+        self.scopes = scopes.scopes
+        self.bodies = scopes.bodies
         self._place: dict[int, tuple[Block, int]] = {}
         self._collected: dict[tuple[Any, ...], Block] = {}
         self._segments: dict[int, list[Segment]] = {}
         self._same = list(range(len(nodes)))  # of each node, the one whose number it has
+        known: dict[tuple[str, int, int], int] = {}
         for i, node in enumerate(nodes):
             if len(node.operands) == 1 and (
                 node.kind == "adjoint"
@@ -30,6 +34,11 @@ class Places:
                 or (node.kind == "gain" and cells.tree_of(node.of, node.which) == "g")
             ):
                 self._same[i] = self._same[node.operands[0]]
+            elif node.kind == "part" and nodes[node.operands[0]].kind == "list":
+                self._same[i] = self._same[nodes[node.operands[0]].operands[node.at]]
+            elif node.kind in ("part", "sequence"):
+                key = node.kind, self._same[node.operands[0]], node.at
+                self._same[i] = known.setdefault(key, i)
 
     def put(self, block: Block, nodes: Iterable[int | None]) -> Block:
         """Says that the block's elements are these nodes."""
@@ -80,7 +89,7 @@ class Places:
         """Elements of one block at even distances."""
         places = [self._place.get(i) for i in nodes]
         block, start = places[0] or (None, 0)
-        if block is None or places[1] is None or places[1][1] <= start:
+        if block is None or len(places) < 2 or places[1] is None or places[1][1] <= start:
             return None
         step = places[1][1] - start
         if places != [(block, start + k * step) for k in range(len(nodes))]:
@@ -90,10 +99,9 @@ class Places:
     def _collect(self, nodes: Sequence[int]) -> Ref:
         key = ("collected", *nodes)
         if key not in self._collected:
-            pieces = []
-            for run in self._runs(nodes):
-                pieces.append(self._run(run) if len(run) > 1 else self._element(run[0]))
-            self._collected[key] = Block("collected", (len(nodes),), pieces)
+            found = [self._run(run) or self._element(run[0]) for run in self._runs(nodes)]
+            pieces = _equal_numbers_together(found)
+            self._collected[key] = Block("collected", (len(nodes),), [*pieces])
         return Ref(self._collected[key], count=len(nodes))
 
     def _runs(self, nodes: Sequence[int]) -> Iterable[Sequence[int]]:
@@ -110,3 +118,17 @@ class Places:
                 length += 1
             yield nodes[at : at + length]
             at += length
+
+
+def _equal_numbers_together(pieces: Iterable[Ref]) -> Iterable[Ref]:
+    """The pieces of a vector, with one for many equal numbers."""
+    for (is_number, _), group in itertools.groupby(pieces, key=_number_of):
+        alike = list(group)
+        if is_number and len(alike) > 2:
+            yield Ref(None, count=len(alike), number=alike[0].number)
+        else:
+            yield from alike
+
+
+def _number_of(piece: Ref) -> tuple[bool, str]:
+    return piece.block is None, repr(piece.number)

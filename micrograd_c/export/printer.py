@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What all printers share: which blocks have a name, and what an expression of one is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from . import cells
 from .dialects import PRODUCT, SUM, Dialect, Expressions, Text
@@ -13,14 +13,16 @@ WIDTH = 100
 
 # Computed for each element by itself, in one expression.
 ELEMENTWISE = frozenset({"map", "gain", "sum"})
-LEAVES = frozenset({"argument", "parameter", "numbers"})
+LEAVES = frozenset({"argument", "parameter", "numbers"}) | {
+    *("carry", "element", "last", "steps", "summed", "totalled")  # of loops
+}
 
 
 class Printer:
     """Prints one function: statements for blocks, in order, and the texts that stand for them."""
 
     # Kinds whose operands must have names.
-    takes_names = frozenset({"product", "transposed", "outer", "scatter", "take"})
+    takes_names = frozenset({"product", "transposed", "outer", "scatter", "take", "scan"})
 
     is_mean = True  # the loss of a batch, where gradients are printed
 
@@ -28,16 +30,20 @@ class Printer:
         self.expressions = expressions
         self.names = names
         self.texts: dict[int, Text] = {}
+        self.named: set[int] = set()
         self.count = 0
+        self.loops = 0  # printed so far
 
     @property
     def dialect(self) -> Dialect:
         return self.expressions.dialect
 
-    def order(self, refs: Iterable[Ref | Matrix]) -> list[Block]:
-        """The blocks to print, leaves not among them; says which of them get a name."""
-        ordered = in_order(refs)
-        self.named: set[int] = set()
+    def order(
+        self, refs: Iterable[Ref | Matrix], among: Container[int] | None = None
+    ) -> list[Block]:
+        """The blocks to print, leaves not among them; says which of them get a name. among: ids of
+        those that there are, in a loop's body."""
+        ordered = in_order(refs, among)
         for block in ordered:
             for ref in references(block):
                 if ref.block is not None and not self.can_hold(block, ref):
@@ -59,6 +65,17 @@ class Printer:
     def new_name(self) -> str:
         self.count += 1
         return self.names.take(f"t{self.count}")
+
+    def name_all(self, prefix: str, blocks: Sequence[Block]) -> list[str]:
+        """Names for what the loop has, which stand for them from now on."""
+        number = f"{self.loops}" if self.loops > 1 else ""
+        letters = "abcdefghijklmnopqrstuvwxyz" if len(blocks) <= 26 else ""
+        names = []
+        for k, block in enumerate(blocks):
+            which = f"_{letters[k] if letters else k + 1}" if len(blocks) > 1 else ""
+            names.append(self.names.take(f"{prefix}{number}{which}"))
+            self.texts[id(block)] = Text(names[-1])
+        return names
 
     def at(self, ref: Ref, shape: Shape) -> Text:
         """The operand, in a block of this shape."""

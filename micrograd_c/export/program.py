@@ -12,6 +12,7 @@ from .blocks import Blocks
 from .dialects import Dialect
 from .names import LIBRARY, LOCAL, Array, Names, arrays_of
 from .references import ONCE, SAMPLE, Block, Ref, Shape
+from .scopes import Scopes
 
 if TYPE_CHECKING:
     from ..compiled import CompiledFunction
@@ -142,7 +143,8 @@ def lay_out(exported: Exported, names: Names, dialect: Dialect, gradients: bool)
 
     recorded = exported.recorded
     nodes, roots = program_nodes(recorded, gradients)
-    blocks = Blocks(nodes, dialect.kept)
+    scopes = Scopes(nodes, roots)
+    blocks, nodes, roots = Blocks(scopes, dialect.kept), scopes.nodes, scopes.roots
     inputs = {node.at: i for i, node in enumerate(nodes) if node.kind == "input"}
     places = {node.at: i for i, node in enumerate(nodes) if node.kind == "parameter"}
     places_of = {id(value): k for k, value in enumerate(recorded.parameters)}

@@ -6,12 +6,15 @@ the arrays of parameters are blocks, too. A *reference* says where operands are:
 element of a block; elements of one at even distances; or rows of a matrix.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core import ProgramNode
 from . import cells
+
+if TYPE_CHECKING:
+    from .loops import Loop
 
 CONSTANT, ONCE, SAMPLE, BATCH = range(4)  # stages: see graph.h
 
@@ -23,7 +26,7 @@ class Block:
     """kind: 'argument', 'parameter' or 'numbers'; 'map' (a row of the table), 'gain' (of a row),
     'sum' (of references and pairs, which are products): one number for each element; 'dot', 'total'
     and 'extreme': of a vector's elements; 'batch': a total over the batch; 'product', 'transposed',
-    'outer', 'take', 'scatter': as nodes; 'collected', 'seed'.
+    'outer', 'take', 'scatter': as nodes; 'collected', 'seed'. Of loops: see loops.py.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Block:
     names: list[str] = field(default_factory=list)
     uses: int = 0
     partly: bool = False  # whether somebody uses a part of it
+    loop: "Loop | None" = None  # a scan's
 
     def __post_init__(self) -> None:
         self.stage = max([self.stage, *[ref.stage for ref in references(self)]])
@@ -97,21 +101,18 @@ def references(block: Block) -> Iterable[Ref | Matrix]:
             yield operand
 
 
-def in_order(refs: Iterable[Ref | Matrix]) -> list[Block]:
-    """The blocks that these depend on, each behind its operands; counts their uses."""
+def behind_operands(
+    refs: Iterable[Ref | Matrix], among: Container[int] | None = None
+) -> list[Block]:
+    """The blocks that these depend on, each behind its operands. among: ids of those to look at."""
     ordered: list[Block] = []
     begun: set[int] = set()
-    stack: list[tuple[Block, bool]] = []
 
-    def use(ref: Ref | Matrix, times: int = 1) -> None:
-        if ref.block is not None:
-            ref.block.uses += times
-            ref.block.partly |= isinstance(ref, Matrix) or not ref.is_whole
+    def blocks_of(refs: Iterable[Ref | Matrix]) -> list[tuple[Block, bool]]:
+        blocks = [ref.block for ref in refs if ref.block is not None]
+        return [(each, False) for each in reversed(blocks) if among is None or id(each) in among]
 
-    refs = list(refs)
-    for ref in refs:
-        use(ref)
-    stack += [(ref.block, False) for ref in reversed(refs) if ref.block is not None]
+    stack = blocks_of(refs)
     while stack:
         block, is_done = stack.pop()
         if is_done:
@@ -119,10 +120,25 @@ def in_order(refs: Iterable[Ref | Matrix]) -> list[Block]:
         elif id(block) not in begun:
             begun.add(id(block))
             stack.append((block, True))
-            counts = cells.names_in(block.cell)
-            times = [counts[name] for name in block.names]
-            for k, ref in enumerate(references(block)):
-                use(ref, times[k] if times else 1)
-            inner = [ref.block for ref in references(block) if ref.block is not None]
-            stack += [(operand, False) for operand in reversed(inner)]
+            stack += blocks_of(references(block))
+    return ordered
+
+
+def in_order(refs: Iterable[Ref | Matrix], among: Container[int] | None = None) -> list[Block]:
+    """The same; counts their uses."""
+
+    def use(ref: Ref | Matrix, times: int = 1) -> None:
+        if ref.block is not None and (among is None or id(ref.block) in among):
+            ref.block.uses += times
+            ref.block.partly |= isinstance(ref, Matrix) or not ref.is_whole
+
+    refs = list(refs)
+    ordered = behind_operands(refs, among)
+    for ref in refs:
+        use(ref)
+    for block in ordered:
+        counts = cells.names_in(block.cell)
+        times = [counts[name] for name in block.names]
+        for k, ref in enumerate(references(block)):
+            use(ref, times[k] if times else 1)
     return ordered

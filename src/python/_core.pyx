@@ -33,7 +33,7 @@ from ._core.loops import (apart, body_being_recorded, drawn_in_bodies, is_record
                     record_scan, sequence_of)
 from ._core.modules import parameters_of
 from ._core.executors import check_executor, executor_names, levels, set_executor, set_level
-from ._core.nodes import ProgramNode, program_nodes
+from ._core.nodes import ProgramNode, ProgramScan, program_nodes
 from ._core.numbers import expect_value, is_bool
 from ._core.optimizer import Optimizer, clip_grads
 from ._core.outputs import Outputs
@@ -47,6 +47,7 @@ from ._core.value import Handle, Value, stand_for
 
 # As people meet them: in messages and pickles.
 for thing in [*globals().values()]:
-    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats, ProgramNode, ParamGroup):
+    if isinstance(thing, type(operations)) or thing in (TraceError, TapeStats, CompiledStats, ProgramNode, ProgramScan,
+                                                        ParamGroup):
         thing.__module__ = __name__
 del thing

@@ -30,7 +30,8 @@ cdef extern from "draws/draws.h" nogil:
 
 cdef extern from "program/graph.h" nogil:
     enum:
-        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PARAMETER, NODE_INPUT, NODE_DRAW, NODE_PRODUCT, NODE_PART, NODE_GAIN
+        NONE, PASS_COUNT, NODE_CONSTANT, NODE_PARAMETER, NODE_INPUT, NODE_DRAW, NODE_PRODUCT, NODE_PART, NODE_SCAN,
+        NODE_SEQUENCE, NODE_GAIN
     ctypedef enum FreezeStatus:
         FROZEN, FREEZE_CLOSURE, FREEZE_CUSTOM, FREEZE_NO_MEMORY
     ctypedef enum MakeStatus:
@@ -76,8 +77,11 @@ cdef extern from "program/loops.h" nogil:
     ctypedef struct Numbering:
         uint32_t span, first, stride
     ctypedef struct Scan:
+        Graph body
         uint32_t length, n_carries, n_taken, n_made
         Numbering numbering
+        int is_reverse
+    const Scan *scan_of(const Graph *graph, uint32_t i)
     FreezeStatus scan_freeze(const Tape *tape, uint32_t mark, const Scan *scan, const Varying *varying,
                              const uint32_t *roots, uint32_t *number, uint32_t **captured, uint32_t *n_captured)
     void scans_forget()
