@@ -63,18 +63,21 @@ def flat(parameters):
     return np.ascontiguousarray(np.concatenate(parts), dtype=float)
 
 
-def outputs(f, language, name, arrays, shapes):
+def outputs(f, language, name, arrays, shapes, samples=0, seed=None):
     """The results of the function's text for these arrays, as NumPy arrays, one after the other.
 
-    shapes: those of a sample's results.
+    shapes: those of a sample's results; samples: how many, where there are no arrays; seed: where
+    the function draws.
     """
     if language == "c":
         parameters, inputs = flat(f.to_numpy()[1]), contiguous(arrays)
-        found = [np.full((len(inputs[0]), *shape), 12.5) for shape in shapes]
+        samples = len(inputs[0]) if inputs else samples
+        found = [np.full((samples, *shape), 12.5) for shape in shapes]
         function = getattr(library(f.source("c")), name)
         function.restype = None
         function(
-            ctypes.c_size_t(len(inputs[0])),
+            ctypes.c_size_t(samples),
+            *_seeds(seed),
             pointer(parameters),
             *map(pointer, inputs),
             *map(pointer, found),
@@ -82,22 +85,34 @@ def outputs(f, language, name, arrays, shapes):
         return found
     if language == "numpy":
         function, parameters = f.to_numpy()
+        more = [] if seed is None else [np.random.default_rng(seed)]
         with np.errstate(all="ignore"):
-            return leaves(function(parameters, *arrays))
+            return leaves(function(parameters, *(arrays or [samples]), *more))
     if language == "jax":
         import jax
 
         function, parameters = f.to_jax()
-        found = function(parameters, *map(jax.numpy.asarray, arrays))
+        more = [] if seed is None else [jax.random.key(seed)]
+        inputs = [*map(jax.numpy.asarray, arrays)] or [samples]
+        found = function(parameters, *inputs, *more)
         return [np.asarray(part) for part in leaves(found)]
     import torch
 
-    found = f.to_torch()(*map(torch.tensor, arrays))
+    more = [] if seed is None else [torch.Generator().manual_seed(seed)]
+    found = f.to_torch()(*([*map(torch.tensor, arrays)] or [samples]), *more)
     return [part.detach().numpy() for part in leaves(found)]
 
 
-def gradients(f, language, name, arrays):
-    """The loss and its derivatives by each parameter, in the order of the source's arrays."""
+def _seeds(seed):
+    """The C functions' argument."""
+    return [] if seed is None else [ctypes.c_uint64(seed)]
+
+
+def gradients(f, language, name, arrays, samples=0, seed=None):
+    """The loss and its derivatives by each parameter, in the order of the source's arrays.
+
+    samples, seed: as of outputs().
+    """
     function, parameters = f.to_numpy()
     if language == "c":
         numbers, inputs = flat(parameters), contiguous(arrays)
@@ -105,13 +120,18 @@ def gradients(f, language, name, arrays):
         value_and_grad = getattr(library(f.source("c")), f"{name}_value_and_grad")
         value_and_grad.restype = ctypes.c_double
         loss = value_and_grad(
-            ctypes.c_size_t(len(inputs[0])), pointer(numbers), *map(pointer, inputs), pointer(found)
+            ctypes.c_size_t(len(inputs[0]) if inputs else samples),
+            *_seeds(seed),
+            pointer(numbers),
+            *map(pointer, inputs),
+            pointer(found),
         )
         return loss, found
     if language == "numpy":
         value_and_grad = function.__globals__[f"{name}_value_and_grad"]
+        more = [] if seed is None else [np.random.default_rng(seed)]
         with np.errstate(all="ignore"):
-            loss, found = value_and_grad(parameters, *arrays)
+            loss, found = value_and_grad(parameters, *(arrays or [samples]), *more)
         assert {k: np.shape(v) for k, v in found.items()} == {
             k: np.shape(v) for k, v in parameters.items()
         }
@@ -121,13 +141,18 @@ def gradients(f, language, name, arrays):
 
         function, parameters = f.to_jax()
         reduced = getattr(jax.numpy, f._reduction)
-        loss, found = jax.value_and_grad(lambda p: reduced(function(p, *arrays)))(parameters)
+        more = [] if seed is None else [jax.random.key(seed)]
+        inputs = [*(arrays or [samples]), *more]
+        loss, found = jax.value_and_grad(lambda p: reduced(function(p, *inputs)))(parameters)
         return float(loss), flat({name: found[name] for name in parameters})
     import torch
 
     module = f.to_torch()
-    loss = getattr(module(*map(torch.tensor, arrays)), f._reduction)()
-    loss.backward()
+    more = [] if seed is None else [torch.Generator().manual_seed(seed)]
+    inputs = [*map(torch.tensor, arrays)] or [samples]
+    loss = getattr(module(*inputs, *more), f._reduction)()
+    if loss.requires_grad:
+        loss.backward()
     zeros = [p.grad if p.grad is not None else torch.zeros_like(p) for p in module.parameters()]
     return loss.item(), flat(dict(enumerate(zeros)))
 

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from . import draws
 from .array_loops import LoopPrinter, ScanPrinter
 from .array_statements import ArrayPrinter
 from .dialects import ATOM, DIALECTS, POWER, Expressions, Text
@@ -51,10 +52,13 @@ def _printer(
     exported: Exported, laid: Laid, expressions: Expressions, names: Names
 ) -> ArrayPrinter:
     kind = ScanPrinter if expressions.dialect.name == "jax" else LoopPrinter
-    printer = kind(expressions, names, laid.arguments[0].name)
+    first = laid.arguments[0].name if laid.arguments else ""
+    if not first and expressions.dialect.name == "torch":
+        first = f"self.{exported.arrays[0].path}" if exported.arrays else "like"
+    printer = kind(expressions, names, first, f"len({first})" if laid.arguments else "samples")
     printer.is_mean = exported.is_mean
     expressions.first = printer.first
-    for block in [*laid.arguments, *laid.parameters]:
+    for block in [*laid.arguments, *laid.parameters, *laid.draws]:
         printer.texts[id(block)] = Text(block.name)
     return printer
 
@@ -62,16 +66,12 @@ def _printer(
 def _function(exported: Exported, expressions: Expressions, gradients: bool) -> str:
     """A function of (parameters, *arrays)."""
     tuples = _tuple_names(exported).values()
-    names = Names(*LOCAL, exported.name, exported.gradients_name, *tuples)
+    own = _own_names(exported, expressions.dialect.name)
+    names = Names(*LOCAL, *own, exported.name, exported.gradients_name, *tuples)
     laid = lay_out(exported, names, expressions.dialect, gradients)
     printer = _printer(exported, laid, expressions, names)
-    body = printer.statements(laid.results)
-    is_numpy = expressions.dialect.name == "numpy"  # whose whole numbers wrap around
-    floats = [
-        f"{block.name} = np.asarray({block.name}, dtype=float)"
-        for block in laid.arguments
-        if is_numpy
-    ]
+    body = [*_draws(laid, printer), *printer.statements(laid.results)]
+    floats = _floats(laid, expressions)
     unpack = [
         f'{block.name} = parameters["{array.path}"]'
         for block, array in zip(laid.parameters, exported.arrays, strict=True)
@@ -84,18 +84,44 @@ def _function(exported: Exported, expressions: Expressions, gradients: bool) -> 
     else:
         body += _returned(exported, laid, printer)
         what = "The results for B samples"
-    listed = ", ".join(["parameters", *[block.name for block in laid.arguments]])
+    listed = ", ".join(["parameters", *_arguments(exported, laid, expressions)])
     name = exported.gradients_name if gradients else exported.name
-    lines = [*_docstring(what, exported, laid), *floats, *unpack, *body]
+    own = _docstring(what, exported, laid, expressions.dialect.name)
+    lines = [*own, *floats, *unpack, *body]
     return "\n".join(
         [*wrapped(f"def {name}({listed}):", ""), *[f"    {line}" if line else "" for line in lines]]
     )
 
 
+def _floats(laid: Laid, expressions: Expressions, more: str = "") -> list[str]:
+    """Statements that make floats of whole numbers, which would wrap around."""
+    if expressions.dialect.name == "numpy":
+        return [f"{each.name} = np.asarray({each.name}, dtype=float)" for each in laid.arguments]
+    name = expressions.helper("floats") if laid.arguments else ""
+    return [f"{each.name} = {name}({each.name}{more})" for each in laid.arguments]
+
+
+def _draws(laid: Laid, printer: ArrayPrinter) -> list[str]:
+    drawn = draws.statements(laid.draws, printer.dialect, printer.size, printer.first)
+    return [line for name, text in drawn for line in printer.assigned(name, text)]
+
+
+def _arguments(exported: Exported, laid: Laid, expressions: Expressions) -> list[str]:
+    """Besides the parameters."""
+    names = [block.name for block in laid.arguments] or ["samples"]
+    return [*names, *([draws.ARGUMENTS[expressions.dialect.name]] if exported.draws else [])]
+
+
+def _own_names(exported: Exported, language: str) -> list[str]:
+    """Of variables that draws need."""
+    return [draws.ARGUMENTS[language]] if exported.draws else []
+
+
 def _module(exported: Exported, expressions: Expressions) -> str:
     """A torch.nn.Module, which holds the parameters."""
     name = class_name(exported)
-    names = Names(*LOCAL, name, *_tuple_names(exported).values())
+    own = _own_names(exported, "torch")
+    names = Names(*LOCAL, *own, "like", name, *_tuple_names(exported).values())
     laid = lay_out(exported, names, expressions.dialect, gradients=False)
     printer = _printer(exported, laid, expressions, names)
     dtype = "torch.float32" if exported.is_float32 else "torch.float64"
@@ -105,16 +131,17 @@ def _module(exported: Exported, expressions: Expressions) -> str:
         sizes = ", ".join(map(str, array.shape)) or "()"
         zeros = f"torch.zeros({sizes}, dtype={dtype})"
         members.append(f"self.{array.path} = torch.nn.Parameter({zeros})")
-    body = printer.statements(laid.results)
+    like = f"self.{exported.arrays[0].path}.dtype" if exported.arrays else dtype
+    body = _floats(laid, expressions, f", {like}")
+    if printer.first == "like":
+        body.append(f"like = torch.zeros((), dtype={dtype})")
+    body += [*_draws(laid, printer), *printer.statements(laid.results)]
     body += _returned(exported, laid, printer)
-    if any(".new_tensor(" in line for line in body):  # of whole numbers, it would round
-        body = [
-            f"if not {printer.first}.is_floating_point():",
-            f'    raise TypeError("{name}: expected {printer.first} of floats")',
-            *body,
-        ]
-    shapes = _docstring("The results for B samples", exported, laid, with_parameters=False)
-    arguments = ", ".join(["self", *[block.name for block in laid.arguments]])
+    shapes = _docstring("The results for B samples", exported, laid, "torch")
+    arguments = ", ".join(["self", *_arguments(exported, laid, expressions)])
+    arguments = (
+        arguments.replace(", generator", ", generator=None") if exported.draws else arguments
+    )
     return "\n".join(
         [
             f"class {name}(torch.nn.Module):",
@@ -122,21 +149,25 @@ def _module(exported: Exported, expressions: Expressions) -> str:
             *[f"        {line}" for line in members],
             "",
             *wrapped(f"def forward({arguments}):", "    "),
-            *[f"        {line}" for line in [*shapes, *body]],
+            *[f"        {line}" if line else "" for line in [*shapes, *body]],
         ]
     )
 
 
-def _docstring(
-    what: str, exported: Exported, laid: Laid, with_parameters: bool = True
-) -> list[str]:
+def _docstring(what: str, exported: Exported, laid: Laid, language: str) -> list[str]:
     shapes = [
         f"{block.name} of shape {_shape_text(('B', *block.shape))}" for block in laid.arguments
     ]
-    lines = textwrap.wrap(f'"""{what}: {", ".join(shapes)}.', 88)
-    if with_parameters and exported.arrays:
+    what = (
+        f"{what}: {', '.join(shapes)}" if shapes else what.replace("B samples", "so many samples")
+    )
+    lines = textwrap.wrap(f'"""{what}.', 88)
+    more = []
+    if language != "torch" and exported.arrays:
         arrays = [f"{array.path} {_shape_text(array.shape)}" for array in exported.arrays]
-        lines += ["", *textwrap.wrap(f"parameters: a dict of {', '.join(arrays)}.", 92)]
+        more = textwrap.wrap(f"parameters: a dict of {', '.join(arrays)}.", 92)
+    more += [draws.WHAT[language]] if exported.draws else []
+    lines += ["", *more] if more else []
     return [f'{lines[0]}"""'] if len(lines) == 1 else [*lines, '"""']
 
 
@@ -153,7 +184,7 @@ def _loss_and_gradients(exported: Exported, laid: Laid, printer: ArrayPrinter) -
     if loss.stage == SAMPLE:
         body = [f"loss = {text.within(ATOM)}.{'mean' if exported.is_mean else 'sum'}()"]
     else:
-        times = "" if exported.is_mean else f" * len({printer.first})"
+        times = "" if exported.is_mean else f" * {printer.size}"
         body = [f"loss = {text.within(POWER)}{times}"]
     body.append("grad = {")
     for array, ref in zip(exported.arrays, derivatives, strict=True):

@@ -119,10 +119,10 @@ class LoopPrinter(ArrayPrinter):
 
     def full(self, number: str, block: Block) -> str:
         """An array of one number."""
-        sizes = [f"len({self.first})"] if block.stage == SAMPLE else []
+        sizes = [self.size] if block.stage == SAMPLE else []
         sizes += [str(n) for n in block.shape]
         shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-        dtype = f", {self.first}.dtype" if self.dialect.name == "jax" else ""
+        dtype = f", {self.first}.dtype" if self.dialect.name == "jax" and self.first else ""
         if number == "0.0":
             shape = sizes[0] if len(sizes) == 1 else shape
             if not self.dialect.takes_numbers:
@@ -212,7 +212,7 @@ class ScanPrinter(LoopPrinter):
             return f"{source}.reshape({length}, {element.size})" if element.shape else source
         if not element.shape:
             return f"{source}.T"
-        shape = f"len({self.first}), {length}, {element.size}"
+        shape = f"{self.size}, {length}, {element.size}"
         return f"{source}.reshape({shape}).swapaxes(0, 1)"
 
     def _unrolled(self, block: Block) -> Text:
@@ -222,7 +222,7 @@ class ScanPrinter(LoopPrinter):
             return Text(f"{text}.reshape(-1)" if ref.count else text)
         if not ref.count:
             return Text(f"{text}.T")
-        return Text(f"{text}.swapaxes(0, 1).reshape(len({self.first}), -1)")
+        return Text(f"{text}.swapaxes(0, 1).reshape({self.size}, -1)")
 
 
 def _tuple(texts: Sequence[str]) -> str:

@@ -20,10 +20,12 @@ def _heads(lines: list[str]) -> Iterable[str]:
 class ArrayPrinter(Printer):
     """Samples stand along the first axis of what a sample changes; nothing else has that axis."""
 
-    def __init__(self, expressions: Expressions, names: Names, first: str) -> None:
-        """first: the name of the first argument, which has a batch's samples."""
+    def __init__(self, expressions: Expressions, names: Names, first: str, size: str) -> None:
+        """first: the name of the first argument, or of another array; size: how many samples there
+        are."""
         super().__init__(expressions, names)
         self.first = first
+        self.size = size
         self.depth = 0  # of loops
 
     def statements(self, refs: Iterable[Ref], among: Container[int] | None = None) -> list[str]:
@@ -118,7 +120,7 @@ class ArrayPrinter(Printer):
             return text
         value = text.text if text.number is None else self.expressions.as_array(text.text)
         sizes = ", ".join(map(str, shape))
-        of = f"len({self.first}), {sizes}" if shape else f"len({self.first}),"
+        of = f"{self.size}, {sizes}" if shape else f"{self.size},"
         return Text(f"{self.dialect.prefix}broadcast_to({value}, ({of}))")
 
     # -- statements --------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class ArrayPrinter(Printer):
         return Text(f"{prefix}concatenate([{', '.join(parts)}], -1)")
 
     def _seed(self, block: Block) -> Text:
-        size = f"len({self.first})"
+        size = self.size
         if block.stage == BATCH:
             return Text("1.0" if self.is_mean else f"float({size})")
         ones = f"{self.dialect.prefix}ones({size})"
@@ -227,5 +229,5 @@ class ArrayPrinter(Printer):
         text = self.spread(ref, ref.shape if ref.count else (1,) if shape else ())
         if len(shape) == 2:
             sizes = ", ".join(map(str, shape))
-            return f"{text.within(ATOM)}.reshape(len({self.first}), {sizes})"
+            return f"{text.within(ATOM)}.reshape({self.size}, {sizes})"
         return text.text

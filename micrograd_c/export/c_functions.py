@@ -19,7 +19,6 @@ _HEAD = """\
 #include <stddef.h>
 """
 _SUMS = ("outer", "batch", "totalled")  # over the batch
-_MEMORY = "#include <stdlib.h>\n"
 
 
 def c_source(exported: Exported) -> str:
@@ -29,7 +28,9 @@ def c_source(exported: Exported) -> str:
     if exported.has_gradients:
         functions.append(_gradients(exported, expressions))
     rows = [f"{text}\n" for text in expressions.functions.values()]
-    head = _HEAD + _MEMORY if any("malloc(" in text for text in functions) else _HEAD
+    head = _HEAD
+    head += "#include <stdint.h>\n" if exported.draws else ""
+    head += "#include <stdlib.h>\n" if any("malloc(" in text for text in functions) else ""
     return "\n".join([head, *rows, *functions])
 
 
@@ -42,23 +43,15 @@ def _lay_out(
     printer.is_mean = exported.is_mean
     for block in [*laid.arguments, *laid.parameters]:
         printer.texts[id(block)] = Text(block.name)
+    printer.draw(laid.draws, exported.is_float32)
     sizes = [block.size for block in laid.parameters]
     return laid, printer, list(itertools.accumulate(sizes, initial=0))[:-1]
 
 
 def _names(exported: Exported) -> Names:
-    return Names(
-        *LOCAL,
-        "i",
-        "j",
-        "n",
-        "left",
-        "work",
-        "malloc",
-        "free",
-        exported.name,
-        exported.gradients_name,
-    )
+    own = ["i", "j", "n", "left", "work", "malloc", "free"]
+    own += ["seed", "sample", "philox", "poly", "log_of"] if exported.draws else []
+    return Names(*LOCAL, *own, exported.name, exported.gradients_name)
 
 
 def _evaluation(exported: Exported, expressions: Expressions) -> str:
@@ -77,7 +70,7 @@ def _evaluation(exported: Exported, expressions: Expressions) -> str:
         laid,
         printer,
         offsets,
-        comment=f"Results of n samples: {{}}. To {', '.join(written)}.",
+        comment=f"Results of n samples{{}}. To {', '.join(written)}.",
         head=f"void {exported.name}",
         results=targets,
         sizes=[f"n * {block.size}" if block.size > 1 else "n" for block in results],
@@ -122,7 +115,7 @@ def _gradients(exported: Exported, expressions: Expressions) -> str:
         laid,
         printer,
         offsets,
-        comment=f"The {reduced} of the loss of n samples: {{}}. grad: its derivatives, in the "
+        comment=f"The {reduced} of the loss of n samples{{}}. grad: its derivatives, in the "
         "parameters' order.",
         head=f"double {exported.gradients_name}",
         results=["grad"],
@@ -165,13 +158,15 @@ def _function(
     unused += [] if unpack else ["parameters"]
     inputs = [_sized(block.name, ("n", *block.shape)) for block in laid.arguments]
     arguments = [f"const double *{block.name}" for block in laid.arguments]
-    arguments = ["size_t n", "const double *parameters", *arguments]
+    seed = ["uint64_t seed"] if exported.draws else []
+    unused += ["seed"] if seed and not laid.draws else []
+    arguments = ["size_t n", *seed, "const double *parameters", *arguments]
     arguments += [f"double *{result}" for result in results]
     loop = ", ".join(["left--", *[_step(block.name, block) for block in used], *steps])
     samples = _opened(f"for (size_t left = n; left > 0; {loop})", "    ")
     return "\n".join(
         [
-            *_comment(comment.format(", ".join(inputs)), exported),
+            *_comment(comment.format(f": {', '.join(inputs)}" if inputs else ""), exported),
             *_opened(f"{head}({', '.join(arguments)})", ""),
             *[f"    (void){name};" for name in unused],
             *memory,
@@ -211,6 +206,7 @@ def _opened(text: str, indent: str) -> list[str]:
 
 
 def _comment(text: str, exported: Exported) -> list[str]:
+    text += " seed: of the random numbers." if exported.draws else ""
     if exported.arrays:
         listed = ", ".join(_sized(array.path, array.shape) for array in exported.arrays)
         total = sum(len(array.values) for array in exported.arrays)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """C source: a loop over the samples of a batch, and in it a loop for each vector."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from .c_draws import helpers
 from .dialects import Expressions, Text
 from .names import Names
 from .printer import ELEMENTWISE, Printer, wrapped
@@ -44,6 +45,29 @@ class CPrinter(Printer):
         assert inner is not None
         alike = block.stage == inner.stage and (not inner.shape or block.size == inner.size)
         return alike and (not block.shape or bool(inner.shape)) and super().can_hold(block, ref)
+
+    def draw(self, blocks: Sequence[Block], is_float32: bool) -> None:
+        """Draws a sample's numbers."""
+        if blocks:
+            self.each.append("        const uint32_t sample = (uint32_t)(n - left);")
+        for block in blocks:
+            for name, text in helpers(block.kind, is_float32).items():
+                self.expressions.functions.setdefault(name, text)
+            self.texts[id(block)] = Text(block.name)
+            numbers = [int(number) for number in block.numbers]
+            call = f"{block.kind}(seed, sample, {{}}, 0)"
+            if not block.shape:
+                text = f"const double {block.name} = {call.format(numbers[0])};"
+                self.each.append(f"        {text}")
+            elif numbers == list(range(numbers[0], numbers[0] + block.size)):
+                self.each.append(f"        double {block.name}[{block.size}];")
+                which = f"{numbers[0]} + (uint32_t)i" if numbers[0] else "(uint32_t)i"
+                body = f"{block.name}[i] = {call.format(which)};"
+                self.loop(block, "i", block.size, [body], self.each)
+            else:
+                listed = ", ".join(map(call.format, numbers))
+                text = f"const double {block.name}[{block.size}] = {{{listed}}};"
+                self.each += wrapped(text, "        ")
 
     # -- operands ----------------------------------------------------------------------------------
 

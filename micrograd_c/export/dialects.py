@@ -269,6 +269,11 @@ JAX = Dialect(
     },
     kept=frozenset({"detach"}),
     helpers={
+        "floats": '''\
+def floats(x):
+    """As an array of floats, since whole numbers wrap around."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)''',
         "take": '''\
 def take(values, index):
     """values[index] of each sample, counted from the end where index is negative; NaN where there
@@ -300,6 +305,10 @@ TORCH = Dialect(
     takes_numbers=False,
     kept=frozenset({"detach"}),
     helpers={
+        "floats": '''\
+def floats(x, dtype):
+    """As floats, since whole numbers wrap around."""
+    return x if x.is_floating_point() else x.to(dtype)''',
         "cbrt": """\
 def cbrt(x):
     return torch.sign(x) * torch.abs(x) ** (1 / 3)""",

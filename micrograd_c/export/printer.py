@@ -13,7 +13,7 @@ WIDTH = 100
 
 # Computed for each element by itself, in one expression.
 ELEMENTWISE = frozenset({"map", "gain", "sum"})
-LEAVES = frozenset({"argument", "parameter", "numbers"}) | {
+LEAVES = frozenset({"argument", "parameter", "numbers", "normal", "uniform"}) | {
     *("carry", "element", "last", "steps", "summed", "totalled")  # of loops
 }
 

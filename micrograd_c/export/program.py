@@ -28,6 +28,7 @@ class Exported:
     arrays: list[Array]  # its parameters; path: a name
     is_mean: bool
     is_float32: bool
+    draws: bool  # whether it does
 
     @property
     def gradients_name(self) -> str:
@@ -47,6 +48,7 @@ class Laid:
     arguments: list[Block]
     parameters: list[Block]
     results: list[Ref]  # a reference for each part of the results
+    draws: list[Block]  # of the kinds 'normal' and 'uniform'
 
 
 def prepare(compiled: "CompiledFunction", what: str, arrays: tuple[Any, ...]) -> Exported:
@@ -60,10 +62,7 @@ def prepare(compiled: "CompiledFunction", what: str, arrays: tuple[Any, ...]) ->
             "of its arguments"
         )
     elif not compiled._last.structure:
-        raise ValueError(
-            f"{what}: the function has no arguments, which in the text would say how many samples "
-            "there are; give it one"
-        )
+        arguments = Arguments((), compiled._name_of, 1)
     else:
         inside = [0.5 if n < 0 else [0.5] * n for n in compiled._last.structure]
         arguments = Arguments(tuple([number] for number in inside), compiled._name_of)
@@ -83,7 +82,8 @@ def prepare(compiled: "CompiledFunction", what: str, arrays: tuple[Any, ...]) ->
     name = Names(*LIBRARY.split()).take("function" if name == "<lambda>" else name, "function")
     own = [compiled._name_of(k) for k in range(len(structure))]
     is_mean = compiled._reduction == "mean"
-    return Exported(name, recorded, own, own_arrays, is_mean, compiled._is_float32)
+    draws = any(node.kind == "draw" for node in Scopes(*program_nodes(recorded)).nodes)
+    return Exported(name, recorded, own, own_arrays, is_mean, compiled._is_float32, draws)
 
 
 def _by_use(recorded: Recorded, values: list[Value]) -> Iterable[Array]:
@@ -158,6 +158,7 @@ def lay_out(exported: Exported, names: Names, dialect: Dialect, gradients: bool)
         count = 1 if n < 0 else n
         arguments.append(blocks.put(block, [inputs.get(column + k) for k in range(count)]))
         column += count
+    draws = [blocks.put(*each) for each in _drawn(nodes, names)]
     blocks.add(roots, refuse)
     if gradients:
         results = [blocks.ref(roots[:1])]
@@ -171,7 +172,19 @@ def lay_out(exported: Exported, names: Names, dialect: Dialect, gradients: bool)
             part = roots[first : first + size]
             results.append(blocks.vector(part) if size > 1 else blocks.ref(part))
             first += size
-    return Laid(blocks, arguments, parameters, results)
+    return Laid(blocks, arguments, parameters, results, draws)
+
+
+def _drawn(nodes: list[ProgramNode], names: Names) -> Iterable[tuple[Block, list[int]]]:
+    """Blocks of the draws of each kind, and which nodes they are."""
+    for kind, name in (("normal", "z"), ("uniform", "u")):
+        drawn = [i for i, node in enumerate(nodes) if node.kind == "draw" and node.of == kind]
+        drawn.sort(key=lambda i: nodes[i].at)
+        if drawn:
+            shape = (len(drawn),) if len(drawn) > 1 else ()
+            block = Block(kind, shape, stage=SAMPLE, name=names.take(name))
+            block.numbers = [nodes[i].at for i in drawn]
+            yield block, drawn
 
 
 def _derivatives(blocks: Blocks, roots: list[int], places: list[int | None]) -> Ref:

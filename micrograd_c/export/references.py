@@ -26,7 +26,8 @@ class Block:
     """kind: 'argument', 'parameter' or 'numbers'; 'map' (a row of the table), 'gain' (of a row),
     'sum' (of references and pairs, which are products): one number for each element; 'dot', 'total'
     and 'extreme': of a vector's elements; 'batch': a total over the batch; 'product', 'transposed',
-    'outer', 'take', 'scatter': as nodes; 'collected', 'seed'. Of loops: see loops.py.
+    'outer', 'take', 'scatter': as nodes; 'collected', 'seed'; 'normal' and 'uniform': draws. Of
+    loops: see loops.py.
     """
 
     kind: str
@@ -34,8 +35,8 @@ class Block:
     operands: list[Any] = field(default_factory=list)
     node: ProgramNode | None = None  # one of those that it stands for
     stage: int = CONSTANT  # at least that of the operands
-    name: str = ""  # arguments' and parameters'
-    numbers: list[float] = field(default_factory=list)
+    name: str = ""  # arguments', parameters' and draws'
+    numbers: list[float] = field(default_factory=list)  # of draws, which of the function's
     cell: cells.Tree = None  # a gain's, and what the operands are called in it
     names: list[str] = field(default_factory=list)
     uses: int = 0

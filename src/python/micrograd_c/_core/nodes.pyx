@@ -11,7 +11,7 @@ import collections
 ProgramNode = collections.namedtuple('ProgramNode', 'kind stage operands number at of which scan')
 ProgramNode.__doc__ = """A node of a program, see graph.h. kind: a row of the operation table, or what print.h calls it;
 stage: 0 to 3; operands: nodes; number: its own; at: which parameter, column, draw, part or output, or how many pairs or
-inputs; of, which: of a gain, the row and its operand; which of a product: 1 with biases, of a draw: its kind; scan: a
+inputs; of, which: of a gain, the row and its operand; of: of a draw, its kind; which: of a product, 1 with biases; scan: a
 scan's ProgramScan."""
 
 ProgramScan = collections.namedtuple('ProgramScan', 'length is_reverse n_carries n_taken n_made nodes roots')
@@ -21,7 +21,11 @@ cdef object node_at(const Graph *graph, uint32_t i):
     cdef const Node *node = &graph.nodes[i]
     cdef uint32_t count, k
     cdef const uint32_t *operands = node_operands(graph, i, &count)
-    cdef str of = op_info[node.of].name.decode() if node.op == NODE_GAIN else ''
+    cdef str of = ''
+    if node.op == NODE_GAIN:
+        of = op_info[node.of].name.decode()
+    elif node.op == NODE_DRAW:
+        of = draw_kinds[node.which].decode()
     cdef object scan = scan_at(scan_of(graph, i)) if node.op == NODE_SCAN else None
     at = node.c
     if node.op in (NODE_PARAMETER, NODE_INPUT, NODE_DRAW):
