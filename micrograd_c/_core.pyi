@@ -465,6 +465,7 @@ class ProgramNode(NamedTuple):
 class ProgramScan(NamedTuple):
     length: int
     is_reverse: bool
+    numbering: tuple[int, int, int]
     n_carries: int
     n_taken: int
     n_made: int

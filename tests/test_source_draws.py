@@ -3,13 +3,30 @@
 
 import ctypes
 import math
+import shutil
 
 import numpy as np
 import pytest
-from languages import LANGUAGES, compiled, each_language, gradients, library, need, outputs, pointer
+from languages import (
+    LANGUAGES,
+    compiled,
+    each_language,
+    flat,
+    gradients,
+    library,
+    need,
+    outputs,
+    pointer,
+)
+from test_random_loops import Program
+from unrolled import Scans
 
 import micrograd_c as mc
-from micrograd_c import Value, compile, scan
+from micrograd_c import Value, _core, compile, grad, hessian, scan
+from micrograd_c.export import prepare
+from micrograd_c.export.dialects import NUMPY
+from micrograd_c.export.names import Names
+from micrograd_c.export.program import lay_out
 
 OTHERS = [language for language in LANGUAGES if language != "c"]
 
@@ -111,6 +128,129 @@ def test_one_seed_gives_the_same_numbers_again(language):
         outputs(f, language, "function", [x], [()], seed=seed)[0] for seed in (4, 4, 5)
     )
     assert (first == again).all() and not (first == other).all()
+
+
+# -- in loops --------------------------------------------------------------------------------------
+
+
+class Ours:
+    """A generator for NumPy's text that gives what this package draws."""
+
+    def __init__(self, f, samples, seed):
+        laid = lay_out(prepare(f, "source", ()), Names(), NUMPY, False)
+        draws = [(block.kind, block.numbers, [0]) for block in laid.draws]
+        draws += [(each.kind, each.numbers, range(1, 1 + each.n_steps)) for each in laid.streams]
+        self.draws = iter(
+            np.array(
+                [
+                    [
+                        [_core.drawn(kind, seed, k, int(n), 0, False, step) for n in numbers]
+                        for k in range(samples)
+                    ]
+                    for step in steps
+                ]
+            )
+            for kind, numbers, steps in draws
+        )
+
+    def standard_normal(self, shape):
+        return next(self.draws).reshape(shape)
+
+    random = standard_normal
+
+
+def in_numpy(f, name, arrays, seed):
+    function, parameters = f.to_numpy()
+    function = function.__globals__[name]
+    return function(parameters, *arrays, Ours(f, len(arrays[0]), seed))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_loops_that_draw(seed):
+    program = Program(seed)
+    fn, arrays = program.function(Scans()), [np.array(program.arrays)]
+    n = program.n_inputs
+    cases = [(compiled(fn), ()), (compiled(grad(fn)), (n,))]
+    cases += [(compiled(hessian(fn)), (n, n))] if seed % 3 == 0 else []
+    close = {"rtol": 1e-8, "atol": 1e-10}
+    for f, shape in cases:
+        wanted = np.asarray(f(*arrays, seed=5))
+        has_draws = prepare(f, "source", ()).draws
+        if has_draws:
+            np.testing.assert_allclose(in_numpy(f, "function", arrays, 5), wanted, **close)
+        if shutil.which("cc"):
+            (found,) = outputs(f, "c", "function", arrays, [shape], seed=5 if has_draws else None)
+            np.testing.assert_allclose(found, wanted, **close)
+    f = cases[0][0]
+    exported = prepare(f, "source", ())
+    if exported.draws and exported.arrays:
+        loss = f.value_and_grad(*arrays, seed=5)
+        wanted = [p.grad for array in exported.arrays for p in array.values]
+        results = [in_numpy(f, "function_value_and_grad", arrays, 5)]
+        if shutil.which("cc"):
+            results.append(gradients(f, "c", "function", arrays, seed=5))
+        for found_loss, found in results:
+            found = flat(found) if isinstance(found, dict) else found
+            np.testing.assert_allclose(found_loss, loss, **close)
+            np.testing.assert_allclose(found, wanted, **close)
+
+
+def walks():
+    """A path that draws twice in a step, and in a loop within it."""
+    volatility = Value(0.2)
+
+    def path(x):
+        def step(carry, _):
+            z, u = mc.random.normal(), mc.random.uniform()
+            inner, _ = scan(
+                lambda c, _: (c * 0.9 + mc.random.normal() * volatility, None), carry, length=3
+            )
+            return inner.tanh() + z * 0.1 * x, [u * x, z]
+
+        last, ys = scan(step, x, length=4)
+        return last * ys[1][0] + ys[3][1] * volatility
+
+    return path, volatility
+
+
+@pytest.mark.parametrize("language", ["jax", "torch"])
+def test_a_derivative_finds_what_was_drawn(language):
+    """The derivative in the text is the language's own derivative of the text."""
+    need(language)
+    path, _ = walks()
+    f, slope = compiled(path), compiled(grad(path))
+    x = np.linspace(-1.0, 1.0, 40)
+    f(x, seed=1)
+    slope(x, seed=1)
+    (found,) = outputs(slope, language, "function", [x], [()], seed=8)
+    if language == "jax":
+        import jax
+
+        function, parameters = f.to_jax()
+        total = jax.grad(lambda a: function(parameters, a, jax.random.key(8)).sum())
+        wanted = total(jax.numpy.asarray(x))
+    else:
+        import torch
+
+        leaf = torch.tensor(x, requires_grad=True)
+        f.to_torch()(leaf, torch.Generator().manual_seed(8)).sum().backward()
+        wanted = leaf.grad
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+@each_language
+def test_a_path_that_draws(language):
+    need(language)
+    path, volatility = walks()
+    f = compiled(path)
+    x = np.full(40_000, 0.5)
+    wanted = np.asarray(f(x, seed=1))
+    (found,) = outputs(f, language, "function", [x], [()], seed=2)
+    assert abs(found.mean() - wanted.mean()) < 5 * wanted.std() / math.sqrt(20_000)
+    assert abs(found.std() / wanted.std() - 1.0) < 0.05
+    f.value_and_grad(x, seed=1)
+    _, (slope,) = gradients(f, language, "function", [x], seed=2)
+    assert abs(slope - volatility.grad) < 0.05
 
 
 @each_language

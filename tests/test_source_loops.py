@@ -16,6 +16,7 @@ from languages import (
     pointer,
 )
 from test_random_loops import Program
+from unrolled import Scans
 
 import micrograd_c as mc
 from micrograd_c import Value, dot, grad, hessian, nn, scan, where
@@ -88,7 +89,7 @@ def test_the_text_is_that_of_a_person():
     )
     assert "for step_ in reversed(range(4)):" in gradients
     assert "carry2 = t4 @ outer_w\n" in gradients
-    assert "sum2_a = sum2_a + t4.T @ x_now_\n" in gradients
+    assert "total2_a = total2_a + t4.T @ x_now_\n" in gradients
     jax = f.source("jax")
     assert "    def body(carry, x_now):\n" in jax
     assert "carry, steps = jax.lax.scan(body, jnp.zeros((len(x), 3), x.dtype)," in jax
@@ -105,13 +106,20 @@ def test_the_text_does_not_grow_with_the_steps():
     assert len(sizes) == 1
 
 
+class Still(Scans):
+    """What would be drawn is a number: see test_source_draws.py."""
+
+    def draw(self, kind):
+        return Value(0.3)
+
+
 @each_language
 @pytest.mark.parametrize("seed", range(24))
 def test_random_loops(seed, language):
     if language == "jax" and seed % 4:
         pytest.skip("compiles for seconds")
     program = Program(seed)
-    function, arrays = program.function(scan), [np.array(program.arrays)]
+    function, arrays = program.function(Still()), [np.array(program.arrays)]
     f = compiled(function)
     check_outputs(f, language, arrays, rtol=1e-9)
     if f._last.parameters:

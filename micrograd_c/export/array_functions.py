@@ -102,7 +102,7 @@ def _floats(laid: Laid, expressions: Expressions, more: str = "") -> list[str]:
 
 
 def _draws(laid: Laid, printer: ArrayPrinter) -> list[str]:
-    drawn = draws.statements(laid.draws, printer.dialect, printer.size, printer.first)
+    drawn = draws.statements(laid.draws, laid.streams, printer.dialect, printer.size, printer.first)
     return [line for name, text in drawn for line in printer.assigned(name, text)]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from .array_statements import ArrayPrinter
 from .dialects import ATOM, PRODUCT, Text
-from .loops import Loop, Sum
+from .draws import Stream, call, key_of
+from .loop import Loop, Sum
 from .references import SAMPLE, Block, Ref
 
 _IS_NAMED = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*").fullmatch
@@ -16,11 +17,12 @@ _WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").findall
 class LoopPrinter(ArrayPrinter):
     """Loops in Python. A sequence of steps is a list, an array a step."""
 
+    number = ""  # of a loop's step, for draws
+
     def scan(self, block: Block, loop: Loop) -> list[str]:
         self.loops += 1
-        loop.drop_unused()
         carries = self.name_all("carry", loop.carries)
-        carries += self.name_all("sum", [each.block for each in loop.sums])
+        carries += self.name_all("total", [each.block for each in loop.sums])
         steps = self.name_all("steps", loop.steps)
         for last, carry in zip(loop.last, loop.carries, strict=True):
             self.texts[id(last)] = self.texts[id(carry)]
@@ -43,7 +45,8 @@ class LoopPrinter(ArrayPrinter):
         for name, text in zip(carries, first, strict=True):
             lines += self.assigned(name, text)
         lines += [f"{name} = []" for name in steps]
-        step = self.names.take("step") if loop.taken else "_"
+        is_read = loop.taken or loop.body.draws
+        step = self.names.take("step") if is_read else "_"
         order = f"range({loop.length})"
         order = f"reversed({order})" if loop.is_reverse else order
         self.depth += 1
@@ -52,7 +55,10 @@ class LoopPrinter(ArrayPrinter):
         for element, ref, source in zip(loop.elements, loop.taken, sources, strict=True):
             text = self._element(element, ref, source, step)
             body += self.assigned(self.texts[id(element)].text, text)
+        outer, self.number = self.number, loop.number_of(step, self.number)
+        body += self._drawn(loop)
         statements, following, made = self._body(loop)
+        self.number = outer
         body += statements
         body += [f"{name}.append({text})" for name, text in zip(steps, made, strict=True)]
         body += self._updated(carries, following)
@@ -62,6 +68,18 @@ class LoopPrinter(ArrayPrinter):
         if loop.is_reverse:
             lines += [f"{name}.reverse()" for name in steps]
         return lines
+
+    def _drawn(self, loop: Loop) -> list[str]:
+        """Statements for what a step draws."""
+        lines = []
+        for block, stream in loop.draws:
+            name = self.names.take(f"{stream.name.rstrip('_')}_now")
+            self.texts[id(block)] = Text(name)
+            lines += self.assigned(name, self.draw(block, stream))
+        return lines
+
+    def draw(self, block: Block, stream: Stream) -> str:
+        return f"{stream.name}[{self.number}]"
 
     def _updated(self, carries: list[str], following: list[str]) -> list[str]:
         """Statements for what carries become: one for those that others become made of."""
@@ -80,13 +98,12 @@ class LoopPrinter(ArrayPrinter):
 
     def _name_elements(self, loop: Loop, sources: list[str]) -> None:
         for element, source in zip(loop.elements, sources, strict=True):
-            name = source.rpartition(".")[2]
+            name = source.rpartition(".")[2].rstrip("_")
             self.texts[id(element)] = Text(self.names.take(f"{name}_now"))
 
     def _body(self, loop: Loop) -> tuple[list[str], list[str], list[str]]:
         """Statements of a step, and texts of what the carries become and of what is made."""
-        refs = [*loop.following, *loop.made, *[ref for each in loop.sums for ref in each.refs]]
-        body = self.statements(refs, loop.inside)
+        body = self.statements(loop.roots, loop.inside)
         following = [
             self.filled(ref, carry) for ref, carry in zip(loop.following, loop.carries, strict=True)
         ]
@@ -174,10 +191,15 @@ class ScanPrinter(LoopPrinter):
         number = f"{self.loops}" if self.loops > 1 else ""
         name = self.names.take(f"body{number}")
         self._name_elements(loop, sources)
-        self.depth += 1
-        body, following, made = self._body(loop)
-        self.depth -= 1
         elements = [self.texts[id(element)].text for element in loop.elements]
+        step = self.names.take("step") if loop.body.draws else ""
+        elements += [step] if step else []
+        self.depth += 1
+        outer, self.number = self.number, loop.number_of(step, self.number)
+        drawn = self._drawn(loop)
+        body, following, made = self._body(loop)
+        self.number = outer
+        self.depth -= 1
         arguments, unpack = [], []
         for each, one in ((carries, "carry"), (elements, "x")):
             argument = each[0] if len(each) == 1 else self.names.take(f"{one}{number}")
@@ -191,6 +213,7 @@ class ScanPrinter(LoopPrinter):
             self._leading(element, ref, source, loop.length)
             for element, ref, source in zip(loop.elements, loop.taken, sources, strict=True)
         ]
+        taken += [f"jnp.arange({loop.length})"] if step else []
         given = [name, _tuple(first), _tuple(taken) if taken else "None"]
         given += [] if taken else [f"length={loop.length}"]
         given += ["reverse=True"] if loop.is_reverse else []
@@ -198,10 +221,15 @@ class ScanPrinter(LoopPrinter):
         return [
             "",
             f"def {name}({', '.join(arguments)}):",
-            *[f"    {line}" for line in [*unpack, *body]],
+            *[f"    {line}" if line else "" for line in [*unpack, *drawn, *body]],
             "",
             *self.assigned(results, f"jax.lax.scan({', '.join(given)})"),
         ]
+
+    def draw(self, block: Block, stream: Stream) -> str:
+        key = f"jax.random.fold_in({key_of(stream.name)}, {self.number})"
+        sizes = [self.size, *map(str, block.shape)]
+        return call(self.dialect, stream.kind, sizes, self.first, key)
 
     def _leading(self, element: Block, ref: Ref, source: str, length: int) -> str:
         """The sequence, with its steps along the first axis."""

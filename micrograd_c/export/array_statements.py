@@ -4,7 +4,7 @@
 from collections.abc import Container, Iterable
 
 from .dialects import ATOM, POWER, PRODUCT, SIGN, Expressions, Text
-from .loops import Loop
+from .loop import Loop
 from .names import Names
 from .printer import ELEMENTWISE, WIDTH, Printer, wrapped
 from .references import BATCH, SAMPLE, Block, Matrix, Ref, Shape

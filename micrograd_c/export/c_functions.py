@@ -41,9 +41,9 @@ def _lay_out(
     laid = lay_out(exported, names, C, gradients)
     printer = CLoopPrinter(expressions, names)
     printer.is_mean = exported.is_mean
-    for block in [*laid.arguments, *laid.parameters]:
+    for block in [*laid.arguments, *laid.parameters, *laid.draws]:
         printer.texts[id(block)] = Text(block.name)
-    printer.draw(laid.draws, exported.is_float32)
+    printer.is_float32 = exported.is_float32
     sizes = [block.size for block in laid.parameters]
     return laid, printer, list(itertools.accumulate(sizes, initial=0))[:-1]
 
@@ -143,6 +143,7 @@ def _function(
 ) -> str:
     """The text: `begin`, what is computed before the samples, for each and after them, `end`.
     sizes: of the results; value: what the function returns."""
+    printer.draw(laid.draws)
     memory = _memory(printer.in_work, results, sizes, value) if printer.in_work else []
     end = [*end, *(["    free(work);"] if memory else [])]
     end += [f"    return {value};"] if value else []
@@ -159,7 +160,8 @@ def _function(
     inputs = [_sized(block.name, ("n", *block.shape)) for block in laid.arguments]
     arguments = [f"const double *{block.name}" for block in laid.arguments]
     seed = ["uint64_t seed"] if exported.draws else []
-    unused += ["seed"] if seed and not laid.draws else []
+    is_drawn = any("(seed, sample, " in line for line in printer.each)
+    unused += ["seed"] if seed and not is_drawn else []
     arguments = ["size_t n", *seed, "const double *parameters", *arguments]
     arguments += [f"double *{result}" for result in results]
     loop = ", ".join(["left--", *[_step(block.name, block) for block in used], *steps])

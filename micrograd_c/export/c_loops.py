@@ -5,7 +5,8 @@ import re
 
 from .c_statements import CPrinter
 from .dialects import Expressions, Text
-from .loops import Loop
+from .draws import Stream
+from .loop import Loop
 from .names import Names
 from .printer import wrapped
 from .references import SAMPLE, Block, Ref
@@ -20,6 +21,7 @@ class CLoopPrinter(CPrinter):
 
     def __init__(self, expressions: Expressions, names: Names) -> None:
         super().__init__(expressions, names)
+        self.number = ""  # of a loop's step, for draws
         self.in_work = 0  # numbers of sequences that do not stand on the stack
 
     def _scan(self, block: Block, lines: list[str]) -> None:
@@ -27,13 +29,12 @@ class CLoopPrinter(CPrinter):
         assert loop is not None
         level = self.level = around or (2 if block.stage == SAMPLE else 1)
         self.loops += 1
-        loop.drop_unused()
         self.name_all("carry", loop.carries)
         for carry, last, ref in zip(loop.carries, loop.last, loop.first, strict=True):
             self._declare(carry, ref, lines)
             self.texts[id(last)] = self.texts[id(carry)]
         plain = [each for each in loop.sums if isinstance(each.added, Ref)]
-        self.name_all("sum", [each.block for each in plain])
+        self.name_all("total", [each.block for each in plain])
         for each in plain:
             self._declare(each.block, each.first, lines)
         for each in loop.sums:
@@ -49,8 +50,9 @@ class CLoopPrinter(CPrinter):
         if loop.is_reverse:
             order = f"{kind} {step} = {loop.length - 1}; {step} >= 0; {step}--"
         self.level = level + 1
+        outer, self.number = self.number, loop.number_of(f"(uint32_t){step}", self.number)
         body = self._body(loop, step)
-        self.level = around
+        self.number, self.level = outer, around
         indent = "    " * level
         lines += [f"{indent}for ({order}) {{", *body, f"{indent}}}"]
 
@@ -86,13 +88,14 @@ class CLoopPrinter(CPrinter):
             self._element(element, ref, step)
             for element, ref in zip(loop.elements, loop.taken, strict=True)
         ]
-        refs = [*loop.following, *loop.made, *[ref for each in loop.sums for ref in each.refs]]
-        ordered = self.order(refs, loop.inside)
+        ordered = self.order(loop.roots, loop.inside)
         self.named.update(id(ref.block) for ref in loop.following if ref.count)
         lines: list[str] = []
         for element, pointer in zip(loop.elements, pointers, strict=True):
             if pointer and element.uses:
                 lines.append(f"{self.indent(element)}{pointer}")
+        for block, stream in loop.draws:
+            self._draw(block, stream, lines)
         for block in ordered:
             self.statement(block, lines)
         for steps, ref in zip(loop.steps, loop.made, strict=True):
@@ -108,6 +111,12 @@ class CLoopPrinter(CPrinter):
         self._update(loop, lines)
         return lines
 
+    def _draw(self, block: Block, stream: Stream, lines: list[str]) -> None:
+        """What a step draws."""
+        block.name = self.names.take("z" if stream.kind == "normal" else "u")
+        self.texts[id(block)] = Text(block.name)
+        self.drawn(block, stream.numbers, f"1 + {self.number}", lines)
+
     def _element(self, element: Block, ref: Ref, step: str) -> str:
         """What stands for the element; the declaration of a pointer to it, if it is a vector."""
         assert ref.block is not None
@@ -117,7 +126,7 @@ class CLoopPrinter(CPrinter):
             text = f"{source}[{step}]" if is_steps else self.element(ref, step).text
             self.texts[id(element)] = Text(text)
             return ""
-        name = self.names.take(f"{source}_now")
+        name = self.names.take(f"{source.rstrip('_')}_now")
         self.texts[id(element)] = Text(name)
         first = f"{ref.start} + " if ref.start else ""
         return f"const double *{name} = {source} + {first}{element.size} * {step};"

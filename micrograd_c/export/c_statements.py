@@ -22,6 +22,7 @@ class CPrinter(Printer):
         self.after: list[str] = []
         self.places: dict[int, str] = {}  # of blocks that have a place in the results
         self.level = 0  # of indentation, in a loop
+        self.is_float32 = False  # whether draws are
 
     def statements(self, refs: Iterable[Ref]) -> None:
         for block in self.order(refs):
@@ -46,28 +47,31 @@ class CPrinter(Printer):
         alike = block.stage == inner.stage and (not inner.shape or block.size == inner.size)
         return alike and (not block.shape or bool(inner.shape)) and super().can_hold(block, ref)
 
-    def draw(self, blocks: Sequence[Block], is_float32: bool) -> None:
-        """Draws a sample's numbers."""
-        if blocks:
-            self.each.append("        const uint32_t sample = (uint32_t)(n - left);")
+    def draw(self, blocks: Sequence[Block]) -> None:
+        """Draws a sample's numbers before all else that is computed for it, those that are used."""
+        lines: list[str] = []
         for block in blocks:
-            for name, text in helpers(block.kind, is_float32).items():
-                self.expressions.functions.setdefault(name, text)
-            self.texts[id(block)] = Text(block.name)
-            numbers = [int(number) for number in block.numbers]
-            call = f"{block.kind}(seed, sample, {{}}, 0)"
-            if not block.shape:
-                text = f"const double {block.name} = {call.format(numbers[0])};"
-                self.each.append(f"        {text}")
-            elif numbers == list(range(numbers[0], numbers[0] + block.size)):
-                self.each.append(f"        double {block.name}[{block.size}];")
-                which = f"{numbers[0]} + (uint32_t)i" if numbers[0] else "(uint32_t)i"
-                body = f"{block.name}[i] = {call.format(which)};"
-                self.loop(block, "i", block.size, [body], self.each)
-            else:
-                listed = ", ".join(map(call.format, numbers))
-                text = f"const double {block.name}[{block.size}] = {{{listed}}};"
-                self.each += wrapped(text, "        ")
+            if block.uses:
+                self.drawn(block, [int(number) for number in block.numbers], "0", lines)
+        if any("(seed, sample, " in line for line in [*lines, *self.each]):
+            lines.insert(0, "        const uint32_t sample = (uint32_t)(n - left);")
+        self.each[:0] = lines
+
+    def drawn(self, block: Block, numbers: Sequence[int], step: str, lines: list[str]) -> None:
+        """Defines a block of draws."""
+        for name, text in helpers(block.kind, self.is_float32).items():
+            self.expressions.functions.setdefault(name, text)
+        call, indent = f"{block.kind}(seed, sample, {{}}, {step})", self.indent(block)
+        if not block.shape:
+            lines += wrapped(f"const double {block.name} = {call.format(numbers[0])};", indent)
+        elif list(numbers) == list(range(numbers[0], numbers[0] + block.size)):
+            lines.append(f"{indent}double {block.name}[{block.size}];")
+            which = f"{numbers[0]} + (uint32_t)i" if numbers[0] else "(uint32_t)i"
+            body = f"{block.name}[i] = {call.format(which)};"
+            self.loop(block, "i", block.size, [body], lines)
+        else:
+            listed = ", ".join(map(call.format, numbers))
+            lines += wrapped(f"const double {block.name}[{block.size}] = {{{listed}}};", indent)
 
     # -- operands ----------------------------------------------------------------------------------
 

@@ -1,10 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Random numbers in NumPy, JAX and PyTorch: drawn by each one's own generator, before all else."""
+"""Random numbers in NumPy, JAX and PyTorch: drawn by each one's own generator, before all else.
+
+What the bodies of loops draw, a derivative's loop finds again. So NumPy and PyTorch draw the
+numbers of all steps at once; JAX draws each step's from a key of its own, as often as asked.
+"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from .dialects import Dialect
 from .references import Block
+
+
+@dataclass(eq=False)
+class Stream:
+    """What bodies draw that have so many steps, together. numbers: which of the draws in bodies."""
+
+    kind: str
+    n_steps: int
+    numbers: list[int]
+    name: str
+
 
 # A further argument, what it is, and what draws numbers.
 ARGUMENTS = {
@@ -28,21 +44,35 @@ _CALLS = {
 
 
 def statements(
-    blocks: Sequence[Block], dialect: Dialect, size: str, like: str
+    blocks: Sequence[Block], streams: Sequence[Stream], dialect: Dialect, size: str, like: str
 ) -> Iterable[tuple[str, str]]:
-    """Names and texts of the blocks' numbers. size: how many samples there are; like: an array, of
-    whose dtype and on whose device numbers are; or no name."""
-    keys = ["key"]
-    if dialect.name == "jax" and len(blocks) > 1:
-        keys = [f"key_{block.name}" for block in blocks]
-        yield ", ".join(keys), f"jax.random.split(key, {len(keys)})"
-    dtype = {"jax": f", {like}.dtype", "torch": f", dtype={like}.dtype, device={like}.device"}
-    for k, block in enumerate(blocks):
+    """Names and texts of the blocks' numbers, and of what streams are in the language. size: how
+    many samples there are; like: an array, of whose dtype and on whose device numbers are; or no
+    name."""
+    is_jax = dialect.name == "jax"
+    keys = [*[key_of(each.name) for each in blocks], *[key_of(each.name) for each in streams]]
+    if is_jax:
+        own = f"jax.random.split(key, {len(keys)})" if len(keys) > 1 else "key"
+        yield ", ".join(keys), own
+    for block, key in zip(blocks, keys, strict=False):
         sizes = [size, *map(str, block.shape)]
-        shape = ", ".join(sizes)
-        if dialect.name != "torch" and (len(sizes) > 1 or dialect.name == "jax"):
-            shape = f"({shape})" if len(sizes) > 1 else f"({shape},)"
-        text = _CALLS[dialect.name, block.kind].format(
-            shape=shape, key=keys[k % len(keys)], dtype=dtype.get(dialect.name, "") if like else ""
-        )
-        yield block.name, text
+        yield block.name, call(dialect, block.kind, sizes, like, key)
+    for stream in [] if is_jax else streams:
+        sizes = [str(stream.n_steps), size]
+        sizes += [str(len(stream.numbers))] if len(stream.numbers) > 1 else []
+        yield stream.name, call(dialect, stream.kind, sizes, like)
+
+
+def key_of(name: str) -> str:
+    """JAX's, for what has this name."""
+    return f"key_{name}"
+
+
+def call(dialect: Dialect, kind: str, sizes: Sequence[str], like: str, key: str = "") -> str:
+    """What draws an array."""
+    shape = ", ".join(sizes)
+    if dialect.name != "torch" and (len(sizes) > 1 or dialect.name == "jax"):
+        shape = f"({shape})" if len(sizes) > 1 else f"({shape},)"
+    dtype = {"jax": f", {like}.dtype", "torch": f", dtype={like}.dtype, device={like}.device"}
+    more = dtype.get(dialect.name, "") if like else ""
+    return _CALLS[dialect.name, kind].format(shape=shape, key=key, dtype=more)

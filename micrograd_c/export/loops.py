@@ -11,54 +11,14 @@ add to. Where nobody asks for more than the total of these sums over the batch, 
 summed up, 'totalled', so that a matrix of derivatives is a product in every step.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from .draws import Stream
+from .loop import Loop, Sum
 from .matrices import Matrices
-from .references import BATCH, CONSTANT, SAMPLE, Block, Matrix, Ref, behind_operands, references
+from .references import BATCH, CONSTANT, SAMPLE, Block, Ref, behind_operands, references
 from .scopes import Body, Scopes
-
-
-@dataclass(eq=False)
-class Loop:
-    """What a scan is. Vectors have a reference with a count, or to a number."""
-
-    length: int
-    is_reverse: bool
-    carries: list[Block]
-    first: list[Ref]
-    following: list[Ref]
-    last: list[Block]  # beside each carry
-    elements: list[Block]
-    taken: list[
-        Ref
-    ]  # beside each element: the sequence's elements, one after the other, or 'steps'
-    made: list[Ref]
-    steps: list[Block]  # beside what is made
-    sums: list["Sum"]
-    inside: set[int]  # ids of the body's blocks
-
-    def drop_unused(self) -> None:
-        """Drops sequences and sums that nobody uses."""
-        used = [block.uses > 0 for block in self.steps]
-        self.made = list(itertools.compress(self.made, used))
-        self.steps = list(itertools.compress(self.steps, used))
-        self.sums = [each for each in self.sums if each.block.uses]
-
-
-@dataclass(eq=False)
-class Sum:
-    """What steps add to. added: of what is totalled, a block 'batch' or 'outer'."""
-
-    block: Block
-    first: Ref
-    added: Ref | Block
-
-    @property
-    def refs(self) -> list[Ref]:
-        return self.added.operands if isinstance(self.added, Block) else [self.added]
 
 
 class Loops(Matrices):
@@ -71,6 +31,7 @@ class Loops(Matrices):
         self._unrolled: dict[int, Block] = {}  # of a block of steps, by its id
         self._uses = [0] * len(self.nodes)
         self._totals: dict[int, int] = {}  # of nodes over the batch
+        self._drawn: dict[int, Stream] = {}  # of blocks of draws, by their ids
         self._changing: dict[int, Body] = {}  # ids of blocks that a body computes anew in each step
 
     def _add_scope(self, roots: Iterable[int], scope: Body | None) -> None:
@@ -115,6 +76,8 @@ class Loops(Matrices):
             taken,
             *self._sequences(i, carries, groups),
             self._sums(body, parts),
+            body,
+            [],
             set(),
         )
         self._put_scan(i, loop, groups, stage, parts)
@@ -164,6 +127,16 @@ class Loops(Matrices):
             elif self.nodes[k].kind == "list":
                 rest += self.operands(k)
         return max(stages)
+
+    def put_drawn(self, body: Body, streams: Iterable[Stream]) -> None:
+        """Makes blocks of what the body draws."""
+        nodes = {(self.nodes[i].of, self.nodes[i].at): i for i in body.drawn}
+        for stream in streams:
+            own = [nodes.get((stream.kind, number)) for number in stream.numbers]
+            if any(i is not None for i in own):
+                shape = (len(own),) if len(own) > 1 else ()
+                block = self.put(Block(stream.kind, shape, stage=SAMPLE), own)
+                self._drawn[id(block)], self._changing[id(block)] = stream, body
 
     # -- carries -----------------------------------------------------------------------------------
 
@@ -353,24 +326,14 @@ class Loops(Matrices):
     def _put_scan(
         self, i: int, loop: Loop, groups: list[list[int]], stage: int, parts: dict[int, int]
     ) -> None:
-        body, roots = self.bodies[i], [*loop.following, *loop.made]
-        roots += [ref for each in loop.sums for ref in each.refs]
         leaves = {id(block) for block in (*loop.carries, *loop.elements)}
-        outer: list[Ref | Matrix] = []
-        ordered = behind_operands(roots)
-        for block in ordered:
-            is_inside = id(block) in leaves or self._changing.get(id(block)) is body
+        for block in behind_operands(loop.roots):
+            is_inside = id(block) in leaves or self._changing.get(id(block)) is loop.body
             if is_inside or any(id(ref.block) in loop.inside for ref in references(block)):
                 loop.inside.add(id(block))
-        inner = [block for block in ordered if id(block) in loop.inside]
-        read = [id(element) in loop.inside for element in loop.elements]
-        loop.elements = list(itertools.compress(loop.elements, read))
-        loop.taken = list(itertools.compress(loop.taken, read))
-        for ref in [*roots, *[ref for block in inner for ref in references(block)]]:
-            if ref.block is not None and id(ref.block) not in loop.inside:
-                outer.append(ref)
-        first = [*loop.first, *[each.first for each in loop.sums]]
-        scan = Block("scan", (), [*first, *loop.taken, *outer], stage=stage, loop=loop)
+                if id(block) in self._drawn:
+                    loop.draws.append((block, self._drawn[id(block)]))
+        scan = Block("scan", (), loop.operands(), stage=stage, loop=loop)
         scope = self.scopes[i]
         if scope is not None:
             self._changing[id(scan)] = scope

@@ -10,6 +10,8 @@ from ..results import read_result
 from ..transforms import hessian_products
 from .blocks import Blocks
 from .dialects import Dialect
+from .draws import Stream
+from .loop import drop_unused
 from .names import LIBRARY, LOCAL, Array, Names, arrays_of
 from .references import ONCE, SAMPLE, Block, Ref, Shape
 from .scopes import Scopes
@@ -48,7 +50,8 @@ class Laid:
     arguments: list[Block]
     parameters: list[Block]
     results: list[Ref]  # a reference for each part of the results
-    draws: list[Block]  # of the kinds 'normal' and 'uniform'
+    draws: list[Block]  # of the kinds 'normal' and 'uniform', outside of loops
+    streams: list[Stream]  # in loops
 
 
 def prepare(compiled: "CompiledFunction", what: str, arrays: tuple[Any, ...]) -> Exported:
@@ -158,7 +161,10 @@ def lay_out(exported: Exported, names: Names, dialect: Dialect, gradients: bool)
         count = 1 if n < 0 else n
         arguments.append(blocks.put(block, [inputs.get(column + k) for k in range(count)]))
         column += count
-    draws = [blocks.put(*each) for each in _drawn(nodes, names)]
+    draws = [blocks.put(*each) for each in _drawn(scopes, names)]
+    streams = _streams(scopes, names)
+    for body in scopes.bodies.values():
+        blocks.put_drawn(body, streams)
     blocks.add(roots, refuse)
     if gradients:
         results = [blocks.ref(roots[:1])]
@@ -172,19 +178,42 @@ def lay_out(exported: Exported, names: Names, dialect: Dialect, gradients: bool)
             part = roots[first : first + size]
             results.append(blocks.vector(part) if size > 1 else blocks.ref(part))
             first += size
-    return Laid(blocks, arguments, parameters, results, draws)
+    drop_unused(results)
+    return Laid(blocks, arguments, parameters, results, draws, streams)
 
 
-def _drawn(nodes: list[ProgramNode], names: Names) -> Iterable[tuple[Block, list[int]]]:
-    """Blocks of the draws of each kind, and which nodes they are."""
-    for kind, name in (("normal", "z"), ("uniform", "u")):
-        drawn = [i for i, node in enumerate(nodes) if node.kind == "draw" and node.of == kind]
+_KINDS_OF_DRAWS = {"normal": "z", "uniform": "u"}
+
+
+def _drawn(scopes: Scopes, names: Names) -> Iterable[tuple[Block, list[int]]]:
+    """Blocks of the draws of each kind outside of loops, and which nodes they are."""
+    nodes = scopes.nodes
+    draws = [i for i, node in enumerate(nodes) if node.kind == "draw" and not scopes.scopes[i]]
+    for kind, name in _KINDS_OF_DRAWS.items():
+        drawn = [i for i in draws if nodes[i].of == kind]
         drawn.sort(key=lambda i: nodes[i].at)
         if drawn:
             shape = (len(drawn),) if len(drawn) > 1 else ()
             block = Block(kind, shape, stage=SAMPLE, name=names.take(name))
             block.numbers = [nodes[i].at for i in drawn]
             yield block, drawn
+
+
+def _streams(scopes: Scopes, names: Names) -> list[Stream]:
+    """What is drawn in loops: of each kind, what has as many steps."""
+    steps: dict[tuple[str, int], int] = {}
+    for body in scopes.bodies.values():
+        for i in body.drawn:
+            key = scopes.nodes[i].of, scopes.nodes[i].at
+            steps[key] = max(steps.get(key, 0), body.n_steps)
+    streams: dict[tuple[str, int], Stream] = {}
+    for kind, number in sorted(steps):
+        n_steps = steps[kind, number]
+        if (kind, n_steps) not in streams:
+            name = names.take(f"{_KINDS_OF_DRAWS[kind]}s")
+            streams[kind, n_steps] = Stream(kind, n_steps, [], name)
+        streams[kind, n_steps].numbers.append(number)
+    return list(streams.values())
 
 
 def _derivatives(blocks: Blocks, roots: list[int], places: list[int | None]) -> Ref:

@@ -14,7 +14,7 @@ from .._core import ProgramNode
 from . import cells
 
 if TYPE_CHECKING:
-    from .loops import Loop
+    from .loop import Loop
 
 CONSTANT, ONCE, SAMPLE, BATCH = range(4)  # stages: see graph.h
 

@@ -16,15 +16,27 @@ class Body:
     """A scan's body; all are nodes of the list."""
 
     scan: ProgramScan
-    depth: int  # how many loops it stands in, this one among them
+    around: "Body | None"  # in which it was written
     carries: list[int] = field(default_factory=list)  # what a step begins with
     elements: list[int] = field(default_factory=list)  # of the sequences that are taken
     following: list[int] = field(default_factory=list)  # carries of the next step
     made: list[int] = field(default_factory=list)
     first: list[int] = field(default_factory=list)  # carries of the first step ...
     taken: list[int] = field(default_factory=list)  # ... and sequences, in the scope around it
+    drawn: list[int] = field(default_factory=list)  # random numbers, anew in every step
     draws: bool = False  # whether it does, or a loop in it
     sums: dict[int, int] | None = None  # carries that steps only add to, and what they add
+
+    @property
+    def depth(self) -> int:
+        return 1 + (self.around.depth if self.around else 0)
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps draws may tell apart: one more than the number of the last one."""
+        span, first, stride = self.scan.numbering
+        outer = self.around.n_steps - 1 if self.around else 0
+        return 1 + outer * span + first + (self.scan.length - 1) * stride
 
 
 class Scopes:
@@ -52,8 +64,11 @@ class Scopes:
             elif node.scan:
                 places.append(self._add_scan(node, node.scan, operands, body))
             else:
-                scope = body if node.kind == "draw" else self._innermost(operands)
+                is_drawn = node.kind == "draw"
+                scope = body if is_drawn else self._innermost(operands)
                 places.append(self._add(node._replace(operands=tuple(operands)), scope))
+                if body and is_drawn:
+                    body.drawn.append(places[-1])
         return places
 
     def _add(self, node: ProgramNode, scope: Body | None) -> int:
@@ -70,7 +85,7 @@ class Scopes:
     ) -> int:
         """The body's nodes, and behind them the scan."""
         n = scan.n_carries
-        body = Body(scan, around.depth + 1 if around else 1)
+        body = Body(scan, around)
         body.first, body.taken = operands[:n], operands[n : n + scan.n_taken]
         begin = len(self.nodes)
         for inputs, kind, count in (

@@ -14,8 +14,9 @@ stage: 0 to 3; operands: nodes; number: its own; at: which parameter, column, dr
 inputs; of, which: of a gain, the row and its operand; of: of a draw, its kind; which: of a product, 1 with biases; scan: a
 scan's ProgramScan."""
 
-ProgramScan = collections.namedtuple('ProgramScan', 'length is_reverse n_carries n_taken n_made nodes roots')
-ProgramScan.__doc__ = """A loop, see loops.h. nodes, roots: its body's, as those of a program."""
+ProgramScan = collections.namedtuple('ProgramScan', 'length is_reverse numbering n_carries n_taken n_made nodes roots')
+ProgramScan.__doc__ = """A loop, see loops.h. numbering: span, first and stride; nodes, roots: its body's, as those of a
+program."""
 
 cdef object node_at(const Graph *graph, uint32_t i):
     cdef const Node *node = &graph.nodes[i]
@@ -36,7 +37,8 @@ cdef object node_at(const Graph *graph, uint32_t i):
                        at, of, node.which, scan)
 
 cdef object scan_at(const Scan *scan):
-    return ProgramScan(scan.length, bool(scan.is_reverse), scan.n_carries, scan.n_taken, scan.n_made,
+    numbering = scan.numbering.span, scan.numbering.first, scan.numbering.stride
+    return ProgramScan(scan.length, bool(scan.is_reverse), numbering, scan.n_carries, scan.n_taken, scan.n_made,
                        *nodes_and_roots(&scan.body))
 
 cdef tuple nodes_and_roots(const Graph *graph):
