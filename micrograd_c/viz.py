@@ -91,9 +91,10 @@ def parts_of(root: Value) -> tuple[list[str], list[Node], list[tuple[int, int]]]
     nodes: list[Node] = []
     edges: list[tuple[int, int]] = []
     box: dict[int, int] = {}  # of the Value with that id, its index
-    parameters = parameter_names()
+    values = topological_sort(root)
+    parameters = parameter_names()  # by ids that are theirs: all values are held
     binary = {row["symbol"] for row in operations() if row["shape"] == "binary"}
-    for k, value in enumerate(topological_sort(root)):
+    for k, value in enumerate(values):
         operands = sorted(box[id(operand)] for operand in value._prev)
         # _prev is a set: of a * a, it holds one.
         operands *= 2 if len(operands) == 1 and value._op in binary else 1

@@ -315,3 +315,18 @@ def test_a_parameters_name_is_that_in_the_outermost_living_module():
     gc.collect()
     _, nodes, _ = viz.parts_of(inner([1.0]))
     assert not any(node.fields[0].startswith("inner.") for node in nodes)
+
+
+def test_a_parameter_that_dies_leaves_its_name_to_nobody(lesson, monkeypatch):
+    """A collection may come at any time, and a new handle where the old one was."""
+
+    def collect_and_sort(root):
+        gc.collect()
+        return topological_sort(root)
+
+    model = nn.MLP(3, [4, 4, 1])
+    model.myself = model
+    del model
+    monkeypatch.setattr(viz, "topological_sort", collect_and_sort)
+    _, nodes, _ = viz.parts_of(lesson)
+    assert [node.fields[0] for node in nodes if len(node.fields) == 3] == ["a", "b", "c", "y"]
