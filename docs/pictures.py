@@ -15,10 +15,11 @@ from pathlib import Path
 import matplotlib
 from PIL import Image
 
-from micrograd_c import Value, compile, optim
+from micrograd_c import Value, compile, optim, scan
+from micrograd_c import random as draws
 from micrograd_c.cli.demo import make_moons
 from micrograd_c.nn import MLP
-from micrograd_c.viz import draw_dot, plot_decision_boundary, plot_losses
+from micrograd_c.viz import draw_dot, draw_program, plot_decision_boundary, plot_losses
 
 matplotlib.use("Agg")
 FOLDER = Path(__file__).parent / "pictures"
@@ -39,6 +40,27 @@ f = compile(lambda point, label: (1 - label * model(point)).relu())
 losses = f.fit(points, labels, optimizer=optim.Adam(model.parameters(), lr=0.02), steps=300)
 plot_losses(losses).figure.savefig(FOLDER / "loss.png", dpi=80)
 plot_decision_boundary(model, points, labels).figure.savefig(FOLDER / "boundary.png", dpi=80)
+
+random.seed(42)
+model = MLP(3, [4, 4, 1])
+f = compile(lambda x, y: (model(x) - y) ** 2)
+f.value_and_grad([[2.0, 3.0, -1.0]], [1.0])
+(FOLDER / "program.svg").write_bytes(draw_program(f).pipe())
+
+share, volatility = Value(100.0, label="share"), Value(0.01, label="volatility")
+
+
+def payoff():
+    def day(price, z):
+        return price * (volatility * z).exp(), None
+
+    price, _ = scan(day, share, [draws.normal() for _ in range(252)])
+    return (price - 105.0).relu()
+
+
+f = compile(payoff)
+f.value_and_grad(samples=8)
+(FOLDER / "scan.svg").write_bytes(draw_program(f).pipe())
 
 # What each example draws: small for the gallery, and two as they are.
 scripts = runpy.run_path(str(EXAMPLES / "notebooks.py"))["scripts"]

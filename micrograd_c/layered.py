@@ -9,7 +9,7 @@ Lengths are pixels. `along` is the direction that the graph grows in, `across` t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -26,18 +26,32 @@ BETWEEN_LAYERS, BETWEEN_NODES, BETWEEN_EDGES, TWINS = 34.0, 12.0, 8.0, 8.0
 
 
 @dataclass
+class Drawing:
+    """Elements of a picture, and how much room they take."""
+
+    width: float
+    height: float
+    elements: list[str]
+
+
+@dataclass
 class Node:
-    """A box of fields side by side, or an ellipse with one."""
+    """A box of fields side by side, or an ellipse with one; a box may have a picture below them."""
 
     fields: Sequence[str]
     colour: str
     is_box: bool
+    inside: Drawing | None = None
 
     def __post_init__(self) -> None:
         self.lines = [[printable(line) for line in field.split("\n")] for field in self.fields]
         self.widths = [max(map(width_of, lines)) + 2 * PADDING for lines in self.lines]
-        self.width = sum(self.widths)
-        self.height = max(map(len, self.lines)) * LINE + PADDING
+        self.head = max(map(len, self.lines)) * LINE + PADDING
+        self.width, self.height = sum(self.widths), self.head
+        if self.inside:
+            self.widths[0] += max(0.0, self.inside.width - self.width)
+            self.width = sum(self.widths)
+            self.height += self.inside.height
 
 
 @dataclass
@@ -64,7 +78,29 @@ def width_of(text: str) -> float:
 
 
 def svg(nodes: Sequence[Node], edges: Sequence[tuple[int, int]], rankdir: str = "LR") -> str:
-    """The picture's text.
+    """The picture's text, of what `drawing` draws."""
+    picture = drawing(nodes, edges, rankdir)
+    width, height = short(picture.width), short(picture.height)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
+            f'height="{height}" viewBox="0 0 {width} {height}" '
+            f'font-family="Helvetica, Arial, sans-serif" font-size="{short(FONT)}" '
+            'text-anchor="middle" stroke-width="1">',
+            '<defs><marker id="arrow" viewBox="0 0 8 6" refX="8" refY="3" markerWidth="8" '
+            'markerHeight="6" orient="auto"><path d="M0 0 L8 3 L0 6 z" fill="#555555"/>'
+            "</marker></defs>",
+            '<rect width="100%" height="100%" fill="#ffffff"/>',
+            *picture.elements,
+            "</svg>\n",
+        ]
+    )
+
+
+def drawing(
+    nodes: Sequence[Node], edges: Sequence[tuple[int, int]], rankdir: str = "LR"
+) -> Drawing:
+    """The graph.
 
     `nodes`: each behind its operands, the root last. `edges`: pairs of their indices, from operand
     to user; two where it is an operand twice. `rankdir`: 'LR', 'RL', 'TB' or 'BT'.
@@ -72,7 +108,7 @@ def svg(nodes: Sequence[Node], edges: Sequence[tuple[int, int]], rankdir: str = 
     lying = rankdir in ("LR", "RL")
     spots, paths = make_spots(nodes, edges)
     layers: list[list[Spot]] = [[] for _ in range(1 + max(spot.layer for spot in spots))]
-    for spot in in_depth_first_order(spots[len(nodes) - 1]):
+    for spot in in_depth_first_order(spots[len(nodes) - 1 :: -1]):
         layers[spot.layer].append(spot)
         if spot.node:
             spot.breadth = spot.node.height if lying else spot.node.width
@@ -124,23 +160,11 @@ def svg(nodes: Sequence[Node], edges: Sequence[tuple[int, int]], rankdir: str = 
             middle = starts[spot.layer] + depths[spot.layer] / 2
             parts += shapes(spot.node, *point(middle, spot.across))
     width, height = (end, last - first) if lying else (last - first, end)
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{short(width)}" '
-            f'height="{short(height)}" viewBox="0 0 {short(width)} {short(height)}" '
-            f'font-family="Helvetica, Arial, sans-serif" font-size="{short(FONT)}" '
-            'text-anchor="middle" stroke-width="1">',
-            '<defs><marker id="arrow" viewBox="0 0 8 6" refX="8" refY="3" markerWidth="8" '
-            'markerHeight="6" orient="auto"><path d="M0 0 L8 3 L0 6 z" fill="#555555"/>'
-            "</marker></defs>",
-            '<rect width="100%" height="100%" fill="#ffffff"/>',
-            '<g fill="none" stroke="#555555" marker-end="url(#arrow)">',
-            *parts[: len(paths)],
-            "</g>",
-            *parts[len(paths) :],
-            "</svg>\n",
-        ]
-    )
+    edges_first = [
+        '<g fill="none" stroke="#555555" marker-end="url(#arrow)">',
+        *parts[: len(paths)],
+    ]
+    return Drawing(width, height, [*edges_first, "</g>", *parts[len(paths) :]])
 
 
 # -- layers ----------------------------------------------------------------------------------------
@@ -172,17 +196,20 @@ def make_spots(
     return spots, paths
 
 
-def in_depth_first_order(root: Spot) -> list[Spot]:
+def in_depth_first_order(roots: Iterable[Spot]) -> list[Spot]:
     """Every spot once, operands in written order: a tree comes out without a crossing."""
-    order, seen = [], {id(root)}
-    stack = [(root, iter(root.before))]
-    while stack:
-        following = next((other for other in stack[-1][1] if id(other) not in seen), None)
-        if following is None:
-            order.append(stack.pop()[0])
-        else:
-            seen.add(id(following))
-            stack.append((following, iter(following.before)))
+    order: list[Spot] = []
+    seen: set[int] = set()
+    for root in roots:
+        stack = [(root, iter(root.before))] if id(root) not in seen else []
+        seen.add(id(root))
+        while stack:
+            following = next((other for other in stack[-1][1] if id(other) not in seen), None)
+            if following is None:
+                order.append(stack.pop()[0])
+            else:
+                seen.add(id(following))
+                stack.append((following, iter(following.before)))
     return order
 
 
@@ -292,13 +319,22 @@ def shapes(node: Node, x: float, y: float) -> list[str]:
         radii = f'rx="{short(node.width / 2)}" ry="{short(node.height / 2)}"'
         frame = f'<ellipse cx="{short(x)}" cy="{short(y)}" {radii} {look}/>'
     parts = [frame]
+    if node.inside:
+        down = top + node.head
+        parts += [
+            f'<path d="M{short(left)} {short(down)} h{short(node.width)}" stroke="#000000"/>',
+            f'<g transform="translate({short(x - node.inside.width / 2)} {short(down)})">',
+            *node.inside.elements,
+            "</g>",
+        ]
+    middle = top + node.head / 2
     for k, (lines, width) in enumerate(zip(node.lines, node.widths, strict=True)):
         if k:
             parts.append(
-                f'<path d="M{short(left)} {short(top)} v{short(node.height)}" stroke="#000000"/>'
+                f'<path d="M{short(left)} {short(top)} v{short(node.head)}" stroke="#000000"/>'
             )
         for j, line in enumerate(lines):
-            baseline = y + (j - (len(lines) - 1) / 2) * LINE + 0.35 * FONT
+            baseline = middle + (j - (len(lines) - 1) / 2) * LINE + 0.35 * FONT
             place = f'x="{short(left + width / 2)}" y="{short(baseline)}"'
             parts.append(f"<text {place}>{escape(line)}</text>")
         left += width

@@ -10,19 +10,21 @@ from typing import Any
 
 from ._core import operations
 from ._types import Operand
-from .compiled import TraceError, compile
+from .compiled import CompiledFunction, TraceError, compile
 from .engine import Value, no_grad, topological_sort
 from .fitting import History
-from .layered import Node, svg
+from .layered import Node, drawing, svg
 from .nn import parameter_names
 from .picture import picture_class
 
-__all__ = ["draw_dot", "plot_decision_boundary", "plot_losses"]
+__all__ = ["draw_dot", "draw_program", "plot_decision_boundary", "plot_losses"]
 
 SMALL = 150  # Values: a picture that is drawn without Graphviz's program
 SMALL_CELL = 30  # ... and that a notebook shows of a Value by itself
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 LEAF, INNER, ROOT, OPERATION = "#fdf3d7", "#ffffff", "#d8ecdf", "#e8e8f4"
+KINDS = {"argument": "#d6e8f5", "parameter": LEAF, "draw": "#f6e0ec", "step": OPERATION}
+KINDS |= {"scan": INNER, "results": ROOT, "state": INNER, "element": INNER, "outside": LEAF}
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
@@ -44,10 +46,7 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", *, max_nodes
     """
     if not isinstance(root, Value):
         raise TypeError(f"draw_dot: expected a Value, got {type(root).__name__}")
-    if rankdir not in DIRECTIONS:
-        raise ValueError(
-            f"draw_dot: expected rankdir among {', '.join(DIRECTIONS)}; got {rankdir!r}"
-        )
+    check_direction("draw_dot", rankdir)
     graphviz = need("graphviz")
     if more_than(max_nodes, root):
         raise ValueError(
@@ -55,25 +54,114 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR", *, max_nodes
             "of it, such as the output of one neuron or the loss of one sample (any Value can be "
             "the root), or raise max_nodes"
         )
-    picture = picture_class()(
-        format=format,
-        graph_attr={"rankdir": rankdir, "bgcolor": "white", "nodesep": "0.15", "ranksep": "0.3"},
-        node_attr={"fontname": "Helvetica", "fontsize": "11", "style": "filled"},
-        edge_attr={"arrowsize": "0.6", "color": "#555555"},
-    )
+    picture = new_picture(format, rankdir)
     names, nodes, edges = parts_of(root)
     for name, node in zip(names, nodes, strict=True):
         if node.is_box:
-            text = " | ".join(map(escape_field, node.fields))
-            # Braces turn the fields to stand side by side in either direction.
-            text = f"{{ {text} }}" if rankdir in ("LR", "RL") else text
-            picture.node(name, text, shape="record", fillcolor=node.colour)
+            put_box(picture, name, node, rankdir)
         else:
             picture.node(name, graphviz.escape(node.fields[0]), fillcolor=node.colour)
     for operand, user in edges:
         picture.edge(names[operand], names[user])
     if sum(node.is_box for node in nodes) <= SMALL:
         picture.draw_without_dot(functools.partial(svg, nodes, edges, rankdir))
+    return picture
+
+
+def check_direction(what: str, rankdir: str) -> None:
+    if rankdir not in DIRECTIONS:
+        raise ValueError(f"{what}: expected rankdir among {', '.join(DIRECTIONS)}; got {rankdir!r}")
+
+
+def new_picture(format: str, rankdir: str) -> Any:
+    """A graph without nodes."""
+    return picture_class()(
+        format=format,
+        graph_attr={"rankdir": rankdir, "bgcolor": "white", "nodesep": "0.15", "ranksep": "0.3"},
+        node_attr={"fontname": "Helvetica", "fontsize": "11", "style": "filled"},
+        edge_attr={"arrowsize": "0.6", "color": "#555555"},
+    )
+
+
+def put_box(picture: Any, name: str, node: Node, rankdir: str) -> None:
+    text = " | ".join(map(escape_field, node.fields))
+    # Braces turn the fields to stand side by side in either direction.
+    text = f"{{ {text} }}" if rankdir in ("LR", "RL") else text
+    picture.node(name, text, shape="record", fillcolor=node.colour)
+
+
+def draw_program(
+    f: CompiledFunction, format: str = "svg", rankdir: str = "TB", *, max_nodes: int = 300
+) -> Any:
+    """The program of a compiled function as a `graphviz.Digraph`, which a notebook shows at once.
+
+    It is what is left after optimisation, of the program used last. A box for each step: nodes that
+    are computed alike, one beside the other, are one. It says what is computed and the shape of the
+    result, where B is the number of samples; `one number` is computed once a batch. Arguments are
+    blue, random draws pink, results green, and parameters yellow, with the names of what holds them
+    where that is known, such as `layers.0.w`. A scan is a box around the steps of its body.
+
+    `format`, `rankdir`, what is drawn without Graphviz's program `dot`, and ImportError: as in
+    draw_dot(). TypeError for what compile() has not made. ValueError before the first call, since
+    nothing has been recorded yet, and for more than `max_nodes` boxes, which no screen shows.
+    """
+    if not isinstance(f, CompiledFunction):
+        raise TypeError(
+            f"draw_program: expected a compiled function, got {type(f).__name__}; "
+            "compile(f) makes one"
+        )
+    check_direction("draw_program", rankdir)
+    need("graphviz")
+    from .steps import Step, steps_of  # with the names of export, for those who draw programs
+
+    steps = steps_of(f)
+    count, rest = 0, [steps]
+    while rest:
+        inner = rest.pop()
+        count += len(inner)
+        rest += [step.body for step in inner if step.body]
+    if count > max_nodes:
+        raise ValueError(
+            f"draw_program: the program has {count:,} steps, too many to read; draw that of a part "
+            "of the function, compiled by itself, or raise max_nodes"
+        )
+    picture = new_picture(format, rankdir)
+
+    def node_of(step: Step) -> Node:
+        fields = step.text.split("\n") if step.kind == "results" else [step.text, step.size]
+        inside = drawing(*parts(step.body), rankdir) if step.body else None
+        return Node(fields, KINDS[step.kind], is_box=True, inside=inside)
+
+    def parts(steps: list[Step]) -> tuple[list[Node], list[tuple[int, int]]]:
+        edges = [(operand, k) for k, step in enumerate(steps) for operand in step.operands]
+        return [node_of(step) for step in steps], edges
+
+    def put(steps: list[Step], to: Any, prefix: str) -> list[str]:
+        """Bodies of loops are as deep in each other as functions in the recorded code."""
+        outputs: list[str] = []
+        for k, step in enumerate(steps):
+            name = f"{prefix}{k}"
+            if step.body:
+                with to.subgraph(name=f"cluster_{name}") as cluster:
+                    cluster.attr(label=f"{step.text} {step.size}", fontname="Helvetica")
+                    cluster.attr(fontsize="11", style="rounded", color="#555555")
+                    inner = put(step.body, cluster, f"{name}_")
+                for source, target in zip(step.body, inner, strict=True):
+                    for outer in source.sources:
+                        picture.edge(outputs[outer], target)
+                    if source.text == "carried":
+                        picture.edge(inner[-1], target, style="dashed", constraint="false")
+                outputs.append(inner[-1])
+                continue
+            put_box(to, name, node_of(step), rankdir)
+            for operand in step.operands:
+                to.edge(outputs[operand], name)
+            outputs.append(name)
+        return outputs
+
+    put(steps, picture, "step")
+    if count <= SMALL:
+        picture.draw_without_dot(lambda: svg(*parts(steps), rankdir))
     return picture
 
 

@@ -226,7 +226,7 @@ def _short(arrays: list[Array]) -> list[str]:
         len(path) > 2 and not path[1].isdigit() for path in paths
     ):
         paths = [path[1:] for path in paths]
-    return ["_".join(path) for path in paths]
+    return [".".join(path) for path in paths]
 
 
 def numbers_of(array: Array) -> Any:
