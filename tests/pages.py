@@ -12,6 +12,9 @@
 - A block behind a line `<!-- needs: package -->` runs where that package is installed.
 - A block of any other language is not run; one of these that must not run says so by a line
   `<!-- not run: why -->`.
+
+Tried in place of it: pytest-markdown-docs 0.9 (a namespace a block, no outputs, no shell) and
+sybil 10 (a wrong output passes; outputs, shell and marks would be parsers of our own, as long).
 """
 
 import contextlib
