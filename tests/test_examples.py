@@ -102,3 +102,17 @@ def test_the_notebook_is_the_scripts(script):
     pytest.importorskip("jupytext")
     stored = EXAMPLES / "notebooks" / f"{script.stem}.ipynb"
     assert stored.read_text(encoding="utf-8") == notebooks().notebook_text(script)
+
+
+@each_example
+def test_the_example_stands_in_the_gallery(script):
+    """With its picture, a text for it, and a link to its page, in both languages."""
+    for page in ("examples.md", "tr/ornekler.md"):
+        text = (EXAMPLES.parent / "docs" / page).read_text(encoding="utf-8")
+        card = (
+            rf"^\| \[!\[[^\]]+\]\(((?:\.\./)*pictures/examples/{script.stem}\.png)\)\]"
+            rf"\(((?:\.\./)+examples/notebooks/{script.stem}\.ipynb)\) \| \[[^\]]+\]\(\2\): .* \|$"
+        )
+        (found,) = re.finditer(card, text, re.M)
+        for target in found.groups():
+            assert (EXAMPLES.parent / "docs" / page).parent.joinpath(target).exists()
