@@ -59,6 +59,7 @@ NOTEBOOK = re.compile(
     r"\[(!\[[^\]]*\]\([^)]*\)|[^\[\]]+)\]\((?:\.\./)+examples/notebooks/(\w+)\.ipynb\)"
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+OUTPUT = re.compile(r"(?<=^```\n\n)```text\n(.*?)^```$", re.M | re.S)  # right behind code
 PRINTED = re.compile(r"^(print\(.*\))  # (.*)$", re.M)
 
 
@@ -68,7 +69,7 @@ def show_what_is_printed(block):
     if not printed:
         return block[0]
     code, output = PRINTED.sub(r"\1", block[1]), "\n".join(printed)
-    return f"```python\n{code}```\n\n```{{code-block}} text\n:class: output\n\n{output}\n```"
+    return f"```python\n{code}```\n\n```text\n{output}\n```"
 
 
 def link_to_page(language, found):
@@ -90,6 +91,7 @@ def prepare_page(app, docname, source):
     source[0] = NOTEBOOK.sub(link, source[0])
     source[0] = OTHER_TREE.sub(r'<a href="\2.html\3">\1</a>', source[0])
     source[0] = BLOCK.sub(show_what_is_printed, source[0])
+    source[0] = OUTPUT.sub(r"```{code-block} text\n:class: output\n\n\1```", source[0])
 
 
 def write_formula(writer, node):

@@ -69,6 +69,8 @@ def test_what_a_block_prints_stands_below_it(site):
     page = (site / "start.html").read_text(encoding="utf-8")
     assert "# 16.0 8.0" not in page
     assert re.search(r'class="output highlight-text.*?16\.0 8\.0', page, re.S)
+    page = (site / "compile.html").read_text(encoding="utf-8")
+    assert re.search(r'class="output highlight-text.*?compiled function', page, re.S)
 
 
 def test_the_reference_has_every_public_name(site):
@@ -92,6 +94,15 @@ def test_the_reference_has_every_public_name(site):
         assert f'id="micrograd_c.Value.{name}"' in reference, name
     for name in [name for name in vars(CompiledFunction) if name[0] != "_"] + ["__call__"]:
         assert f'id="micrograd_c.CompiledFunction.{name}"' in reference, name
+
+
+def test_a_picture_is_said_in_words(site):
+    """Those of notebooks by the text before them; files' names are no words."""
+    for page in [*site.rglob("gallery/*.html"), site / "examples.html", site / "tr/ornekler.html"]:
+        texts = re.findall(r'<img[^>]* alt="([^"]*)"', page.read_text(encoding="utf-8"))
+        texts += re.findall(r'<img alt="([^"]*)"', page.read_text(encoding="utf-8"))
+        assert texts, page
+        assert all(text.strip() and not text.endswith((".png", ".svg")) for text in texts), page
 
 
 def test_the_rows_shown_are_the_tables():
