@@ -51,10 +51,10 @@ share, volatility = Value(100.0, label="share"), Value(0.01, label="volatility")
 
 
 def payoff():
-    def day(price, z):
-        return price * (volatility * z).exp(), None
+    def day(price, _):
+        return price * (volatility * draws.normal()).exp(), None
 
-    price, _ = scan(day, share, [draws.normal() for _ in range(252)])
+    price, _ = scan(day, share, length=252)
     return (price - 105.0).relu()
 
 

@@ -176,7 +176,7 @@ class Boxes:
         ends = scan.n_carries, scan.n_carries + scan.n_taken
         carried, taken = node.operands[: ends[0]], node.operands[ends[0] : ends[1]]
         captured = node.operands[ends[1] :]
-        of_samples |= any(inner.kind == "draw" for inner in scan.nodes)
+        of_samples |= has_draws(scan)
         inside = Boxes(scan.nodes, scan.roots)
         for inner in scan.nodes:
             if inner.kind == "parameter":
@@ -205,6 +205,17 @@ class Boxes:
         step = Step("scan", text, self.steps_at(node.operands), of_samples=of_samples)
         step.body = [*inside.steps, after]
         self._put(step, None)
+
+
+def has_draws(scan: ProgramScan) -> bool:
+    """Whether its body draws, or that of a loop in it."""
+    rest = [scan]
+    while rest:
+        nodes = rest.pop().nodes
+        if any(node.kind == "draw" for node in nodes):
+            return True
+        rest += [node.scan for node in nodes if node.scan]
+    return False
 
 
 EXTREMES = ("maximum", "minimum")
