@@ -7,6 +7,7 @@ numbers.
 
 import functools
 import operator
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, SupportsIndex, TypeAlias, TypeVar, overload
 
@@ -95,8 +96,9 @@ def checkpoint(fn: _F) -> _F:
     """fn, a function of Values, whose inner nodes are not kept: backward() computes them again.
 
     fn is called once more when an adjoint arrives at what it has returned, with the numbers that
-    its arguments have then: it must do the same again. It may read other Values, such as a model's
-    weights, and returns a structure of Values. Derivatives that are Values themselves, as
+    its arguments have then: it must do the same again. What it draws from Python's random module,
+    as micrograd_c.random does, it draws again. It may read other Values, such as a model's weights,
+    and returns a structure of Values. Derivatives that are Values themselves, as
     gradients() and grad() give them, cannot be taken through it: TypeError. In a function that is
     being compiled it is fn itself; there, scan() has a checkpoint of its own.
     """
@@ -283,9 +285,10 @@ class _Checkpoint:
     def __init__(self, call: Callable[[], Structure]) -> None:
         self._call = call
         self._model: Structure = None
-        outputs, sources = _core.apart(self._outputs)
-        self._sources = sources
-        self._node = Value(0.0, sources, "checkpoint")
+        before = random.getstate()
+        outputs, self._sources = _core.apart(self._outputs)
+        self._random = None if random.getstate() == before else before  # None: nothing was drawn
+        self._node = Value(0.0, self._sources, "checkpoint")
         self._node._backward = self._pull_back
         self._arrived = [0.0] * len(outputs)
         self._results = [self._result(k, output.data) for k, output in enumerate(outputs)]
@@ -293,6 +296,16 @@ class _Checkpoint:
     def _outputs(self) -> list[Value]:
         outputs, self._model = _flatten(self._call(), "checkpoint: the result of fn")
         return outputs
+
+    def _outputs_again(self) -> list[Value]:
+        if self._random is None:
+            return self._outputs()
+        now = random.getstate()
+        random.setstate(self._random)
+        try:
+            return self._outputs()
+        finally:
+            random.setstate(now)
 
     def _result(self, k: int, data: float) -> Value:
         result = Value(data, (self._node,), "checkpoint")
@@ -309,7 +322,7 @@ class _Checkpoint:
     def _pull_back(self) -> None:
         if self._node.grad == 0.0:
             return
-        gains = _core.pull_back_apart(self._outputs, self._arrived, self._sources)
+        gains = _core.pull_back_apart(self._outputs_again, self._arrived, self._sources)
         for source, gain in zip(self._sources, gains, strict=True):
             source.grad += gain
         self._node.grad = 0.0

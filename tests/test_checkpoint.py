@@ -83,6 +83,43 @@ def test_a_checkpoint_within_a_checkpoint():
     same([x.grad], [y.grad], 1e-14)
 
 
+def test_a_checkpoint_draws_the_same_again():
+    """Otherwise a gradient would be that of another function; whoever draws next sees nothing of it."""
+    w = Value(0.7)
+
+    def noisy(x):
+        return (x * mc.random.normal(w, 0.5) * mc.random.bernoulli(0.5) + random.random() * x).tanh()
+
+    def run(wrap):
+        random.seed(5)
+        x = Value(2.0)
+        inner = wrap(noisy)
+        y = wrap(lambda x: inner(x) * mc.random.uniform() + noisy(x))(x)
+        between = random.random()
+        y.backward()
+        return [y.data, x.grad, w.grad, between, random.random()]
+
+    assert run(mc.checkpoint) == run(lambda f: f)
+
+
+def test_the_numbers_to_come_are_as_they_were_where_the_second_call_fails():
+    calls = []
+
+    def once(x):
+        calls.append(mc.random.normal())
+        if len(calls) == 2:
+            raise KeyError("mine")
+        return x * x
+
+    x = Value(2.0)
+    y = mc.checkpoint(once)(x)
+    state = random.getstate()
+    with pytest.raises(KeyError, match="mine"):
+        y.backward()
+    assert random.getstate() == state and x.grad == 0.0
+    assert calls[0].data == calls[1].data
+
+
 def test_derivatives_as_values_are_not_taken_through_a_checkpoint():
     x = Value(2.0)
     with pytest.raises(TypeError, match=r"'checkpoint' .* cannot be differentiated"):
