@@ -84,11 +84,13 @@ def test_a_checkpoint_within_a_checkpoint():
 
 
 def test_a_checkpoint_draws_the_same_again():
-    """Otherwise a gradient would be that of another function; whoever draws next sees nothing of it."""
+    """Otherwise a gradient would be that of another function; who draws next sees nothing of it."""
     w = Value(0.7)
 
     def noisy(x):
-        return (x * mc.random.normal(w, 0.5) * mc.random.bernoulli(0.5) + random.random() * x).tanh()
+        return (
+            x * mc.random.normal(w, 0.5) * mc.random.bernoulli(0.5) + random.random() * x
+        ).tanh()
 
     def run(wrap):
         random.seed(5)
