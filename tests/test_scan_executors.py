@@ -2,6 +2,7 @@
 """Loops by every executor, at every level of vector units, on any number of threads."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -261,3 +262,17 @@ def test_all_functions_in_a_loop(dtype, executor):
     want = gradient(compile(fn, executor="scalar"), [w], xs)
     f = compile(fn, executor=executor, dtype=dtype)
     same(gradient(f, [w], xs), want, 1e-10 if dtype == "float64" else 1e-5 * abs(want[0]))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_more_steps_than_there_is_memory_for_their_carries(executor):
+    """Rows that no number of 32 bits counts are no rows; what is left is memory, or none."""
+    w = Value(0.5)
+    f = compile(
+        lambda x: mc.scan(lambda c, _: (c * w, None), x, length=2**32 - 2)[0], executor=executor
+    )
+    try:
+        loss = f.value_and_grad([])
+    except MemoryError:
+        return
+    assert math.isnan(loss)

@@ -3,12 +3,14 @@
 
 /* -- rows ------------------------------------------------------------------------------------------------ */
 
+void give_up(Planner *p) {
+    p->walks->is_too_large = 1;
+    longjmp(*p->arena->out_of_memory, 1);
+}
+
 uint32_t new_rows(Planner *p, uint64_t count) {
     Walks *walks = p->walks;
-    if (walks->n_rows + count > MOST_ROWS) {
-        walks->is_too_large = 1;
-        return 0; /* nothing will run */
-    }
+    if (walks->n_rows + count > MOST_ROWS) give_up(p);
     uint32_t row = walks->n_rows;
     walks->n_rows += (uint32_t)count;
     return row;

@@ -37,10 +37,9 @@ static int make_numbers(WalkCode *code, Line *line) {
 /* The code as bytes, where there is to be some; 0, or -1: no memory. */
 static int write_code(WalkCode *code, const Graph *graph, Code *bytes, Arena *scratch) {
     jmp_buf out_of_memory;
-    if (setjmp(out_of_memory)) return -1;
+    if (setjmp(out_of_memory)) return code->walks.is_too_large ? 0 : -1;
     code->arena.out_of_memory = scratch->out_of_memory = &out_of_memory;
     plan_walks(&code->walks, graph, code->machine, &code->arena, scratch);
-    if (code->walks.is_too_large) return 0;
     for (uint32_t k = 0; k < code->walks.lines.size; k++) {
         Line *line = &code->walks.lines.items[k];
         const Walk *walk = line->walk == NONE ? NULL : &code->walks.walks.items[line->walk];

@@ -77,7 +77,7 @@ static void find_floats(View *v) {
             v->families[family_of(v, i)].is_float32 = 1;
     for (uint32_t i = 0; i < graph->size; i++)
         if (graph->nodes[i].op == NODE_SCAN && graph->nodes[i].stage != SAMPLE)
-            v->p->walks->is_too_large |= v->families[family_of(v, i)].is_float32;
+            if (v->families[family_of(v, i)].is_float32) give_up(v->p);
 }
 
 enum { MANY_ROWS = 32 };
@@ -124,6 +124,6 @@ void find_families(View *v) {
         uint32_t before = family->is_kept ? family->n_rows : 0;
         uint64_t n_frames = family->is_kept ? (uint64_t)family->length + 2 : DRAWN_TOGETHER;
         family->base = new_rows(v->p, n_frames * family->n_rows) + before;
-        if (family->n_rows >= FRAME_ROW_0 / 4) v->p->walks->is_too_large = 1;
+        if (family->n_rows >= FRAME_ROW_0 / 4) give_up(v->p);
     }
 }
