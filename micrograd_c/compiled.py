@@ -212,7 +212,7 @@ class CompiledFunction:
             arguments = Arguments(arrays, self._name_of, samples, seed)
             program = self._program(arguments, "value_and_grad")
             facts.update(self._facts(program), count=arguments.size, seed=arguments.seed)
-            exchange = Exchange(comm, len(program.parameters))
+            exchange = Exchange(comm, ranks.size, len(program.parameters))
         try:
             ranks.share_draws(arguments, ranks.counts)
             return program.value_and_grad(

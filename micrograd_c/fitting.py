@@ -146,7 +146,7 @@ class Fit:
     ) -> None:
         """Trains, and writes down the losses in history, as far as it comes."""
         batch_size = min(self.batch_size, arguments.size)
-        exchange = Exchange(ranks.comm, len(program.parameters)) if ranks else None
+        exchange = Exchange(ranks.comm, ranks.size, len(program.parameters)) if ranks else None
         try:
             session = Session(
                 program,

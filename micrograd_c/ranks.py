@@ -7,6 +7,7 @@ of by all, and none waits for it. What follows, step by step, is the core's (`Ex
 """
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,24 +22,34 @@ _busy: set[int] = set()  # communicators in use, by id
 class Ranks:
     """One call that all ranks of a communicator make.
 
-    comm: with `Get_size()`, `Get_rank()` and `Allgather(send, receive)` of buffers. TypeError for
-    what has not; RuntimeError where it is in use by a call that is under way.
+    comm: with `Allgather(send, receive)` of buffers, and `Get_size()` and `Get_rank()`, or `size`
+    and `rank`. TypeError for what has not; RuntimeError where it is in use by a call that is under
+    way.
     """
 
     def __init__(self, comm: Any, call: str) -> None:
-        for name in ("Get_size", "Get_rank", "Allgather"):
-            if not callable(getattr(comm, name, None)):
-                raise TypeError(
-                    f"{call}: expected a communicator of mpi4py as comm, got {type(comm).__name__},"
-                    f" which has no {name}()"
-                )
         self.comm, self.call = comm, call
-        self.size: int = comm.Get_size()
-        self.rank: int = comm.Get_rank()
+        if not callable(getattr(comm, "Allgather", None)):
+            raise self._no_communicator("Allgather")
+        self.size = self._number("Get_size", "size")
+        self.rank = self._number("Get_rank", "rank")
         # What the ranks have given, in their order: see together().
         self.counts: list[int] = []
         self.held_out: list[int] = []
         self.seeds: list[int | None] = []
+
+    def _number(self, method: str, attribute: str) -> int:
+        if callable(getattr(self.comm, method, None)):
+            return operator.index(getattr(self.comm, method)())
+        if not hasattr(type(getattr(self.comm, attribute, None)), "__index__"):
+            raise self._no_communicator(method)
+        return operator.index(getattr(self.comm, attribute))
+
+    def _no_communicator(self, name: str) -> TypeError:
+        return TypeError(
+            f"{self.call}: expected a communicator of mpi4py as comm, got "
+            f"{type(self.comm).__name__}, which has no {name}()"
+        )
 
     @contextlib.contextmanager
     def together(self) -> Iterator[dict[str, Any]]:
@@ -81,9 +92,9 @@ class Ranks:
         arguments.seed = self.seeds[0]
 
     def _pass_round(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        sent = _encoded(said).ljust(_ROOM)
+        sent = bytearray(_encoded(said).ljust(_ROOM))
         heard = bytearray(_ROOM * self.size)
-        self.comm.Allgather(sent, heard)
+        self.comm.Allgather(memoryview(sent), memoryview(heard))
         return [_decoded(heard[k : k + _ROOM]) for k in range(0, len(heard), _ROOM)]
 
     def _compare(self, said: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from .outputs cimport Outputs
 @cython.final
 cdef class Exchange:
     cdef object comm
-    cdef readonly int size, rank    # ranks in all; which one this is
+    cdef readonly int size          # ranks in all
     cdef Py_ssize_t n, stride       # parameters; doubles that a rank sends
     cdef Outputs sent               # what this rank sends
     cdef Outputs all                # ... and all of them, in their order

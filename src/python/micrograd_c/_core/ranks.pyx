@@ -22,9 +22,8 @@ cdef class Exchange:
     the bit, whatever the communicator's own sums would do. A rank that fails, or has enough, says so in place of
     its part, so that nobody waits for it.
     """
-    def __init__(self, comm, Py_ssize_t n_parameters):
-        self.comm = comm
-        self.size, self.rank = comm.Get_size(), comm.Get_rank()
+    def __init__(self, comm, int size, Py_ssize_t n_parameters):
+        self.comm, self.size = comm, size
         self.n = n_parameters
         self.stride = GRADIENT + n_parameters + MESSAGE
         self.sent, self.all = Outputs(self.stride, ()), Outputs(self.size * self.stride, ())
@@ -39,7 +38,7 @@ cdef class Exchange:
         sent[STATE] = state
         memset(text, 0, MESSAGE * sizeof(double))
         memcpy(text, <const char *>said, <size_t>len(said))
-        self.comm.Allgather(self.sent, self.all)
+        self.comm.Allgather(memoryview(self.sent), memoryview(self.all))
         for rank in range(self.size):
             if part[STATE] > worst:
                 worst, who = <int>part[STATE], rank
