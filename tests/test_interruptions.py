@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from common import PATIENCE, in_threads, records, wait
+from unrolled import EXECUTORS
 
 import micrograd_c as mc
 from micrograd_c import Value, no_grad, optim
@@ -141,6 +142,41 @@ def test_what_a_handler_raises_leaves_the_parameters_of_a_whole_step(error):
     g.fit(xs, ys, optimizer=optim.Adam(twins), steps=optimizer.steps)
     assert [w.data for w in weights] == [w.data for w in twins]
     optimizer.step()  # it is free again
+
+
+W = Value(0.999)
+LONG = {"length": 2**32 - 2}
+LONG_LOOPS = {
+    "a step": lambda x: mc.scan(lambda c, _: ((c * W).sin(), None), x, **LONG)[0],
+    "a loop a step": lambda x: mc.scan(
+        lambda c, _: (mc.scan(lambda d, _: (d * W, None), c, length=3)[0], None), x, **LONG
+    )[0],
+    "a step that does nothing": lambda x: mc.scan(lambda c, _: (c, None), x, **LONG)[0],
+    "a loop a step that does nothing": lambda x: mc.scan(
+        lambda c, _: (mc.scan(lambda d, _: (d, None), c, **LONG)[0], None), x, **LONG
+    )[0],
+}
+
+
+@posix
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", LONG_LOOPS)
+def test_a_loop_of_many_steps_can_be_interrupted(executor, name):
+    """Within its steps: one sample alone would take minutes."""
+    f = mc.compile(LONG_LOOPS[name], executor=executor)
+    f([])  # records
+
+    def handle(signum, frame):
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(Enough):
+            f([1.0])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @posix

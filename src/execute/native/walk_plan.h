@@ -74,7 +74,7 @@ typedef struct View {
     uint32_t n_draws;         /* in bodies of its scans */
 } View;
 
-/* Ends the planning of what is too large, as where there is no memory: no row of it would be one. */
+/* Ends the planning, as where there is no memory: of what is too large, no row would be one. */
 _Noreturn void give_up(Planner *p);
 
 /* So many rows more: the first of them. */

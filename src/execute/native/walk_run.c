@@ -98,16 +98,18 @@ static RunStatus run_walk(const WalkRun *run, const Walk *walk, uint32_t outer) 
             draw_steps(run, walk, frame - before, walk->is_reverse ? left - drawn : t, drawn, outer);
             if (stops(run, (double)drawn * walk->n_draws * DRAW_WORK * (double)width)) return RUN_STOPPED;
         }
+        double work = 1.0; /* of a step; one that does nothing takes its time, too */
         const uint32_t most = walk->n_draws ? DRAWN_TOGETHER : MOST_STEPS;
         count = walk->line == NONE ? 1 : left < most ? left : most;
         if (walk->line != NONE) {
             const Line *line = &walks->lines.items[walk->line];
             run_line(run, line, frame, count);
-            if (stops(run, (double)count * line->emission.instructions * (double)width)) return RUN_STOPPED;
+            work += line->emission.instructions;
         } else {
             RunStatus status = run_unit(run, &walk->body, frame, step_number(walk->numbering, outer, t));
             if (status != RUN_DONE) return status;
         }
+        if (stops(run, (double)count * work * (double)width)) return RUN_STOPPED;
         frame += advance * (ptrdiff_t)count;
     }
     return RUN_DONE;

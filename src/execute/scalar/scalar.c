@@ -12,6 +12,7 @@ extern const Executor scalar_executor;
 /* A graph that is run: the function's, or a loop's body. */
 typedef struct View {
     const Graph *graph;
+    Program *program;    /* whose run it is part of */
     double *values;      /* of the nodes; of sums over the batch, so far */
     double *sampled;     /* of the nodes, as samples see them: values, or, in float32, what is rounded to it */
     double *parameters;  /* numbers; of the function, then adjoints */
@@ -33,6 +34,8 @@ typedef struct {
     uint32_t n_sums;
     size_t bytes;
 } ScalarProgram;
+
+#define SLOWNESS 10.0 /* times slower than vector units, about */
 
 /* -- one node ---------------------------------------------------------------------------------------- */
 
@@ -130,7 +133,8 @@ static double draw(const View *view, const Batch *batch, size_t sample, const No
     return draw_one(&stream, drawn_sample(batch, sample), node->a, (DrawKind)node->which, view->is_float32);
 }
 
-/* The number of a node whose operands have theirs. *bad: whether an index of a take was none, which is reported. */
+/* The number of a node whose operands have theirs. *bad, a RunStatus: RUN_BAD_INDEX if an index of a take was none,
+ * which is reported; RUN_STOPPED if a loop was told to stop. */
 static double node_value(const View *view, uint32_t i, Batch *batch, size_t sample, int *bad) {
     const Graph *graph = view->graph;
     const Node *node = &graph->nodes[i];
@@ -153,7 +157,7 @@ static double node_value(const View *view, uint32_t i, Batch *batch, size_t samp
         uint32_t which = chosen(graph, node, v);
         if (which != NONE) return v[args[1 + which]];
         report_index(batch, sample, v[args[0]], node->b - 1);
-        *bad = 1;
+        *bad = RUN_BAD_INDEX;
         return NAN;
     }
     case FORM_PART:
@@ -214,6 +218,7 @@ static void run_scan(const View *view, uint32_t i, Batch *batch, size_t sample, 
             if (made[k]) made[k][at] = body->values[body->graph->roots[scan->n_carries + k]];
         for (uint32_t k = 0; k < scan->n_carries; k++)
             if (trail[k]) trail[k][scan->is_reverse ? (int64_t)at - 1 : (int64_t)at + 1] = body->inputs[k];
+        if (poll_after(view->program, batch, SLOWNESS * (1 + 2 * body->graph->size))) *bad = RUN_STOPPED;
     }
 }
 
@@ -228,7 +233,7 @@ static RunStatus run_stage(ScalarProgram *program, Stage stage, Batch *batch, si
         double value = node_value(view, i, batch, sample, &bad);
         v[i] = stage == SAMPLE ? narrowed(view->graph, value) : value;
     }
-    return bad ? RUN_BAD_INDEX : RUN_DONE;
+    return (RunStatus)bad;
 }
 
 static RunStatus run_once(ScalarProgram *program, Batch *batch) {
@@ -270,7 +275,7 @@ static RunStatus run_samples(ScalarProgram *program, Batch *batch, double *loss)
         } else {
             write_outputs(program, batch, k);
         }
-        if (poll_after(base, batch, 10 * base->work)) return RUN_STOPPED; /* about so much slower than vector units */
+        if (poll_after(base, batch, SLOWNESS * base->work)) return RUN_STOPPED;
     }
     return RUN_DONE;
 }
@@ -352,6 +357,7 @@ static int make_bodies(View *view, size_t *bytes) {
         const Scan *scan = graph->scans.items[s];
         View *body = &view->bodies[s];
         body->graph = &scan->body;
+        body->program = view->program;
         failed |= !(body->values = body->sampled = room(scan->body.size, sizeof(double), bytes));
         failed |= !(body->parameters = room(scan->n_captured, sizeof(double), bytes));
         failed |= !(body->inputs = room(scan->n_carries + (size_t)scan->n_taken, sizeof(double), bytes));
@@ -423,6 +429,7 @@ static MakeStatus scalar_make(Graph *graph, Program **made) {
 #undef ROOM
     program->view.graph = graph;
     program->view.is_float32 = graph->is_float32;
+    program->view.program = &program->base;
     if (failed || make_bodies(&program->view, &program->bytes)) {
         scalar_free(&program->base);
         return MADE_NO_MEMORY;
