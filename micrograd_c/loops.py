@@ -88,6 +88,12 @@ class Steps(Sequence[Any]):
             raise IndexError(f"scan: step {k} is out of range for {self._length} steps")
         return self._element(k % self._length)
 
+    def __add__(self, other: object) -> list[Structure]:
+        return [*self, *other] if isinstance(other, list | Steps) else NotImplemented
+
+    def __radd__(self, other: object) -> list[Structure]:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
     def __repr__(self) -> str:
         return f"<what {self._length} steps of a scan have made>"
 

@@ -83,6 +83,21 @@ def test_what_steps_have_made_is_a_list():
     assert numbers(compile(run)([2.0])) == [6.0, 12.0, 40.0]
 
 
+def test_what_steps_have_made_goes_on_as_lists_do():
+    """A path with its first point in front, as in eager code."""
+
+    def run(x):
+        last, ys = scan(lambda c, _: (c * 0.5, c), x, length=3)
+        lists = [[x] + ys, ys + [last], ys + ys, ys + ys[1:]]  # noqa: RUF005
+        assert [type(one) for one in lists] == [list] * 4
+        for other in (ys, lists[0]):
+            with pytest.raises(TypeError):
+                other + (1.0,)
+        return [v for one in lists for v in one]
+
+    same(numbers(compile(run)([2.0])), [v.data for v in run(Value(2.0))])
+
+
 def test_what_steps_have_made_is_an_element_and_a_carry():
     def run(x):
         _, ys = scan(lambda c, _: (c + x, (c, x)), 0.0, length=3)
