@@ -92,7 +92,7 @@ def test_what_steps_have_made_goes_on_as_lists_do():
         assert [type(one) for one in lists] == [list] * 4
         for other in (ys, lists[0]):
             with pytest.raises(TypeError):
-                other + (1.0,)
+                other + (1.0,)  # noqa: RUF005
         return [v for one in lists for v in one]
 
     same(numbers(compile(run)([2.0])), [v.data for v in run(Value(2.0))])
