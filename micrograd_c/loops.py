@@ -9,6 +9,7 @@ import functools
 import operator
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, SupportsIndex, TypeAlias, TypeVar, overload
 
 from . import _core
@@ -132,25 +133,26 @@ def _loop(
     for step in range(n):
         x = None
         if xs is not None:
-            leaves, x_shape = _flatten(xs[step], f"scan: xs[{step}]")
+            leaves, x_shape = _flatten(xs[step], f"scan: xs[{step}]", x_model)
             x_model = _expect_shape(x_shape, x_model if step else x_shape, f"scan: xs[{step}]")
             x = _rebuild(x_model, leaves)
-        carry, made, y_shape = _step(body, _rebuild(model, carry), x, model)
+        carry, made, y_shape = _step(body, _rebuild(model, carry), x, model, y_model)
         y_model = _expect_shape(y_shape, y_model if step else y_shape, "scan: y")
         ys.append(_rebuild(y_model, made))
     return _rebuild(model, carry), None if n and not _count(y_model) else ys
 
 
 def _step(
-    body: _Body, carry: Structure, x: Structure, model: Structure
+    body: _Body, carry: Structure, x: Structure, model: Structure, y_model: Structure = None
 ) -> tuple[list[Value], list[Value], Structure]:
-    """The next carry and y of one call of body, taken apart, and the shape of y."""
+    """The next carry and y of one call of body, taken apart in the order of their models, and the
+    shape of y."""
     result = body(carry, x)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"scan: expected body to return (carry, y), got {_describe(result)}")
-    following, shape = _flatten(result[0], "scan: the carry that body returned")
+    following, shape = _flatten(result[0], "scan: the carry that body returned", model)
     _expect_shape(shape, model, "scan: the carry that body returned")
-    made, y_shape = _flatten(result[1], "scan: the y that body returned")
+    made, y_shape = _flatten(result[1], "scan: the y that body returned", y_model)
     return following, made, y_shape
 
 
@@ -173,7 +175,7 @@ class _Elements:
             self._xs = xs
             return
         for step, x in enumerate(xs):
-            leaves, shape = _flatten(x, f"scan: xs[{step}]")
+            leaves, shape = _flatten(x, f"scan: xs[{step}]", self.model)
             if step == 0:
                 self.model = shape
             _expect_shape(shape, self.model, f"scan: xs[{step}]")
@@ -300,7 +302,7 @@ class _Checkpoint:
         self._results = [self._result(k, output.data) for k, output in enumerate(outputs)]
 
     def _outputs(self) -> list[Value]:
-        outputs, self._model = _flatten(self._call(), "checkpoint: the result of fn")
+        outputs, self._model = _flatten(self._call(), "checkpoint: the result of fn", self._model)
         return outputs
 
     def _outputs_again(self) -> list[Value]:
@@ -368,22 +370,32 @@ def _whole(name: str, number: SupportsIndex, least: int) -> int:
     return whole
 
 
-def _flatten(structure: Structure, where: str) -> tuple[list[Value], Structure]:
+def _flatten(
+    structure: Structure, where: str, model: Structure = None
+) -> tuple[list[Value], Structure]:
     """The Values of a structure in order, numbers among them too, and its shape: with 0 in place of
-    each."""
+    each. model: a shape whose dicts say in which order, where they have the same keys."""
     leaves: list[Value] = []
-    return leaves, _take_apart(structure, where, leaves)
+    return leaves, _take_apart(structure, where, model, leaves)
 
 
-def _take_apart(structure: Structure, where: str, leaves: list[Value]) -> Structure:
+def _take_apart(
+    structure: Structure, where: str, model: Structure, leaves: list[Value]
+) -> Structure:
     if structure is None:
         return None
     if isinstance(structure, dict):
+        models = model if isinstance(model, dict) and model.keys() == structure.keys() else {}
         return {
-            key: _take_apart(part, f"{where}[{key!r}]", leaves) for key, part in structure.items()
+            key: _take_apart(structure[key], f"{where}[{key!r}]", models.get(key), leaves)
+            for key in models or structure
         }
     if isinstance(structure, list | tuple | Steps):
-        parts = [_take_apart(part, f"{where}[{k}]", leaves) for k, part in enumerate(structure)]
+        models = model if isinstance(model, list | tuple) else ()
+        parts = [
+            _take_apart(part, f"{where}[{k}]", like, leaves)
+            for k, (part, like) in enumerate(zip_longest(structure, models[: len(structure)]))
+        ]
         return _like(structure, parts)
     if isinstance(structure, Value):
         leaves.append(structure)

@@ -44,6 +44,32 @@ def test_structures_of_all_kinds():
     same(numbers(compile(run)([0.5])), eager)
 
 
+def test_the_keys_of_a_dict_have_no_order():
+    """Those of a carry, of elements, and of what is made: a number belongs to its key."""
+
+    def body(carry, x):
+        inner = {"d": carry["in"][0]["c"], "c": carry["in"][0]["d"] * 2.0}
+        y = {"p": carry["a"], "q": carry["b"]}
+        if body.is_odd:
+            y = dict(reversed(y.items()))
+        body.is_odd = not body.is_odd
+        following = {"in": [inner], "b": carry["a"] * x["s"], "a": carry["b"] + x["t"]}
+        return following, y
+
+    def run(x):
+        body.is_odd = False
+        first = {"a": x, "b": 3.0, "in": [{"c": 5.0, "d": x * 7.0}]}
+        xs = [{"s": 0.5, "t": 10.0}, {"t": 20.0, "s": x}, {"s": 0.25, "t": 30.0}]
+        last, ys = scan(body, first, xs)
+        made = [y[key] for y in ys for key in ("p", "q")]
+        return [last["a"], last["b"], last["in"][0]["c"], last["in"][0]["d"], *made]
+
+    # a, b: 2, 3; 13, 1; 21, 26; 56, 5.25. c, d: 5, 14; 28, 5; 10, 28; 56, 10.
+    expected = [56.0, 5.25, 56.0, 10.0, 2.0, 3.0, 13.0, 1.0, 21.0, 26.0]
+    assert [v.data for v in run(Value(2.0))] == expected
+    assert numbers(compile(run)([2.0])) == expected
+
+
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_short_loops(length):
     def run(x):
