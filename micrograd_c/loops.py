@@ -385,16 +385,16 @@ def _take_apart(
     if structure is None:
         return None
     if isinstance(structure, dict):
-        models = model if isinstance(model, dict) and model.keys() == structure.keys() else {}
+        like = model if isinstance(model, dict) and model.keys() == structure.keys() else {}
         return {
-            key: _take_apart(structure[key], f"{where}[{key!r}]", models.get(key), leaves)
-            for key in models or structure
+            key: _take_apart(structure[key], f"{where}[{key!r}]", like.get(key), leaves)
+            for key in like or structure
         }
     if isinstance(structure, list | tuple | Steps):
-        models = model if isinstance(model, list | tuple) else ()
+        models = model[: len(structure)] if isinstance(model, list | tuple) else ()
         parts = [
             _take_apart(part, f"{where}[{k}]", like, leaves)
-            for k, (part, like) in enumerate(zip_longest(structure, models[: len(structure)]))
+            for k, (part, like) in enumerate(zip_longest(structure, models))
         ]
         return _like(structure, parts)
     if isinstance(structure, Value):
