@@ -392,14 +392,6 @@ def test_nothing_flows_through_what_is_stopped(executor):
     same(ours, gradient(compile(run(unrolled)), [w], [0.5, 0.7]))
 
 
-@pytest.mark.parametrize("language", ["c", "numpy", "jax", "torch"])
-def test_a_loop_has_no_text_in_other_languages(language):
-    f = compile(lambda x: scan(lambda c, _: (c * 0.5, None), x, length=3)[0])
-    f([1.0])
-    with pytest.raises(ValueError, match="a node of kind 'scan', which cannot be printed"):
-        f.source(language)
-
-
 def test_a_scan_in_no_grad_stops_the_gradient():
     w = Value(0.8)
 
