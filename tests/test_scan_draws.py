@@ -370,27 +370,56 @@ def test_a_step_of_training_has_draws_of_its_own(executor):
     assert shuffled == pytest.approx(again, rel=1e-12)
 
 
-@pytest.mark.parametrize("checkpoint", [1, 3])
-def test_float32(checkpoint):
-    """Its uniform numbers are others, in loops in loops, too."""
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_float32(executor, level):
+    """Its uniform numbers are others, in loops in loops, too. Here nothing else is rounded."""
+    _core.set_level(level)
+
+    def inner(c, _):
+        return c, random.uniform()
+
+    def body(c, _):
+        u, (_, inner_ys) = random.uniform(), scan(inner, c, length=3)
+        return random.normal(), [u, random.normal(), *inner_ys]
+
+    def drawn(kind, sample, which, step):
+        return _core.drawn(kind, 2, sample, which, 0, True, 1 + step)
+
+    for n, checkpoint, threads in [(1, 1, 1), (33, 1, 2), (70, 1, 1), (70, 9, 3)]:
+
+        def fn(n=n, checkpoint=checkpoint):
+            last, ys = scan(body, 0.0, length=n, checkpoint=checkpoint)
+            return [last, *ys[0], *ys[n // 2], random.uniform()]
+
+        f = compile(fn, executor=executor, dtype="float32", threads=threads)
+        for samples in (1, 7, 8, 40):
+            for k, row in enumerate(f(samples=samples, seed=2).tolist()):
+                expected = [drawn("normal", k, 2, n - 1)]
+                for t in (0, n // 2):
+                    expected += [drawn("uniform", k, 0, t), drawn("normal", k, 3, t)]
+                    expected += [drawn("uniform", k, 1, 3 * t + j) for j in range(3)]
+                assert row == [*expected, _core.drawn("uniform", 2, k, 0, 0, True)]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_derivatives_in_float32(executor):
+    w, x = Value(0.4), [0.2 * k - 0.7 for k in range(19)]
 
     def function(loop):
-        def inner(c, _):
-            return c + loop.draw("uniform"), None
-
         def body(c, _):
-            u, (d, _) = loop.draw("uniform"), loop(inner, c, length=2)
-            return d - u + loop.draw("normal"), u
+            a, u = loop.draw("normal"), loop.draw("uniform")
+            return (c * w + a * u).tanh(), c * a
 
-        def fn():
-            last, ys = loop(body, 0.0, length=7, checkpoint=checkpoint)
-            return [last, ys[4]]
+        def fn(x):
+            last, ys = loop(body, x, length=40)
+            return last * x + ys[3]
 
         return fn
 
     dry = Unrolled()
-    function(dry)()
-    rows = dry.numbers(range(9), 2, is_float32=True)
-    theirs = compile(lambda given: function(Unrolled(given))(), dtype="float32")(rows)
-    f = compile(function(Scans()), dtype="float32")
-    same(numbers(f(samples=9, seed=2)), numbers(theirs), 1e-6)
+    function(dry)(Value(0.0))
+    given = dry.numbers(range(len(x)), 4, is_float32=True)
+    theirs = compile(lambda x, given: function(Unrolled(given))(x))
+    f = compile(function(Scans()), executor=executor, dtype="float32")
+    same(gradient(f, [w], x, seed=4), gradient(theirs, [w], x, given), 1e-4)

@@ -73,8 +73,6 @@ class State:
         is_float32 = "float32" in features and chance.random() < 0.5
         self.precision = FLOAT32 if is_float32 else FLOAT64
         self.fn.is_float32 = is_float32
-        if is_float32 and any(name in ("loop", "drawing_loop") for name, _ in operations):
-            executor = None  # vectors have no loops of floats
         self.compiled = self.compile(
             self.fn,
             skip=self.skip,
