@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from micrograd_c import compile
+from micrograd_c import _core, compile
 from micrograd_c.export import prepare
+from micrograd_c.export.dialects import NUMPY
+from micrograd_c.export.names import Names
+from micrograd_c.export.program import lay_out
 
 LANGUAGES = ["c", "numpy", "jax", "torch"]
 STRICT = "-O2 -std=c99 -Wall -Wextra -Werror -ffp-contract=off -shared -fPIC".split()  # noqa: SIM905
@@ -63,11 +66,11 @@ def flat(parameters):
     return np.ascontiguousarray(np.concatenate(parts), dtype=float)
 
 
-def outputs(f, language, name, arrays, shapes, samples=0, seed=None):
+def outputs(f, language, name, arrays, shapes, samples=0, seed=None, rng=None):
     """The results of the function's text for these arrays, as NumPy arrays, one after the other.
 
     shapes: those of a sample's results; samples: how many, where there are no arrays; seed: where
-    the function draws.
+    the function draws; rng: what NumPy draws by, if not by its own generator.
     """
     if language == "c":
         parameters, inputs = flat(f.to_numpy()[1]), contiguous(arrays)
@@ -85,7 +88,7 @@ def outputs(f, language, name, arrays, shapes, samples=0, seed=None):
         return found
     if language == "numpy":
         function, parameters = f.to_numpy()
-        more = [] if seed is None else [np.random.default_rng(seed)]
+        more = [] if seed is None else [rng or np.random.default_rng(seed)]
         with np.errstate(all="ignore"):
             return leaves(function(parameters, *(arrays or [samples]), *more))
     if language == "jax":
@@ -108,10 +111,10 @@ def _seeds(seed):
     return [] if seed is None else [ctypes.c_uint64(seed)]
 
 
-def gradients(f, language, name, arrays, samples=0, seed=None):
+def gradients(f, language, name, arrays, samples=0, seed=None, rng=None):
     """The loss and its derivatives by each parameter, in the order of the source's arrays.
 
-    samples, seed: as of outputs().
+    samples, seed, rng: as of outputs().
     """
     function, parameters = f.to_numpy()
     if language == "c":
@@ -129,7 +132,7 @@ def gradients(f, language, name, arrays, samples=0, seed=None):
         return loss, found
     if language == "numpy":
         value_and_grad = function.__globals__[f"{name}_value_and_grad"]
-        more = [] if seed is None else [np.random.default_rng(seed)]
+        more = [] if seed is None else [rng or np.random.default_rng(seed)]
         with np.errstate(all="ignore"):
             loss, found = value_and_grad(parameters, *(arrays or [samples]), *more)
         assert {k: np.shape(v) for k, v in found.items()} == {
@@ -166,6 +169,39 @@ def leaves(results):
     return [results]
 
 
+class Ours:
+    """A generator for NumPy's text that gives what this package draws."""
+
+    def __init__(self, f, samples, seed):
+        laid = lay_out(prepare(f, "source", ()), Names(), NUMPY, False)
+        draws = [(block.kind, block.numbers, [0]) for block in laid.draws]
+        draws += [(each.kind, each.numbers, range(1, 1 + each.n_steps)) for each in laid.streams]
+        self.draws = iter(
+            np.array(
+                [
+                    [
+                        [_core.drawn(kind, seed, k, int(n), 0, False, step) for n in numbers]
+                        for k in range(samples)
+                    ]
+                    for step in steps
+                ]
+            )
+            for kind, numbers, steps in draws
+        )
+
+    def standard_normal(self, shape):
+        return next(self.draws).reshape(shape)
+
+    random = standard_normal
+
+
+def _drawn_by(f, arrays, seed):
+    """The arguments by which the text's draws are those of f; none where it does not draw."""
+    if seed is None or not prepare(f, "source", ()).draws:
+        return {}
+    return {"seed": seed, "rng": Ours(f, len(arrays[0]), seed)}
+
+
 # -- against the scalar executor -------------------------------------------------------------------
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
@@ -182,25 +218,26 @@ def compiled(fn, name="function", **options):
     return compile(function, executor="scalar", **options)
 
 
-def check_outputs(f, language, arrays, shapes=((),), name="function", **tolerance):
-    """The text's results are those of the scalar executor."""
+def check_outputs(f, language, arrays, shapes=((),), name="function", seed=None, **tolerance):
+    """The text's results are those of the scalar executor. seed: of the draws, in C and NumPy."""
     need(language)
-    wanted = leaves(f(*arrays))
-    found = outputs(f, language, name, arrays, shapes)
+    wanted = leaves(f(*arrays, seed=seed))
+    found = outputs(f, language, name, arrays, shapes, **_drawn_by(f, arrays, seed))
     assert len(found) == len(wanted)
     for one, other in zip(found, wanted, strict=True):
         assert one.dtype == np.float64 and one.shape == np.asarray(other).shape
         np.testing.assert_allclose(one, other, **{"rtol": 1e-11, "atol": 1e-13, **tolerance})
 
 
-def check_gradients(f, language, arrays, name="function", **tolerance):
-    """The text's loss and derivatives are those of the scalar executor."""
+def check_gradients(f, language, arrays, name="function", seed=None, **tolerance):
+    """The text's loss and derivatives are those of the scalar executor. seed: as above."""
     need(language)
-    loss = f.value_and_grad(*arrays)
+    loss = f.value_and_grad(*arrays, seed=seed)
     order = prepare(f, "source", ()).arrays
     read = {id(p) for p in f._last.parameters}
     wanted = [p.grad if id(p) in read else 0.0 for array in order for p in array.values]
-    found_loss, found = gradients(f, language, name, arrays)
+    drawn_by = _drawn_by(f, arrays, seed)
+    found_loss, found = gradients(f, language, name, arrays, **drawn_by)
     tolerance = {"rtol": 1e-9, "atol": 1e-12, **tolerance}
     np.testing.assert_allclose(found_loss, loss, **tolerance)
     np.testing.assert_allclose(found, wanted, **tolerance)

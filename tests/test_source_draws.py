@@ -3,15 +3,15 @@
 
 import ctypes
 import math
-import shutil
 
 import numpy as np
 import pytest
 from languages import (
     LANGUAGES,
+    check_gradients,
+    check_outputs,
     compiled,
     each_language,
-    flat,
     gradients,
     library,
     need,
@@ -22,11 +22,8 @@ from test_random_loops import Program
 from unrolled import Scans
 
 import micrograd_c as mc
-from micrograd_c import Value, _core, compile, grad, hessian, scan
+from micrograd_c import Value, compile, grad, hessian, scan
 from micrograd_c.export import prepare
-from micrograd_c.export.dialects import NUMPY
-from micrograd_c.export.names import Names
-from micrograd_c.export.program import lay_out
 
 OTHERS = [language for language in LANGUAGES if language != "c"]
 
@@ -133,66 +130,20 @@ def test_one_seed_gives_the_same_numbers_again(language):
 # -- in loops --------------------------------------------------------------------------------------
 
 
-class Ours:
-    """A generator for NumPy's text that gives what this package draws."""
-
-    def __init__(self, f, samples, seed):
-        laid = lay_out(prepare(f, "source", ()), Names(), NUMPY, False)
-        draws = [(block.kind, block.numbers, [0]) for block in laid.draws]
-        draws += [(each.kind, each.numbers, range(1, 1 + each.n_steps)) for each in laid.streams]
-        self.draws = iter(
-            np.array(
-                [
-                    [
-                        [_core.drawn(kind, seed, k, int(n), 0, False, step) for n in numbers]
-                        for k in range(samples)
-                    ]
-                    for step in steps
-                ]
-            )
-            for kind, numbers, steps in draws
-        )
-
-    def standard_normal(self, shape):
-        return next(self.draws).reshape(shape)
-
-    random = standard_normal
-
-
-def in_numpy(f, name, arrays, seed):
-    function, parameters = f.to_numpy()
-    function = function.__globals__[name]
-    return function(parameters, *arrays, Ours(f, len(arrays[0]), seed))
-
-
+@pytest.mark.parametrize("language", ["c", "numpy"])
 @pytest.mark.parametrize("seed", range(30))
-def test_random_loops_that_draw(seed):
+def test_random_loops_that_draw(seed, language):
     program = Program(seed)
     fn, arrays = program.function(Scans()), [np.array(program.arrays)]
     n = program.n_inputs
-    cases = [(compiled(fn), ()), (compiled(grad(fn)), (n,))]
-    cases += [(compiled(hessian(fn)), (n, n))] if seed % 3 == 0 else []
     close = {"rtol": 1e-8, "atol": 1e-10}
-    for f, shape in cases:
-        wanted = np.asarray(f(*arrays, seed=5))
-        has_draws = prepare(f, "source", ()).draws
-        if has_draws:
-            np.testing.assert_allclose(in_numpy(f, "function", arrays, 5), wanted, **close)
-        if shutil.which("cc"):
-            (found,) = outputs(f, "c", "function", arrays, [shape], seed=5 if has_draws else None)
-            np.testing.assert_allclose(found, wanted, **close)
-    f = cases[0][0]
-    exported = prepare(f, "source", ())
-    if exported.draws and exported.arrays:
-        loss = f.value_and_grad(*arrays, seed=5)
-        wanted = [p.grad for array in exported.arrays for p in array.values]
-        results = [in_numpy(f, "function_value_and_grad", arrays, 5)]
-        if shutil.which("cc"):
-            results.append(gradients(f, "c", "function", arrays, seed=5))
-        for found_loss, found in results:
-            found = flat(found) if isinstance(found, dict) else found
-            np.testing.assert_allclose(found_loss, loss, **close)
-            np.testing.assert_allclose(found, wanted, **close)
+    f = compiled(fn)
+    check_outputs(f, language, arrays, seed=5, **close)
+    if prepare(f, "source", ()).arrays:
+        check_gradients(f, language, arrays, seed=5, **close)
+    check_outputs(compiled(grad(fn)), language, arrays, [(n,)], seed=5, **close)
+    if seed % 3 == 0:
+        check_outputs(compiled(hessian(fn)), language, arrays, [(n, n)], seed=5, **close)
 
 
 def walks():
@@ -298,3 +249,19 @@ def test_names_that_draws_would_take():
     wanted = f(*[x] * 5, seed=9)
     (found,) = outputs(f, "c", "function", [x] * 5, [()], seed=9)
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+@each_language
+def test_functions_and_arguments_with_the_names_of_draws(language):
+    def normal(uniform, key_z, philox, sample):
+        u = mc.random.uniform()
+        return (uniform + mc.random.normal() * 0.0) * key_z * philox * sample + u * 0.0
+
+    need(language)
+    f = compile(normal, executor="scalar")
+    x = np.linspace(0.5, 1.0, 3)
+    f(*[x] * 4, seed=9)
+    name = prepare(f, "source", ()).name
+    assert name == "normal_"
+    (found,) = outputs(f, language, name, [x] * 4, [()], seed=9)
+    np.testing.assert_allclose(found, x**4, rtol=1e-12)

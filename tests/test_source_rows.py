@@ -176,7 +176,7 @@ def test_derivatives_at_kinks(name, language):
 STEPS = {
     name: weight
     for name, (weight, _) in programs.OPERATIONS.items()
-    if name not in ("custom", "draw", "read", "grad_read", "inner_number")
+    if name not in ("custom", "read", "grad_read", "inner_number")
 }
 
 
@@ -189,6 +189,7 @@ def test_random_programs(seed, language):
     steps = [
         (name, chance.getrandbits(64))
         for name in chance.choices(list(STEPS), list(STEPS.values()), k=count)
+        if language in ("c", "numpy") or "draw" not in name
     ]
     fn = Function(seed, steps, {"choices", "operations"})
     draw = np.random.default_rng(seed)
@@ -197,9 +198,9 @@ def test_random_programs(seed, language):
         arrays.append(draw.integers(-3, 3, size=5).astype(float))
     f = compiled(fn, reduction=chance.choice(["mean", "sum"]))
     try:
-        f(*arrays)
+        f(*arrays, seed=1)
     except (ValueError, OverflowError, ZeroDivisionError):
         return  # eager code refuses the first sample's numbers
-    check_outputs(f, language, arrays, f._last.shapes, rtol=1e-7, atol=1e-9)
+    check_outputs(f, language, arrays, f._last.shapes, seed=1, rtol=1e-7, atol=1e-9)
     if language in ("c", "numpy") and f._last.shapes == [()] and f._last.parameters:
-        check_gradients(f, language, arrays, rtol=1e-6, atol=1e-8)
+        check_gradients(f, language, arrays, seed=1, rtol=1e-6, atol=1e-8)

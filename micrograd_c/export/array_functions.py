@@ -57,6 +57,7 @@ def _printer(
         first = f"self.{exported.arrays[0].path}" if exported.arrays else "like"
     printer = kind(expressions, names, first, f"len({first})" if laid.arguments else "samples")
     printer.is_mean = exported.is_mean
+    printer.keys = draws.keys_of(laid.draws, laid.streams, names)
     expressions.first = printer.first
     for block in [*laid.arguments, *laid.parameters, *laid.draws]:
         printer.texts[id(block)] = Text(block.name)
@@ -102,7 +103,8 @@ def _floats(laid: Laid, expressions: Expressions, more: str = "") -> list[str]:
 
 
 def _draws(laid: Laid, printer: ArrayPrinter) -> list[str]:
-    drawn = draws.statements(laid.draws, laid.streams, printer.dialect, printer.size, printer.first)
+    dialect, size, like = printer.dialect, printer.size, printer.first
+    drawn = draws.statements(laid.draws, laid.streams, dialect, size, like, printer.keys)
     return [line for name, text in drawn for line in printer.assigned(name, text)]
 
 
@@ -139,9 +141,7 @@ def _module(exported: Exported, expressions: Expressions) -> str:
     body += _returned(exported, laid, printer)
     shapes = _docstring("The results for B samples", exported, laid, "torch")
     arguments = ", ".join(["self", *_arguments(exported, laid, expressions)])
-    arguments = (
-        arguments.replace(", generator", ", generator=None") if exported.draws else arguments
-    )
+    arguments += "=None" if exported.draws else ""
     return "\n".join(
         [
             f"class {name}(torch.nn.Module):",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .array_statements import ArrayPrinter
 from .dialects import ATOM, PRODUCT, Text
-from .draws import Stream, call, key_of
+from .draws import Stream, call
 from .loop import Loop, Sum
 from .references import SAMPLE, Block, Ref
 
@@ -73,7 +73,7 @@ class LoopPrinter(ArrayPrinter):
         """Statements for what a step draws."""
         lines = []
         for block, stream in loop.draws:
-            name = self.names.take(f"{stream.name.rstrip('_')}_now")
+            name = self.names.take("z" if stream.kind == "normal" else "u")
             self.texts[id(block)] = Text(name)
             lines += self.assigned(name, self.draw(block, stream))
         return lines
@@ -227,7 +227,7 @@ class ScanPrinter(LoopPrinter):
         ]
 
     def draw(self, block: Block, stream: Stream) -> str:
-        key = f"jax.random.fold_in({key_of(stream.name)}, {self.number})"
+        key = f"jax.random.fold_in({self.keys[stream.name]}, {self.number})"
         sizes = [self.size, *map(str, block.shape)]
         return call(self.dialect, stream.kind, sizes, self.first, key)
 

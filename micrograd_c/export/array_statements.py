@@ -27,6 +27,7 @@ class ArrayPrinter(Printer):
         self.first = first
         self.size = size
         self.depth = 0  # of loops
+        self.keys: dict[str, str] = {}  # JAX's, by the names of what they are for
 
     def statements(self, refs: Iterable[Ref], among: Container[int] | None = None) -> list[str]:
         """Statements that compute what the references say."""

@@ -50,7 +50,7 @@ def _lay_out(
 
 def _names(exported: Exported) -> Names:
     own = ["i", "j", "n", "left", "work", "malloc", "free"]
-    own += ["seed", "sample", "philox", "poly", "log_of"] if exported.draws else []
+    own += ["seed", "sample"] if exported.draws else []
     return Names(*LOCAL, *own, exported.name, exported.gradients_name)
 
 

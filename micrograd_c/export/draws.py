@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .dialects import Dialect
+from .names import Names
 from .references import Block
 
 
@@ -44,28 +45,32 @@ _CALLS = {
 
 
 def statements(
-    blocks: Sequence[Block], streams: Sequence[Stream], dialect: Dialect, size: str, like: str
+    blocks: Sequence[Block],
+    streams: Sequence[Stream],
+    dialect: Dialect,
+    size: str,
+    like: str,
+    keys: dict[str, str],
 ) -> Iterable[tuple[str, str]]:
     """Names and texts of the blocks' numbers, and of what streams are in the language. size: how
     many samples there are; like: an array, of whose dtype and on whose device numbers are; or no
     name."""
     is_jax = dialect.name == "jax"
-    keys = [*[key_of(each.name) for each in blocks], *[key_of(each.name) for each in streams]]
-    if is_jax:
-        own = f"jax.random.split(key, {len(keys)})" if len(keys) > 1 else "key"
-        yield ", ".join(keys), own
-    for block, key in zip(blocks, keys, strict=False):
+    if is_jax and len(keys) > 1:
+        yield ", ".join(keys.values()), f"jax.random.split(key, {len(keys)})"
+    for block in blocks:
         sizes = [size, *map(str, block.shape)]
-        yield block.name, call(dialect, block.kind, sizes, like, key)
+        yield block.name, call(dialect, block.kind, sizes, like, keys[block.name])
     for stream in [] if is_jax else streams:
         sizes = [str(stream.n_steps), size]
         sizes += [str(len(stream.numbers))] if len(stream.numbers) > 1 else []
         yield stream.name, call(dialect, stream.kind, sizes, like)
 
 
-def key_of(name: str) -> str:
-    """JAX's, for what has this name."""
-    return f"key_{name}"
+def keys_of(blocks: Sequence[Block], streams: Sequence[Stream], names: Names) -> dict[str, str]:
+    """JAX's keys, by the names of what they are for."""
+    found = [*[block.name for block in blocks], *[stream.name for stream in streams]]
+    return {name: names.take(f"key_{name}") if len(found) > 1 else "key" for name in found}
 
 
 def call(dialect: Dialect, kind: str, sizes: Sequence[str], like: str, key: str = "") -> str:

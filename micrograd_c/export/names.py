@@ -34,7 +34,7 @@ nextafter fdim sincos pow10 significand finite isinf isnan isfinite isnormal sig
 size_t ptrdiff_t wchar_t max_align_t offsetof arccos arcsin arctan
 np jnp jax math torch numpy collections self super len print float int max min abs sum range
 list tuple dict object type bool samples values
-take look_up scatter floats
+take look_up scatter floats philox normal uniform poly log_of
 """
 
 # Members of PyTorch's modules, which are no names of parameters.
