@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("program", sorted((HERE / "c").glob("*.c")), ids=lambda path: path.stem)
 def test_c(program, tmp_path):
     binary = tmp_path / program.stem
-    sources = [SOURCES / name for name in ("tape/tape.c", "tape/sweep.c", "ops/cells.c")]
+    names = ("tape/tape.c", "tape/sweep.c", "ops/ops.c", "ops/cells.c")
+    sources = [SOURCES / name for name in names]
     native = ("encode", "straight", "registers", "emit", "elementary", "pages")
     native += ("elementary_float32",)
     sources += [SOURCES / "execute" / "native" / f"{name}.c" for name in native]

@@ -205,33 +205,21 @@ typedef struct {
     const char *name;
     const char *symbol;
     Shape shape;
-    Refusal refusal;
     double low, high;
     uint8_t arity; /* operands that a node of the row has: y is a number of a SCALED one's own; of VARIADIC, 0 */
 } OpInfo;
 
-/* clang-format off */
-static const OpInfo op_info[] = {
-    {"leaf", "", LEAF, REFUSE_NOTHING, 0, 0, 0},
-#define ROW2(id, symbol, refuse, lo, hi, ...) {#id, symbol, BINARY, refuse, lo, hi, 2},
-#define ROW1(id, symbol, refuse, lo, hi, ...) {#id, symbol, UNARY, refuse, lo, hi, 1},
-#define ROWS(id, symbol, refuse, lo, hi, ...) {#id, symbol, SCALED, refuse, lo, hi, 1},
-#define ROWD(id, symbol, refuse, lo, hi, ...) {#id, symbol, STOPPED, refuse, lo, hi, 1},
-#define ROW3(id, symbol, refuse, lo, hi, ...) {#id, symbol, TERNARY, refuse, lo, hi, 3},
-#define ROWV(id, symbol) {#id, symbol, VARIADIC, REFUSE_NOTHING, 0, 0, 0},
-    FOR_EACH_BINARY(ROW2) FOR_EACH_UNARY(ROW1) FOR_EACH_SCALED(ROWS) FOR_EACH_STOPPED(ROWD)
-    FOR_EACH_TERNARY(ROW3) FOR_EACH_VARIADIC(ROWV)
-#undef ROW2
-#undef ROW1
-#undef ROWS
-#undef ROWD
-#undef ROW3
-#undef ROWV
-};
-/* clang-format on */
+/* The rows, in ops.c. */
+extern const OpInfo op_info[];
 
-/* A row without a value or a rule does not build: this fails, or the expansions below do. */
-typedef char op_info_has_every_operation[sizeof op_info / sizeof *op_info == OP_COUNT ? 1 : -1];
+/* Here, where the compiler sees it: the code that records an operation mostly knows which. */
+static const uint8_t op_refusal[OP_COUNT] = {
+#define REFUSAL(id, symbol, refuse, ...) [OP_##id] = refuse,
+    FOR_EACH_BINARY(REFUSAL) FOR_EACH_UNARY(REFUSAL) FOR_EACH_SCALED(REFUSAL) FOR_EACH_STOPPED(REFUSAL)
+        FOR_EACH_TERNARY(REFUSAL)
+#undef REFUSAL
+};
+
 typedef char op_leaves_room_for_closure_flag[OP_COUNT <= OP_CLOSURE ? 1 : -1];
 
 /* The rows that cells call, and the C library has not got. */
@@ -321,13 +309,13 @@ FORCE_INLINE double op_value(int op, double x, double y, double w) {
 typedef enum { ACCEPTED, DOMAIN_ERROR, OVERFLOW_ERROR, ZERO_DIVISION_ERROR } Verdict;
 
 FORCE_INLINE Verdict op_verdict(int op, double x, double y, double z) {
-    switch (op_info[op].refusal) {
+    switch ((Refusal)op_refusal[op]) {
     case REFUSE_OVERFLOW:
     case REFUSE_POLE:
         if (z - z == 0) return ACCEPTED;
         if (z != z) return x != x || y != y ? ACCEPTED : DOMAIN_ERROR;
         if (x - x != 0 || y - y != 0) return ACCEPTED;
-        return op_info[op].refusal == REFUSE_POLE ? DOMAIN_ERROR : OVERFLOW_ERROR;
+        return op_refusal[op] == REFUSE_POLE ? DOMAIN_ERROR : OVERFLOW_ERROR;
     case REFUSE_ZERO: return y == 0 ? ZERO_DIVISION_ERROR : ACCEPTED;
     case REFUSE_POWER:
         if (z - z == 0 || x - x != 0 || y - y != 0) return ACCEPTED;

@@ -13,9 +13,9 @@ cdef extern from "ops/ops.h" nogil:
         const char *name
         const char *symbol
         Shape shape
-        Refusal refusal
         double low, high
     const OpInfo op_info[]
+    const uint8_t op_refusal[]
     enum:
         OP_leaf, OP_same, OP_add, OP_sub, OP_mul, OP_truediv, OP_pow, OP_mod, OP_floordiv
         OP_neg, OP_abs, OP_pow_number, OP_leaky_relu, OP_detach, OP_less, OP_less_equal, OP_maximum

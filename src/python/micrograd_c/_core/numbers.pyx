@@ -109,7 +109,7 @@ cdef int refuse(int op, double x, double y, Verdict verdict) except -1:
     else:
         call = f'{x!r} {symbol} {y!r}'
     if verdict == ZERO_DIVISION_ERROR:
-        reason = 'division by zero' if op_info[op].refusal == REFUSE_ZERO else 'zero to a negative power'
+        reason = 'division by zero' if op_refusal[op] == REFUSE_ZERO else 'zero to a negative power'
         raise ZeroDivisionError(f'{call}: {reason}')
     if verdict == OVERFLOW_ERROR:
         raise OverflowError(f'{call}: the result is too large for a float')
