@@ -8,6 +8,7 @@ MICROGRAD_C_WERROR=1 builds it only if GCC or Clang have nothing to warn of, con
 """
 
 import os
+import platform
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
 
@@ -32,12 +34,29 @@ class side_by_side(build_ext):
         compile_files = self.compiler.compile
 
         def compile_side_by_side(sources, **options):
+            def compile_one(source, extra_postargs=(), **options):
+                own = [*extra_postargs, *optimisation(source)]
+                return compile_files([source], extra_postargs=own, **options)
+
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                made = pool.map(lambda source: compile_files([source], **options), sources)
+                made = pool.map(lambda source: compile_one(source, **options), sources)
                 return [name for names in made for name in names]
 
         self.compiler.compile = compile_side_by_side
         super().build_extensions()
+
+
+class what_bench_runs(build_py):
+    """Of benchmarks/, what `python -m micrograd_c bench` needs: the rest stays with the source."""
+
+    def find_package_modules(self, package, folder):
+        found = super().find_package_modules(package, folder)
+        studies = {"bench_engine", "random_numbers", "ranks"}
+        return [
+            place
+            for place in found
+            if place[0] != "micrograd_c.benchmarks" or place[1] not in studies
+        ]
 
 
 class by_path(editable_wheel):
@@ -83,16 +102,20 @@ source = re.search(
 )
 readme = for_the_index(Path("README.md").read_text(encoding="utf-8"), source and source[1])
 
+is_release = not any(map(os.environ.get, ("MICROGRAD_C_DEBUG", "MICROGRAD_C_SANITIZE")))
+
 # No contraction to fused multiply-add: eager results are those of Python's own float arithmetic.
 if sys.platform == "win32":
     compile_args, link_args = ["/O2", "/fp:precise", "/std:c11", "/we4062"], []
 else:
     compile_args = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno"]
+    compile_args += ["-fvisibility=hidden"]  # only how Python starts a unit is for others
     compile_args += ["-Werror=switch"]  # an operation without its rules does not build
     link_args = ["-pthread"]
-    if not any(map(os.environ.get, ("MICROGRAD_C_DEBUG", "MICROGRAD_C_SANITIZE"))):
-        # Python's own flags ask for symbols: four fifths of the file. Apple's linker has no -s.
-        compile_args += ["-g0"]
+    if is_release:
+        # Python's own flags ask for symbols: four fifths of the file. Nothing unwinds these frames.
+        compile_args += ["-g0", "-fno-asynchronous-unwind-tables"]
+        # Apple's linker has no -s.
         link_args += [] if sys.platform == "darwin" else ["-Wl,-s"]
 if os.environ.get("MICROGRAD_C_DEBUG"):
     compile_args += ["-O0", "-g", "-Wall", "-Wextra", "-DMICROGRAD_C_DEBUG"]
@@ -102,6 +125,25 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     compile_args += [*sanitizers, "-O2", "-g", "-fno-omit-frame-pointer"]
     link_args += sanitizers
+
+
+# What runs for every node or element keeps -O3. So do kernels: their loops become vector code only
+# if all in them is inlined.
+PER_NODE = {"tape", "sweep", "record", "value", "handles", "modules", "layer", "functions", "runs"}
+PER_CALL = {"arguments", "optimizer", "program"}
+TEXTS = {"listing", "listing_steps", "print", "text", "trace", "verify", "verify_plan"}
+
+
+def optimisation(source):
+    """What a release asks of the compiler for one file: beyond those above, a small file."""
+    unit = os.path.splitext(os.path.basename(source))[0]
+    if not is_release or sys.platform == "win32" or unit in PER_NODE:
+        return []
+    is_old_processors = unit == "kernels_baseline_float32" and platform.machine() == "x86_64"
+    if unit.startswith("kernels_") and not is_old_processors:
+        return []
+    is_boundary = "python" in os.path.normpath(source).split(os.sep)
+    return ["-Os"] if unit in TEXTS or (is_boundary and unit not in PER_CALL) else ["-O2"]
 
 
 def module_name(path):
@@ -143,7 +185,11 @@ core = Extension(
 
 setup(
     ext_modules=[core],
-    cmdclass={"build_ext": side_by_side, "editable_wheel": by_path},
+    cmdclass={
+        "build_ext": side_by_side,
+        "build_py": what_bench_runs,
+        "editable_wheel": by_path,
+    },
     long_description=readme,
     long_description_content_type="text/markdown",
 )
