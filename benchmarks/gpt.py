@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = Path(__file__).parent / "data" / "names.txt"
+NAMES = Path(__file__).parent / "data" / "thousand_names.txt"  # some of names.txt, for wheels
 BOUNDARY = 26  # stands before and after every name; the letters a to z are 0 to 25
 VOCABULARY = 27
 EMBED = 16
