@@ -12,11 +12,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import engine, losses, nn, optim
-from . import random as random
-from .compat import install, uninstall
-from .compiled import CompiledFunction, TraceError
-from .compiled import compile as compile
+from . import engine
 from .engine import (
     Condition,
     TapeStats,
@@ -35,9 +31,17 @@ from .engine import (
     where,
 )
 from .engine import sum as sum
-from .gradcheck import GradcheckError, gradcheck
-from .loops import checkpoint, scan
-from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+TYPE_CHECKING = False  # typing's own would have to import it
+if TYPE_CHECKING:
+    from . import losses, nn, optim
+    from . import random as random
+    from .compat import install, uninstall
+    from .compiled import CompiledFunction, TraceError
+    from .compiled import compile as compile
+    from .gradchecks import GradcheckError, gradcheck
+    from .loops import checkpoint, scan
+    from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -79,3 +83,43 @@ __all__ = [
     "vjp",
     "where",
 ]
+
+# The rest is loaded when it is first asked for: a module, or a name of one.
+_LAZY = {
+    **dict.fromkeys(
+        (
+            "compat",
+            "compiled",
+            "gradchecks",
+            "loops",
+            "losses",
+            "nn",
+            "optim",
+            "random",
+            "transforms",
+        )
+    ),
+    **dict.fromkeys(("install", "uninstall"), "compat"),
+    **dict.fromkeys(("CompiledFunction", "TraceError", "compile"), "compiled"),
+    **dict.fromkeys(("GradcheckError", "gradcheck"), "gradchecks"),
+    **dict.fromkeys(("checkpoint", "scan"), "loops"),
+    **dict.fromkeys(
+        ("grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"),
+        "transforms",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = _LAZY[name]
+    module = import_module(f".{home or name}", __name__)
+    found = globals()[name] = getattr(module, name) if home else module
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

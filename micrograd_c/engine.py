@@ -4,11 +4,9 @@
 What happens inside is in the compiled module `_core`; its source is `src/`.
 """
 
-import functools
-import inspect
-from collections.abc import Callable, Generator
+from __future__ import annotations
+
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._core import (
     Condition,
@@ -30,12 +28,16 @@ from ._core import (
 )
 from ._core import sum as sum
 
+TYPE_CHECKING = False  # typing's own would have to import it
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any, Literal, TypeVar
+
     from typing_extensions import Self
 
     from ._core import Pause
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = [
     "Condition",
@@ -69,6 +71,9 @@ class no_grad(ContextDecorator):
         self._pauses: list[Pause] = []  # one for each time that it is entered
 
     def __call__(self, func: _Function) -> _Function:
+        import functools
+        import inspect  # which takes as long as all that `import micrograd_c` loads
+
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(
                 "no_grad: an async function cannot be decorated, since others run while it waits; "
@@ -98,7 +103,7 @@ class no_grad(ContextDecorator):
 
         return paused  # type: ignore[return-value]
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> Self:
         """Nothing is recorded in this thread from here on."""
         pause_recording(self._pauses)
         return self

@@ -59,6 +59,32 @@ def test_the_package_needs_nothing_at_run_time():
     assert ours == {"micrograd_c"}
 
 
+# What takes longer to load than the engine itself, and what is for those alone who ask for it.
+LATER = {"typing", "re", "inspect", "ast", "dataclasses", "json", "random", "numpy", "matplotlib"}
+LATER |= {f"micrograd_c.{name}" for name in ("compiled", "nn", "optim", "losses", "transforms")}
+
+
+@pytest.mark.parametrize("line", ["import micrograd_c", "from micrograd_c import Value"])
+def test_the_import_loads_the_engine_alone(line):
+    code = f"import sys; before = set(sys.modules); {line}; print(*set(sys.modules) - before)"
+    loaded = set(run("-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}").stdout.split())
+    assert "micrograd_c._core" in loaded and not loaded & LATER
+
+
+def test_every_name_is_the_same_however_it_is_asked_for():
+    """As checkers of types see it, and with no module in a function's place."""
+    tree = ast.parse(Path(micrograd_c.__file__).read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    for line in checked.body:
+        for alias in line.names:
+            name, home = alias.asname or alias.name, line.module
+            expected = importlib.import_module(f"micrograd_c.{home or name}")
+            assert getattr(micrograd_c, name) is (getattr(expected, name) if home else expected)
+            assert name in dir(micrograd_c)
+    with pytest.raises(AttributeError, match="'micrograd_c' has no attribute 'nothing'"):
+        _ = micrograd_c.nothing
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for ELF's names of sections")
 def test_the_core_carries_no_debug_symbols():
     core = Path(_core.__file__).read_bytes()
@@ -70,8 +96,8 @@ def test_the_core_carries_no_debug_symbols():
 
 def test_the_benchmarks_stand_in_one_folder_with_their_data():
     benchmarks = importlib.import_module("micrograd_c.benchmarks")
-    data = importlib.resources.files("micrograd_c.benchmarks") / "data" / "names.txt"
-    assert len(data.read_text().split()) == 32033
+    data = importlib.resources.files("micrograd_c.benchmarks") / "data" / "thousand_names.txt"
+    assert len(data.read_text().split()) == 1000
     assert Path(benchmarks.__file__).parent == Path(benchmarks.__path__[0])
 
 

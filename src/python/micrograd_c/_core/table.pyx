@@ -3,8 +3,6 @@
 # the trees of the cells.
 from headers.tape cimport *
 
-import re
-
 def operations():
     """The operation table: for each row its name, symbol, shape and a tested interval; whether it is a
     method of Value, and whether it is an inner row, which no method or operator records."""
@@ -110,7 +108,7 @@ cdef str written(tree, int binding=0):
     return f'({text})' if own < binding else text
 
 cdef set words_of(str text):
-    return set(re.findall(r'\w+', text))
+    return set(''.join([letter if letter.isalnum() or letter == '_' else ' ' for letter in text]).split())
 
 cdef str help_of(int op):
     cdef str name = op_info[op].name.decode()
