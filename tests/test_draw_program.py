@@ -2,6 +2,7 @@
 """viz.draw_program: a compiled function's steps as boxes."""
 
 import functools
+import random
 import re
 import xml.etree.ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 import micrograd_c
 from micrograd_c import Value, nn, viz
 from micrograd_c.layered import Node, drawing
+from micrograd_c.steps import steps_of
 
 
 def boxes(f, **options):
@@ -196,6 +198,58 @@ def test_programs_that_cannot_be_drawn():
     assert len(boxes(f, max_nodes=402)[0]) == 402
     with pytest.raises(ValueError, match="draw_program: expected rankdir among LR, RL, TB, BT"):
         viz.draw_program(f, rankdir="up")
+
+
+def random_function(rng, weights, depth=2):
+    """Of a list of Values, which may hold loops within loops."""
+    names = [rng.choice(["+", "*", "max", "tanh", "sum", "draw", "scan"]) for _ in range(12)]
+    picks = [rng.sample(range(5), 3) for _ in names]
+    body = random_function(rng, weights, depth - 1) if depth else None
+
+    def step(carry, element):
+        first, *rest = body([*carry, element, *weights])
+        return (first, carry[0] + element), rest[0]
+
+    def f(values):
+        values = list(values)
+        for name, (a, b, c) in zip(names, picks, strict=True):
+            x, y, z = values[-a - 1], values[-b - 1], values[-c - 1]
+            if name == "scan" and body:
+                (x, y), seen = micrograd_c.scan(step, (x, y), [x, z, 0.5])
+                values += [x + y, seen[1]]
+            elif name == "draw":
+                values.append(x * micrograd_c.random.normal())
+            elif name == "sum":
+                values.append(micrograd_c.sum([x, y, z, weights[0]]))
+            else:
+                one = {"+": x + y, "*": x * y - 2, "max": x.maximum(y).maximum(z)}
+                values.append(one.get(name, x.tanh()))
+        return values[-3:]
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs_are_drawn(seed):
+    """Whatever is recorded: boxes stand behind those that lead to them, and the picture is one."""
+    pytest.importorskip("graphviz")
+    rng = random.Random(seed)
+    weights = [Value(rng.gauss(0, 1)) for _ in range(3)]
+    f = micrograd_c.compile(random_function(rng, weights))
+    f([[1.0, 2.0, 3.0, 4.0, 5.0]] * 2, seed=1)
+    rest, loops = [steps_of(f)], 0
+    while rest:
+        steps = rest.pop()
+        for k, step in enumerate(steps):
+            assert all(operand < k for operand in step.operands)
+            if step.body:
+                loops += 1
+                rest.append(step.body)
+                assert all(outer < k for inner in step.body for outer in inner.sources)
+    picture = viz.draw_program(f, rankdir=rng.choice(viz.DIRECTIONS), max_nodes=1000)
+    assert picture.source.count("subgraph cluster_") == loops
+    if picture._fallback:
+        xml.etree.ElementTree.fromstring(picture._fallback[1]())
 
 
 @pytest.mark.parametrize("rankdir", ["TB", "LR", "BT", "RL"])
