@@ -520,36 +520,6 @@ def test_what_is_no_communicator(comm):
         f.value_and_grad(*samples(4), comm=comm)
 
 
-class SizeAndRank:
-    """A communicator of one's own, by NumPy's assignments or by Python's."""
-
-    size, rank = np.int64(1), 0
-
-    def __init__(self, by_numpy):
-        self.by_numpy = by_numpy
-
-    def Allgather(self, sent, received):
-        if self.by_numpy:
-            np.asarray(received)[...] = np.asarray(sent)
-        else:
-            received[:] = sent
-
-
-@pytest.mark.parametrize("by_numpy", [False, True])
-def test_size_and_rank_and_an_allgather_of_buffers_are_a_communicator(by_numpy):
-    model, alone = network(), network()
-    losses = mc.compile(squared_error(model)).fit(
-        *samples(),
-        optimizer=optim.SGD(model.parameters(), 0.1),
-        steps=5,
-        comm=SizeAndRank(by_numpy),
-    )
-    expected = mc.compile(squared_error(alone)).fit(
-        *samples(), optimizer=optim.SGD(alone.parameters(), 0.1), steps=5
-    )
-    assert losses == expected and numbers(model) == numbers(alone)
-
-
 # -- processes -------------------------------------------------------------------------------------
 
 SCRIPT = Path(__file__).parent / "scripts" / "ranks.py"
