@@ -123,10 +123,6 @@ class LRScheduler:
             self.last_epoch -= 1
             raise
 
-    def _lrs(self) -> list[float]:
-        """The present lr of each parameter group."""
-        return self.optimizer._each("lr")
-
     def _set(self, lrs: list[float]) -> list[float]:
         """An lr for each parameter group, all of them or none; gives what they are."""
         if len(lrs) != len(self.optimizer.param_groups):
@@ -182,7 +178,7 @@ class StepLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         falls = not self._is_initial and self.last_epoch % self.step_size == 0
-        return [lr * self.gamma if falls else lr for lr in self._lrs()]
+        return [lr * self.gamma if falls else lr for lr in self.optimizer._each("lr")]
 
 
 class ExponentialLR(LRScheduler):
@@ -193,7 +189,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [lr * (1.0 if self._is_initial else self.gamma) for lr in self._lrs()]
+        return [lr * (1.0 if self._is_initial else self.gamma) for lr in self.optimizer._each("lr")]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -211,11 +207,11 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         if self._is_initial:
-            return self._lrs()
+            return self.optimizer._each("lr")
         angle, at = math.pi / self.T_max, self.last_epoch
         if (at - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the bottom, where the ratio is 0 / 0
             rise = (1 - math.cos(angle)) / 2
-            lrs = self._lrs()
+            lrs = self.optimizer._each("lr")
             if len(lrs) != len(self.base_lrs):
                 raise ValueError(self._other_groups(len(self.base_lrs)))
             pairs = zip(lrs, self.base_lrs, strict=True)
@@ -223,7 +219,7 @@ class CosineAnnealingLR(LRScheduler):
         ratio = (1 + math.cos(math.pi * at / self.T_max)) / (
             1 + math.cos(math.pi * (at - 1) / self.T_max)
         )
-        return [ratio * (lr - self.eta_min) + self.eta_min for lr in self._lrs()]
+        return [ratio * (lr - self.eta_min) + self.eta_min for lr in self.optimizer._each("lr")]
 
 
 class OneCycleLR(LRScheduler):
@@ -394,7 +390,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.eps = finite("ReduceLROnPlateau", "eps", eps)
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
         self.best = math.inf if mode == "min" else -math.inf
-        self._last_lr = self._lrs()
+        self._last_lr = self.optimizer._each("lr")
 
     @property
     def in_cooldown(self) -> bool:
@@ -408,7 +404,7 @@ class ReduceLROnPlateau(LRScheduler):
             if isinstance(metrics, Value)
             else as_float("ReduceLROnPlateau", "metrics", metrics)
         )
-        lrs = self._lrs()
+        lrs = self.optimizer._each("lr")
         if len(lrs) != len(self.min_lrs):
             raise ValueError(self._other_groups(len(self.min_lrs)))
         self.last_epoch += 1

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The core of optim's classes: parameter groups under one roof, steps, and their state as a dict.
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
@@ -121,15 +122,18 @@ cdef class Optimizer:
         """One setting, a value for each group, all of them or none; gives what they are."""
         cdef GroupCore group
         cdef Rule rule
+        cdef Py_ssize_t k
         cdef list plain = [], groups = self.groups
-        for group, value in zip(groups, values):
+        for k in range(len(groups)):
+            group = groups[k]
             rule = group.group.rule
-            set_setting(&rule, name, value)
+            set_setting(&rule, name, values[k])
             check_rule(&rule)
             group.make_moments(&rule)
             plain.append(setting_of(&rule, name))   # a number whose reading runs no code of others
-        for group, value in zip(groups, plain):
-            set_setting(&group.group.rule, name, value)
+        for k in range(len(groups)):
+            group = groups[k]
+            set_setting(&group.group.rule, name, plain[k])
         return plain
 
     def _get(self, str name):
@@ -201,13 +205,14 @@ cdef class Optimizer:
 
     def step(self):
         """Updates every parameter's data by its grad."""
-        cdef GroupCore group
+        cdef Py_ssize_t k, n = PyList_GET_SIZE(self.groups)
         if is_recording:
             check_change('the step of an optimizer was made')
         self.check_idle('step')
-        self.check_set_up('step')
-        for group in self.groups:
-            group.step()
+        if n == 0:
+            self.check_set_up('step')
+        for k in range(n):
+            (<GroupCore>PyList_GET_ITEM(self.groups, k)).step()
 
     def zero_grad(self):
         """Sets every parameter's grad to 0."""
