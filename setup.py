@@ -130,6 +130,7 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
 # What runs for every node or element keeps -O3. So do kernels: their loops become vector code only
 # if all in them is inlined.
 PER_NODE = {"tape", "sweep", "record", "value", "handles", "modules", "layer", "functions", "runs"}
+PER_NODE |= {"groups"}  # an optimiser's step
 PER_CALL = {"arguments", "optimizer", "program"}
 TEXTS = {"listing", "listing_steps", "print", "text", "trace", "verify", "verify_plan"}
 
