@@ -134,12 +134,12 @@ class CompiledFunction:
         if type(dtype) is not str or dtype not in ("float64", "float32"):
             raise ValueError(f"compile: expected dtype 'float64' or 'float32', got {dtype!r}")
         functools.update_wrapper(self, fn, updated=())
-        self._fn = fn
-        self._reduction = reduction
-        self._threads = threads or 0
-        self._skip = (skip,) if isinstance(skip, str) else tuple(skip)
-        self._executor = executor
-        self._is_float32 = dtype == "float32"
+        self._fn: Callable[..., Any] = fn
+        self._reduction: _Reduction = reduction
+        self._threads: int = threads or 0
+        self._skip: tuple[str, ...] = (skip,) if isinstance(skip, str) else tuple(skip)
+        self._executor: str | None = executor
+        self._is_float32: bool = dtype == "float32"
         self._programs: dict[tuple[int, ...], Recorded] = {}
         self._hessians: dict[tuple[int, ...], SampleHessians] = {}
         self._last: Recorded | SampleHessians | None = None  # the program used last

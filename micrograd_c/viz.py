@@ -247,11 +247,11 @@ def plot_losses(
         name = f"{label}, validation" if label else "validation"
         curves = [(label or "training", *curves[0][1:]), (name, steps, losses.validation)]
     ax = ax if ax is not None else new_axes()
-    for name, steps, heights in curves:
+    for title, steps, heights in curves:
         marker = "." if len(heights) < 3 else ""
         finite = [height if math.isfinite(height) else math.nan for height in heights]
         colour = COLOURS[len(ax.lines) % len(COLOURS)]
-        ax.plot(steps, finite, marker=marker, label=name, color=colour, linewidth=1.8)
+        ax.plot(steps, finite, marker=marker, label=title, color=colour, linewidth=1.8)
     if log:
         ax.set_yscale("log")
     ax.set_xlabel("step")

@@ -240,6 +240,14 @@ def test_style(command):
 
 
 @in_source_tree
+def test_types(tmp_path):
+    for package in ("mypy", "numpy", "matplotlib"):
+        pytest.importorskip(package)
+    process = run("-m", "mypy", "--cache-dir", tmp_path, "micrograd_c")
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+@in_source_tree
 @pytest.mark.skipif(not CLANG_FORMAT.exists(), reason="needs the clang-format of the test extra")
 def test_style_of_c():
     folders = [ROOT / name for name in ("src", "tests", "benchmarks")]

@@ -6,7 +6,8 @@ import sys
 
 # What stands between a line of the script and this module: this package, and Python's library.
 BETWEEN = tuple(os.path.dirname(path) + os.sep for path in (os.path.dirname(__file__), os.__file__))
-told = []  # every Refusal so far: a script must not go on after one, whatever it catches
+# Every one so far: a script must not go on after one, whatever it catches.
+told: list["Refusal"] = []
 
 
 class Refusal(BaseException):

@@ -5,6 +5,7 @@ import copy
 import inspect
 import re
 import sys
+from typing import Any
 
 from .. import _core
 from .._core import Value, attributes_of, operands
@@ -12,7 +13,7 @@ from .anatomy import HELD, attributes, collect, is_number, is_plain
 from .refusal import refuse
 
 # This engine's own methods and fields, whatever Value may call them later.
-HANDLE = Value.__mro__[1]
+HANDLE: Any = Value.__mro__[1]
 MEMBERS = {**vars(HANDLE), **vars(Value)}
 NATIVE = {name: v for name, v in MEMBERS.items() if callable(v) and name != "__eq__"}
 FIELDS = {name: MEMBERS[name] for name in ("data", "grad", "_op", "_backward")}

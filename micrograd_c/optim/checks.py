@@ -4,9 +4,11 @@
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .._core import Value
+
+T = TypeVar("T")
 
 
 def as_float(what: str, name: str, number: Any) -> float:
@@ -43,8 +45,8 @@ def positive(what: str, name: str, number: Any) -> float:
 
 
 def one_each(
-    what: str, name: str, number: Any, count: int, check: Callable[[str, str, Any], float]
-) -> list[float]:
+    what: str, name: str, number: Any, count: int, check: Callable[[str, str, Any], T]
+) -> list[T]:
     """For so many parameter groups: a list of as many numbers, or one number for all of them."""
     numbers = list(number) if isinstance(number, list | tuple) else [number] * count
     if len(numbers) != count:
