@@ -3,7 +3,7 @@
 # # Bigrams: counting and learning are the same thing
 #
 # Which letter follows which? Counting answers it; so does a table of 27 x 27 logits, trained by
-# gradient descent. On the 32,000 names that come with the package, both end at the same loss.
+# gradient descent. On the 32,000 names that come with the source, both end at the same loss.
 
 # %%
 import math
