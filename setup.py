@@ -127,8 +127,8 @@ if os.environ.get("MICROGRAD_C_SANITIZE"):
     link_args += sanitizers
 
 
-# What runs for every node or element keeps -O3. So do kernels: their loops become vector code only
-# if all in them is inlined.
+# What runs for every node or element keeps -O3. So do kernels, and draws: their loops become vector
+# code only there, and if all in them is inlined.
 PER_NODE = {"tape", "sweep", "record", "value", "handles", "modules", "layer", "functions", "runs"}
 PER_NODE |= {"groups"}  # an optimiser's step
 PER_CALL = {"arguments", "optimizer", "program"}
@@ -141,7 +141,7 @@ def optimisation(source):
     if not is_release or sys.platform == "win32" or unit in PER_NODE:
         return []
     is_old_processors = unit == "kernels_baseline_float32" and platform.machine() == "x86_64"
-    if unit.startswith("kernels_") and not is_old_processors:
+    if unit.startswith(("kernels_", "draws_")) and not is_old_processors:
         return []
     is_boundary = "python" in os.path.normpath(source).split(os.sep)
     return ["-Os"] if unit in TEXTS or (is_boundary and unit not in PER_CALL) else ["-O2"]
