@@ -34,7 +34,7 @@ static size_t in_vectors(size_t n) { return (n + WORDS - 1) / WORDS * WORDS; }
 /* A word of each sample; above its low 32 bits stands what nobody reads. */
 typedef uint64_t Row[PIECE];
 
-/* From the numbers of samples and of steps to their four words: two of each draw. */
+/* From the numbers of samples and of steps, or, NULL, one step, to their four words: two of each draw. */
 static void fill_words(const Drawing *drawing, const uint64_t *samples, const uint64_t *steps, size_t n, Row words[4]) {
     const Words zero = {0};
     Words key0[PHILOX_ROUNDS], key1[PHILOX_ROUNDS];
@@ -49,7 +49,8 @@ static void fill_words(const Drawing *drawing, const uint64_t *samples, const ui
             c[0][v] = *(const Words *)(samples + k + v * WORDS);
             c[1][v] = zero + drawing->stream.call;
             c[2][v] = zero + drawing->pair;
-            c[3][v] = *(const Words *)(steps + k + v * WORDS);
+            c[3][v] = zero + drawing->stream.step;
+            if (steps) c[3][v] = *(const Words *)(steps + k + v * WORDS);
         }
         for (int round = 0; round < PHILOX_ROUNDS; round++)
             for (int v = 0; v < 2; v++) {
@@ -137,6 +138,7 @@ static void put_rows(const Drawing *drawing, int which, size_t at, const double 
 static void draw_piece(const Drawing *drawing, size_t from, size_t n, uint32_t step, uint32_t count) {
     Row samples, steps, words[4];
     double numbers[PIECE];
+    const int is_one_step = drawing->n_steps == 1;
     const uint32_t *list = drawing->samples;
     const size_t at = step * drawing->apart + from, total = n * count;
     const size_t whole_vectors = (total + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS);
@@ -144,11 +146,11 @@ static void draw_piece(const Drawing *drawing, size_t from, size_t n, uint32_t s
     for (size_t k = 0; !list && k < n; k++) samples[k] = drawing->first + (uint32_t)(from + k);
     for (size_t k = 0; drawing->is_one_sample && k < n; k++) samples[k] = drawing->first;
     for (size_t k = n; k < total; k++) samples[k] = samples[k - n];
-    for (size_t s = 0, k = 0; s < count; s++)
+    for (size_t s = 0, k = 0; s < count && !is_one_step; s++)
         for (uint64_t number = drawing->stream.step + (step + (uint32_t)s) * drawing->stride; k < (s + 1) * n; k++)
             steps[k] = number;
     for (size_t k = total; k < whole_vectors; k++) samples[k] = steps[k] = 0; /* behind the last */
-    fill_words(drawing, samples, steps, whole_vectors, words);
+    fill_words(drawing, samples, is_one_step ? NULL : steps, whole_vectors, words);
     for (int which = 0; which < 2; which++) {
         const uint64_t *low = words[2 * which], *high = words[2 * which + 1];
         if (!drawing->rows[which]) continue;
