@@ -126,7 +126,16 @@ def test_value_and_grad_is_that_of_all_samples(size, reduction):
 
 
 def drawing(w):
-    return mc.compile(lambda x: (w * x - mc.random.normal()) ** 2 + w * mc.random.uniform())
+    """Of the draws of the function and of those of a loop in it."""
+
+    def fn(x):
+        def body(c, _):
+            return c * 0.5 + w * mc.random.normal(), None
+
+        last, _ = mc.scan(body, x, length=3)
+        return (w * x - mc.random.normal()) ** 2 + w * mc.random.uniform() + last * last
+
+    return mc.compile(fn)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
