@@ -17,7 +17,7 @@ from micrograd_c import Value, random, scan
 from micrograd_c.losses import cross_entropy
 
 from . import gpt
-from .asian import MARKET, PATHS, STEPS, STRIKE, YEARS, payoff
+from .asian import MARKET, PATHS, STEPS, STRIKE, YEARS
 from .measure import agree, compare
 
 jax.config.update("jax_enable_x64", True)
@@ -157,8 +157,23 @@ def orbit_row(dtype, settings):
 # -- an option ---------------------------------------------------------------------------------
 
 
+def payoff(market):
+    """The discounted payoff of one path; its steps draw their own normals."""
+    share, volatility, rate = market
+    span = YEARS / STEPS
+    drift, spread = (rate - volatility * volatility / 2) * span, volatility * span**0.5
+
+    def step(carry, _):
+        price, total = carry
+        price = price * (drift + spread * random.normal()).exp()
+        return (price, total + price), None
+
+    (_, total), _ = scan(step, (share, 0.0), length=STEPS)
+    return (-rate * YEARS).exp() * (total / STEPS - STRIKE).relu()
+
+
 def jax_price(market, key):
-    """As asian.py's, with normals of its own in each step."""
+    """The same, the mean over all paths."""
     share, volatility, rate = market
     span = YEARS / STEPS
     drift, spread = (rate - volatility * volatility / 2) * span, volatility * span**0.5
@@ -176,9 +191,7 @@ def jax_price(market, key):
 def option_row(settings):
     """Price and three Greeks; other random numbers on either side, and so the same within noise."""
     market = [Value(number) for number in MARKET]
-    ours = micrograd_c.compile(
-        lambda: payoff(market, [random.normal() for _ in range(STEPS)]), threads=1
-    )
+    ours = micrograd_c.compile(lambda: payoff(market), threads=1)
     theirs, numbers = jax.jit(jax.value_and_grad(jax_price)), jnp.array(MARKET)
     key = jax.random.PRNGKey(1)
     title = "Asian, own normals, JAX scan"
