@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 
 import numpy as np
 import pytest
-from test_ranks import both, fit, network, samples
+from threaded_ranks import both, fit, network, samples
 
 import micrograd_c as mc
 from micrograd_c import Value, compile, nn, optim
