@@ -36,6 +36,7 @@ TYPE_CHECKING = False  # typing's own would have to import it
 if TYPE_CHECKING:
     from . import losses, nn, optim
     from . import random as random
+    from . import viz as viz
     from .compat import install, uninstall
     from .compiled import CompiledFunction, TraceError
     from .compiled import compile as compile
@@ -97,6 +98,7 @@ _LAZY = {
             "optim",
             "random",
             "transforms",
+            "viz",
         )
     ),
     **dict.fromkeys(("install", "uninstall"), "compat"),

@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 
-_living: "weakref.WeakSet[Module]" = weakref.WeakSet()
+# By id, since a module's own hash may need what is not set up when it is made.
+_living: "weakref.WeakValueDictionary[int, Module]" = weakref.WeakValueDictionary()
 
 
 class Module:
@@ -44,9 +45,13 @@ class Module:
     forward: Callable[..., Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        module = super().__new__(cls)
+        made_by: Callable[..., Any] = super().__new__
+        is_plain = made_by is object.__new__
+        if is_plain and (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        module = made_by(cls) if is_plain else made_by(cls, *args, **kwargs)
         with contextlib.suppress(TypeError):  # a class with slots alone
-            _living.add(module)
+            _living[id(module)] = module
         return module
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -108,7 +113,7 @@ _parameters = Module.parameters
 def parameter_names() -> dict[int, str]:
     """The names of all living modules' parameters, by id; of several, that in the outermost."""
     names: dict[int, str] = {}
-    for module in list(_living):
+    for module in list(_living.values()):
         with contextlib.suppress(TypeError, AttributeError):  # not yet set up, or not to be named
             for name, parameter in module.named_parameters():
                 if len(name) > len(names.get(id(parameter), "")):
@@ -365,9 +370,9 @@ class Sequential(Module):
         """How many there are."""
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Callable[..., Any]:
-        """The module or function at this place."""
-        return self.layers[index]
+    def __getitem__(self, index: int | slice) -> Callable[..., Any]:
+        """The module or function at this place; of a slice, a Sequential of those."""
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -2,6 +2,7 @@
 """Modules as PyTorch has them: forward, Linear, activations, Sequential."""
 
 import copy
+import dataclasses
 import pickle
 import random
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from micrograd_c import Value, compile, nn, optim
+from micrograd_c.nn import parameter_names
 
 X = [2.0, 3.0, -1.0]
 
@@ -160,6 +162,41 @@ def test_an_activation_is_the_method_of_that_name(name):
         module({0.5})
 
 
+@pytest.mark.parametrize("order", [{}, {"frozen": True}, {"unsafe_hash": True}])
+def test_a_module_may_be_a_dataclass(order):
+    @dataclasses.dataclass(**order)
+    class Line(nn.Module):
+        slope: Value
+        offset: Value
+
+        def forward(self, x):
+            return self.slope * x + self.offset
+
+    line = Line(Value(2.0), Value(1.0))
+    assert line(3.0).data == 7.0
+    assert [name for name, _ in line.named_parameters()] == ["slope", "offset"]
+    assert parameter_names()[id(line.slope)] == "slope"
+
+
+def test_a_module_may_be_of_another_class_too():
+    class Unit:
+        def __new__(cls, name, *, count):
+            return super().__new__(cls)
+
+    class Both(nn.Module, Unit):
+        def __init__(self, name, *, count):
+            self.w = [Value(1.0) for _ in range(count)]
+
+    assert len(Both("w", count=3).parameters()) == 3
+    assert len(nn.MLP(2, [1]).parameters()) == 3
+
+
+@pytest.mark.parametrize("made", [lambda: nn.Module(1), lambda: nn.Tanh(0.5), lambda: nn.ReLU(k=1)])
+def test_what_takes_no_arguments_says_so(made):
+    with pytest.raises(TypeError, match="takes no arguments"):
+        made()
+
+
 # -- Sequential ------------------------------------------------------------------------------------
 
 
@@ -197,6 +234,15 @@ def test_a_row_takes_functions_and_rows():
     assert len(row) == 3 and len(row.parameters()) == 4 + 4
     assert nn.Sequential()(X) is X
     assert repr(nn.Sequential(nn.Tanh(), nn.ReLU())) == "Sequential(Tanh(), ReLU())"
+
+
+def test_a_part_of_a_row_is_a_row():
+    row = in_a_row()
+    head, tail = row[:3], row[3:]
+    assert isinstance(head, nn.Sequential) and len(head) == 3
+    assert tail(head(X)).data == row(X).data
+    assert row[-1] is tail[-1] is row.layers[-1]
+    assert list(row) == row.layers
 
 
 @pytest.mark.parametrize("bad", [[nn.Tanh()], nn.Tanh, None, "tanh"])
