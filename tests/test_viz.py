@@ -264,6 +264,7 @@ def test_a_notebook_shows_a_small_graph_of_a_value():
     bundle = y._repr_mimebundle_()
     assert bundle["text/plain"] == repr(y) == "Value(data=-6.0, grad=0.0)"
     assert bundle["text/html"] == y._repr_html_()
+    assert bundle == y._repr_mimebundle_(None, None) == y._repr_mimebundle_(include={"text/html"})
     assert repr(y) in bundle["text/html"] and "<svg" in bundle["text/html"]
     assert ">a</text>" in bundle["text/html"]
 

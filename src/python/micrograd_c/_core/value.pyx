@@ -272,7 +272,7 @@ cdef class Handle:
         from micrograd_c.viz import html_of
         return html_of(self)
 
-    def _repr_mimebundle_(self, **options):
+    def _repr_mimebundle_(self, *args, **options):
         """For notebooks: text/plain and, where there is a picture, text/html."""
         html = self._repr_html_()
         return {'text/plain': repr(self)} if html is None else {'text/plain': repr(self), 'text/html': html}
