@@ -56,6 +56,18 @@ def test_each_group_follows_the_schedule_from_its_own_start(name):
     assert again.state_dict() == scheduler.state_dict()
 
 
+@pytest.mark.parametrize("t_max", range(1, 9))
+def test_a_group_that_starts_at_0_comes_back_to_it(t_max):
+    """By rounding it would come to -2e-19, which is no lr."""
+    optimizer = optim.SGD([{"params": [Value(1.0)]}, {"params": [Value(1.0)], "lr": 0.0}], lr=0.1)
+    scheduler = CosineAnnealingLR(optimizer, t_max, eta_min=0.001)
+    for _ in range(10):
+        for _ in range(2 * t_max):
+            optimizer.step()
+            scheduler.step()
+        assert scheduler.get_last_lr() == pytest.approx([0.1, 0.0], abs=1e-12)
+
+
 def test_a_plateau_has_a_lowest_rate_for_each_group():
     optimizer = two()
     scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=0, min_lr=[0.2, 0.0])

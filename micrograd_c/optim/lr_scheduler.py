@@ -219,7 +219,9 @@ class CosineAnnealingLR(LRScheduler):
         ratio = (1 + math.cos(math.pi * at / self.T_max)) / (
             1 + math.cos(math.pi * (at - 1) / self.T_max)
         )
-        return [ratio * (lr - self.eta_min) + self.eta_min for lr in self.optimizer._each("lr")]
+        lrs = [ratio * (lr - self.eta_min) + self.eta_min for lr in self.optimizer._each("lr")]
+        # A group whose lr starts at 0 comes back there, but for rounding.
+        return [0.0 if -1e-9 * self.eta_min < lr < 0 else lr for lr in lrs]
 
 
 class OneCycleLR(LRScheduler):
