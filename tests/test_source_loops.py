@@ -188,6 +188,28 @@ def test_a_loop_that_no_sample_changes(reduction, language):
 
 
 @each_language
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_matrix_that_gains_the_product_of_an_expression(columns, rows, language):
+    """Of which each element is computed once, and has a name."""
+    generator = np.random.default_rng(3)
+    w, v = ([Value(x) for x in row] for row in generator.normal(size=(2, rows)))
+    table = [[Value(x) for x in row] for row in generator.normal(size=(columns, rows))]
+
+    def function(x):
+        def step(c, _):
+            hidden = [(a * c[0] + b).sin() for a, b in zip(w, v, strict=True)]
+            return [dot(row, hidden).tanh() for row in table], None
+
+        return mc.sum(scan(step, [x, *[0.5] * (columns - 1)], length=6)[0])
+
+    f = compiled(function)
+    arrays = [generator.normal(size=4)]
+    check_outputs(f, language, arrays)
+    check_gradients(f, language, arrays)
+
+
+@each_language
 @pytest.mark.parametrize("checkpoint", [1, 3, 20])
 def test_loops_in_loops(checkpoint, language):
     w = [Value(0.5), Value(-0.3)]

@@ -90,6 +90,9 @@ class CLoopPrinter(CPrinter):
         ]
         ordered = self.order(loop.roots, loop.inside)
         self.named.update(id(ref.block) for ref in loop.following if ref.count)
+        added = [each.added for each in loop.sums if isinstance(each.added, Block)]
+        outer = [block for block in added if block.kind == "outer"]
+        self.named.update(id(ref.block) for block in outer for ref in block.operands)
         lines: list[str] = []
         for element, pointer in zip(loop.elements, pointers, strict=True):
             if pointer and element.uses:
