@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Comparing derivatives by the engine with central differences."""
 
+import functools
 import itertools
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -37,6 +39,9 @@ def gradcheck(
     order: 2 compares the second derivatives, too, with central differences of the first.
     raise_exception: raise GradcheckError at the first disagreement; otherwise return False.
 
+    What fn draws from Python's random, micrograd_c.random's numbers included, is the same in each
+    call.
+
     TypeError if fn returns anything but a Value; ValueError if order is neither 1 nor 2, or eps not
     above 0. no_grad() around it changes nothing.
     """
@@ -45,6 +50,7 @@ def gradcheck(
     if order not in (1, 2):
         raise ValueError(f"gradcheck: expected order 1 or 2, got {order!r}")
     points = [x.data if isinstance(x, Value) else Value(x).data for x in inputs]
+    fn = _with_the_same_draws(fn)
     found = _first_order(fn, points, eps)
     if order == 2 and points:
         found = itertools.chain(found, _second_order(fn, points, eps))
@@ -88,6 +94,17 @@ def _second_order(fn: Callable[..., Value], points: list[float], eps: float) -> 
                 rows[other][index].data,
                 (ahead[other].data - behind[other].data) / (2 * eps),
             )
+
+
+def _with_the_same_draws(fn: Callable[..., Value]) -> Callable[..., Value]:
+    state = random.getstate()
+
+    @functools.wraps(fn, updated=())
+    def repeated(*args: Any) -> Value:
+        random.setstate(state)
+        return fn(*args)
+
+    return repeated
 
 
 def _beside(points: list[float], index: int, eps: float) -> list[list[float]]:

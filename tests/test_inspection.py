@@ -3,6 +3,7 @@
 
 import gc
 import math
+import random as python_random
 from fractions import Fraction
 
 import numpy as np
@@ -20,6 +21,7 @@ from micrograd_c import (
     dot,
     gradcheck,
     no_grad,
+    random,
     tape_stats,
     topological_sort,
 )
@@ -176,6 +178,18 @@ def test_gradcheck_measures_with_the_tolerances_given():
 def test_the_options_of_gradcheck_are_given_by_name():
     with pytest.raises(TypeError):
         gradcheck(wrong, [3.0], 1e-6)
+
+
+def test_gradcheck_draws_the_same_numbers_in_each_call():
+    def noisy(x):
+        return (x + random.normal()).tanh() * random.uniform(1.0, 2.0)
+
+    python_random.seed(3)
+    assert gradcheck(noisy, [0.3], order=2)
+    after = python_random.random()
+    python_random.seed(3)
+    noisy(Value(0.3))
+    assert python_random.random() == after  # as after one call
 
 
 def test_gradcheck_leaves_its_inputs_as_they_were():
