@@ -406,6 +406,7 @@ def run_on(way):
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PROGRAM = "python -m micrograd_c"
+IS_SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8"}
 HAS_MICROGRAD = importlib.util.find_spec("micrograd") is not None
 
@@ -446,7 +447,7 @@ def resident():
 
 
 needs_proc = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or "libasan" in os.environ.get("LD_PRELOAD", ""),
+    not sys.platform.startswith("linux") or IS_SANITIZED,
     reason="reads /proc, which says nothing about us under a sanitizer's allocator",
 )
 

@@ -44,7 +44,7 @@ def test_a_weakref_callback_may_sort_sweep_and_record():
 
 
 def test_a_weakref_callback_may_collect_while_attributes_came_late():
-    for _ in range(200):
+    for _ in range(50):
         v = Value(1.0)
         u = v * 2
         v.tag = [1]
