@@ -122,7 +122,9 @@ if os.environ.get("MICROGRAD_C_WERROR"):
     compile_args += ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 if os.environ.get("MICROGRAD_C_SANITIZE"):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    compile_args += [*sanitizers, "-O2", "-g", "-fno-omit-frame-pointer"]
+    compile_args += [*sanitizers, "-O2", "-fno-omit-frame-pointer"]
+    # Lines for reports. To follow variables through what is added takes GCC minutes in sweep.c.
+    compile_args += ["-g1", "-fno-var-tracking"]
     link_args += sanitizers
 
 
