@@ -258,3 +258,25 @@ def test_rows_are_used_again(executor):
     kept = mc.compile(lambda x: chain(x * w), executor=executor)
     kept.value_and_grad([1.0, 2.0])  # what the way back needs is kept
     assert kept.stats().rows > 500
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_index_that_is_nearly_whole_is_none(way, dtype):
+    """Counted from the end, it is rounded: whether it is whole has to be asked before."""
+    real = np.dtype(dtype).type
+    nearly = float(np.nextafter(real(-1.0), real(0.0)))
+    table = [Value(0.1 * k) for k in range(65)]
+
+    def in_a_loop(i):
+        return mc.scan(lambda c, _: (c + mc.take(table, i), None), 0.0, length=3)[0]
+
+    run_on(way)
+    try:
+        for fn in (lambda i: mc.take(table, i), in_a_loop):
+            f = mc.compile(fn, dtype=dtype)
+            assert f([-1.0] * 9).tolist() == pytest.approx([f([64.0])[0]] * 9)
+            with pytest.raises(TypeError, match="expected a whole number as index"):
+                f([-1.0] * 8 + [nearly])
+    finally:
+        run_on(None)

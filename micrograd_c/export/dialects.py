@@ -205,7 +205,7 @@ C = Dialect(
  * there is no such value. */
 static double take(const double *values, int n, int step, double index) {
     double at = index < 0 ? index + n : index;
-    return at >= 0 && at < n && at == floor(at) ? values[step * (int)at] : NAN;
+    return at >= 0 && at < n && index == floor(index) ? values[step * (int)at] : NAN;
 }""",
         "scatter": """\
 /* value for the element k that index chooses of n, 0 for the others. */

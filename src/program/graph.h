@@ -267,8 +267,8 @@ static inline uint32_t *node_operands(const Graph *graph, uint32_t i, uint32_t *
 
 /* The element of a take that an index chooses, counted from the end where it is negative; NONE: none. */
 FORCE_INLINE uint32_t element_of(double index, uint32_t n_elements) {
-    if (index < 0) index += n_elements;
-    return index >= 0 && index < n_elements && index == (double)(uint32_t)index ? (uint32_t)index : NONE;
+    double at = index < 0 ? index + n_elements : index; /* which rounds: whether it is whole, the index says */
+    return at >= 0 && at < n_elements && index == (double)(int64_t)index ? (uint32_t)at : NONE;
 }
 
 static inline Product product_of(const Graph *graph, uint32_t i) {

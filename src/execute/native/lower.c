@@ -174,18 +174,20 @@ static uint32_t choose(Lowering *l, Predicate predicate, uint32_t a, uint32_t b,
     return straight_do(l->line, PRIMITIVE_SELECT, predicate, a, b, then, otherwise);
 }
 
+static uint32_t given_index(Lowering *l, const Node *take) { return operand(l, l->graph->args.items[take->a]); }
+
 /* The index of a take, counted from the first element even where it is negative. */
 static uint32_t whole_index(Lowering *l, const Node *take) {
-    uint32_t index = operand(l, l->graph->args.items[take->a]);
+    uint32_t index = given_index(l, take);
     uint32_t from_end = two(l, PRIMITIVE_ADD, index, straight_number(l->line, take->b - 1));
     return choose(l, COMPARE_IS_LESS, index, straight_number(l->line, 0.0), from_end, index);
 }
 
-/* Above 0 where it is none. */
-static uint32_t is_bad(Lowering *l, uint32_t index, uint32_t n_elements) {
+/* Above 0 where it is none. Whether it is whole, the given one says: counted from the end, it is rounded. */
+static uint32_t is_bad(Lowering *l, uint32_t given, uint32_t index, uint32_t n_elements) {
     uint32_t zero = straight_number(l->line, 0.0), one = straight_number(l->line, 1.0);
-    uint32_t whole = straight_do(l->line, PRIMITIVE_ROUND, ROUND_DOWN, index, NONE, NONE, NONE);
-    uint32_t bad = choose(l, COMPARE_IS_EQUAL, index, whole, zero, one);
+    uint32_t whole = straight_do(l->line, PRIMITIVE_ROUND, ROUND_DOWN, given, NONE, NONE, NONE);
+    uint32_t bad = choose(l, COMPARE_IS_EQUAL, given, whole, zero, one);
     bad = choose(l, COMPARE_IS_GREATER_EQUAL, index, zero, bad, one);
     return choose(l, COMPARE_IS_LESS, index, straight_number(l->line, n_elements), bad, one);
 }
@@ -213,7 +215,7 @@ static uint32_t pick(Lowering *l, uint32_t rows, uint32_t together, uint32_t cou
 
 static uint32_t take(Lowering *l, const Node *node) {
     const uint32_t *elements = l->graph->args.items + node->a + 1;
-    uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, index, count);
+    uint32_t count = node->b - 1, index = whole_index(l, node), bad = is_bad(l, given_index(l, node), index, count);
     uint32_t together, rows = l->reader ? l->reader->table(l->reader, elements, count, &together) : NONE;
     uint32_t chosen = rows == NONE ? search(l, elements, count, index) : pick(l, rows, together, count, index);
     l->bad = l->bad == NONE ? bad : two(l, PRIMITIVE_ADD, l->bad, bad);
