@@ -45,7 +45,7 @@ class _Line(_Bar):
         super().__init__(steps)
         # A notebook's output is no terminal, but goes back to the start of a line as one does.
         is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
-        self.rewrites = sys.stderr.isatty() or is_notebook
+        self.rewrites = is_notebook or getattr(sys.stderr, "isatty", bool)()
         self.shown = 0.0 if self.rewrites else time.perf_counter()
 
     def __call__(self, done: int, loss: float) -> None:
@@ -61,7 +61,7 @@ class _Line(_Bar):
             sys.stderr.write(f"\r[{filled:<{self.WIDTH}}] {line:<46}")
         else:
             sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        getattr(sys.stderr, "flush", bool)()  # a stream has to write, and nothing else
 
     def close(self) -> None:
         if self.rewrites:

@@ -440,6 +440,22 @@ def test_progress_in_a_log_is_a_line_now_and_then(capsys, monkeypatch, data):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_progress_goes_to_whatever_can_write(monkeypatch, data):
+    class Tee:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+    tee = Tee()
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "stderr", tee)
+    model = network()
+    f = mc.compile(squared_error(model))
+    f.fit(*data, optimizer=optim.SGD(model.parameters(), lr=0.1), steps=5, progress=True)
+    assert "step 5/5 (100 %), loss " in tee.text and tee.text.endswith("\n")
+
+
 def test_progress_without_standard_error_shows_nothing(monkeypatch, data):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     monkeypatch.setattr(sys, "stderr", None)
