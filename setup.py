@@ -147,7 +147,7 @@ def optimisation(source):
     if not is_release or sys.platform == "win32" or unit in PER_NODE:
         return []
     if unit.startswith("draws_"):
-        return []
+        return ["-fno-tree-loop-distribute-patterns"]  # copies of a few numbers stay loops
     if unit.startswith("kernels_"):
         return KERNELS
     is_boundary = "python" in os.path.normpath(source).split(os.sep)

@@ -129,7 +129,8 @@ static void put_rows(const Drawing *drawing, int which, size_t at, const double 
             float *to = (float *)drawing->rows[which] + at;
             for (size_t k = 0; k < n; k++) to[k] = (float)numbers[k];
         } else {
-            memcpy((double *)drawing->rows[which] + at, numbers, n * sizeof *numbers);
+            double *to = (double *)drawing->rows[which] + at;
+            for (size_t k = 0; k < n; k++) to[k] = numbers[k]; /* few: a call or a string instruction takes longer */
         }
     }
 }
@@ -145,10 +146,11 @@ static void draw_piece(const Drawing *drawing, size_t from, size_t n, uint32_t s
     for (size_t k = 0; list && k < n; k++) samples[k] = drawing->first + list[from + k];
     for (size_t k = 0; !list && k < n; k++) samples[k] = drawing->first + (uint32_t)(from + k);
     for (size_t k = 0; drawing->is_one_sample && k < n; k++) samples[k] = drawing->first;
-    for (size_t k = n; k < total; k++) samples[k] = samples[k - n];
-    for (size_t s = 0, k = 0; s < count && !is_one_step; s++)
-        for (uint64_t number = drawing->stream.step + (step + (uint32_t)s) * drawing->stride; k < (s + 1) * n; k++)
-            steps[k] = number;
+    for (size_t s = 0; s < count && !is_one_step; s++) {
+        const uint64_t number = drawing->stream.step + (step + (uint32_t)s) * drawing->stride;
+        for (size_t k = 0; k < n; k++) samples[s * n + k] = samples[k];
+        for (size_t k = 0; k < n; k++) steps[s * n + k] = number;
+    }
     for (size_t k = total; k < whole_vectors; k++) samples[k] = steps[k] = 0; /* behind the last */
     fill_words(drawing, samples, is_one_step ? NULL : steps, whole_vectors, words);
     for (int which = 0; which < 2; which++) {
