@@ -257,6 +257,9 @@ class MLP(Module):
         activation: str = "tanh",
         output_activation: str | None = None,
     ) -> None:
+        if not isinstance(layer_sizes, Iterable):
+            raise TypeError(f"MLP: expected a list of layer sizes, got {layer_sizes!r}")
+        layer_sizes = [*layer_sizes]
         n_ins = [n_in, *layer_sizes][:-1]
         activations = [activation] * len(layer_sizes)
         if activations and output_activation is not None:

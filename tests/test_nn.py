@@ -135,6 +135,11 @@ def test_an_input_whose_numbers_have_no_places_is_a_type_error(module, x):
         module(x)
 
 
+def test_layer_sizes_are_a_list():
+    with pytest.raises(TypeError, match="MLP: expected a list of layer sizes, got 3"):
+        nn.MLP(2, 3)
+
+
 @pytest.mark.parametrize(
     "make", [lambda: nn.Neuron(-1), lambda: nn.Layer(2, -1), lambda: nn.MLP(2, [3, -1])]
 )
