@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._core import ProgramNode, ProgramScan, Recorded, Value, operations, program_nodes
+from .export.extremes import EXTREMES, extremes_in
 from .export.names import arrays_of
 from .nn import parameter_names
 
@@ -123,7 +124,8 @@ class Boxes:
         self.steps: list[Step] = []
         self.of: list[list[int]] = []  # of each node, the boxes whose numbers it stands for
         self._by_likeness: dict[Any, int] = {}
-        self._extremes = extremes_in(nodes, roots)
+        uses = Counter([*roots, *(k for node in nodes for k in node.operands)])
+        self._extremes = extremes_in(nodes, lambda i: nodes[i].operands, lambda i: uses[i] > 1)
 
     def steps_at(self, nodes: Iterable[int]) -> list[int]:
         return sorted({step for node in nodes for step in self.of[node]})
@@ -216,23 +218,6 @@ def has_draws(scan: ProgramScan) -> bool:
             return True
         rest += [node.scan for node in nodes if node.scan]
     return False
-
-
-EXTREMES = ("maximum", "minimum")
-
-
-def extremes_in(nodes: Sequence[ProgramNode], roots: Sequence[int]) -> dict[int, list[int]]:
-    """The operands of each maximum and minimum; where one is made of others that nobody else asks
-    for, theirs, and the others are left out."""
-    uses = Counter([*roots, *(k for node in nodes for k in node.operands)])
-    found: dict[int, list[int]] = {}
-    for i, node in enumerate(nodes):
-        if node.kind in EXTREMES:
-            found[i] = []
-            for k in node.operands:
-                is_part = nodes[k].kind == node.kind and uses[k] == 1
-                found[i] += found.pop(k) if is_part else [k]
-    return found
 
 
 ROWS = {row["name"]: row for row in operations()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._core import ProgramNode
 from . import cells
+from .extremes import extremes_in
 from .loops import Loops
 from .references import BATCH, ONCE, SAMPLE, Block, Matrix, Ref, Shape, references
 from .scopes import Body
@@ -109,15 +110,7 @@ class Blocks(Loops):
 
     def _fold_extremes(self) -> None:
         """Makes one node of a maximum of maxima that nobody else asks for, and so of minima."""
-        folded: dict[int, list[int]] = {}
-        for i, node in enumerate(self.nodes):
-            if node.kind not in ("maximum", "minimum"):
-                continue
-            folded[i] = []
-            for k in self.operands(i):
-                is_part = self.nodes[k].kind == node.kind and self._uses[k] == 1
-                part = folded.pop(k) if is_part else [k]
-                folded[i] = part if not folded[i] else [*folded[i], *part]
+        folded = extremes_in(self.nodes, self.operands, lambda i: self._uses[i] != 1)
         for i, operands in folded.items():
             if len(operands) > 2:
                 kind = f"{self.nodes[i].kind} of all"
