@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from .array_statements import ArrayPrinter
 from .dialects import ATOM, PRODUCT, Text
 from .draws import Stream, call
-from .loop import Loop, Sum
+from .loop import Loop, Sum, read_by_others
 from .references import SAMPLE, Block, Ref
 
 _IS_NAMED = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*").fullmatch
-_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").findall
 
 
 class LoopPrinter(ArrayPrinter):
@@ -83,10 +82,10 @@ class LoopPrinter(ArrayPrinter):
 
     def _updated(self, carries: list[str], following: list[str]) -> list[str]:
         """Statements for what carries become: one for those that others become made of."""
-        words = [set(_WORDS(text)) for text in following]
+        waits = read_by_others(carries, following)
         lines, together = [], []
         for k, (name, text) in enumerate(zip(carries, following, strict=True)):
-            if any(name in each for each in [*words[:k], *words[k + 1 :]]):
+            if waits[k]:
                 together.append(k)
             elif name != text:
                 lines += self.assigned(name, text)

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Loops in C: over the steps, for one sample."""
 
-import re
-
 from .c_statements import CPrinter
 from .dialects import Expressions, Text
 from .draws import Stream
-from .loop import Loop
+from .loop import Loop, read_by_others
 from .names import Names
 from .printer import wrapped
 from .references import SAMPLE, Block, Ref
 
 MOST_ON_STACK = 1000  # numbers of a sequence
-
-_words = re.compile(r"\w+").findall
 
 
 class CLoopPrinter(CPrinter):
@@ -150,13 +146,13 @@ class CLoopPrinter(CPrinter):
             self.element(ref, "i" if carry.shape else None).text
             for carry, ref in zip(loop.carries, loop.following, strict=True)
         ]
-        words = [set(_words(text)) for text in texts]
+        waits = read_by_others(names, texts)
         late: list[tuple[Block, str, str]] = []
         for k, (carry, name) in enumerate(zip(loop.carries, names, strict=True)):
             if loop.following[k].block is carry:
                 continue
             text = texts[k]
-            if any(name in each for each in [*words[:k], *words[k + 1 :]]):
+            if waits[k]:
                 own = self.new_name()
                 if carry.shape:
                     lines.append(f"{self.indent(carry)}double {own}[{carry.size}];")

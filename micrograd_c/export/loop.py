@@ -2,7 +2,8 @@
 """What a scan is, as blocks: see loops.py for their kinds."""
 
 import itertools
-from collections.abc import Container, Iterable
+import re
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from .draws import Stream
@@ -108,3 +109,14 @@ def drop_unused(refs: Iterable[Ref | Matrix], among: Container[int] | None = Non
                 block.operands = block.loop.operands()
         any_dropped |= dropped
     return any_dropped
+
+
+_words = re.compile(r"\w+").findall
+
+
+def read_by_others(names: Sequence[str], texts: Sequence[str]) -> list[bool]:
+    """Of each carry, whether what another one becomes is made of it: it has to wait for that."""
+    words = [set(_words(text)) for text in texts]
+    return [
+        any(name in each for each in [*words[:k], *words[k + 1 :]]) for k, name in enumerate(names)
+    ]
