@@ -7,7 +7,7 @@ from headers.program cimport ParameterGroup, Rule
 from .handles cimport Places
 
 cdef int set_setting(Rule *rule, str name, value, str where=*) except -1
-cdef object setting_of(const Rule *rule, str name)
+cdef object setting_of(Rule *rule, str name)
 cdef int check_rule(const Rule *rule, str where=*) except -1
 
 cdef class GroupCore:

@@ -40,24 +40,32 @@ cdef bint setting_switch(str name, value) except -1:
         raise TypeError(f'{name}: expected True or False, got {value!r}')
     return number == 1.0
 
+cdef double *number_in(Rule *rule, str name) noexcept:
+    """Where the setting of this name is, if it is one number."""
+    if name == 'lr':
+        return &rule.lr
+    if name == 'momentum':
+        return &rule.momentum
+    if name == 'weight_decay':
+        return &rule.weight_decay
+    return &rule.eps if name == 'eps' else NULL
+
+cdef int *switch_in(Rule *rule, str name) noexcept:
+    """... or if it is on or off."""
+    if name == 'nesterov':
+        return &rule.nesterov
+    if name == 'amsgrad':
+        return &rule.amsgrad
+    return &rule.maximize if name == 'maximize' else NULL
+
 cdef int set_setting(Rule *rule, str name, value, str where='') except -1:
     """Checks one setting and writes it into a rule; `where` comes before its name in a message."""
     cdef double beta1, beta2
     cdef str what = where + name
-    if name == 'lr':
-        rule.lr = at_least_zero(what, value)
-    elif name == 'momentum':
-        rule.momentum = at_least_zero(what, value)
-    elif name == 'weight_decay':
-        rule.weight_decay = at_least_zero(what, value)
-    elif name == 'eps':
-        rule.eps = at_least_zero(what, value)
-    elif name == 'nesterov':
-        rule.nesterov = setting_switch(what, value)
-    elif name == 'amsgrad':
-        rule.amsgrad = setting_switch(what, value)
-    elif name == 'maximize':
-        rule.maximize = setting_switch(what, value)
+    if number_in(rule, name) != NULL:
+        number_in(rule, name)[0] = at_least_zero(what, value)
+    elif switch_in(rule, name) != NULL:
+        switch_in(rule, name)[0] = setting_switch(what, value)
     elif name == 'betas':
         if not isinstance(value, (list, tuple)) or len(value) != 2:
             raise TypeError(f'{what}: expected two numbers, got {value!r}')
@@ -69,14 +77,12 @@ cdef int set_setting(Rule *rule, str name, value, str where='') except -1:
         raise SystemError(f'no setting {name!r}')
     return 0
 
-cdef object setting_of(const Rule *rule, str name):
-    if name == 'lr':
-        return rule.lr
-    if name == 'betas':
-        return rule.beta1, rule.beta2
-    if name in ('nesterov', 'amsgrad', 'maximize'):
-        return bool({'nesterov': rule.nesterov, 'amsgrad': rule.amsgrad, 'maximize': rule.maximize}[name])
-    return {'momentum': rule.momentum, 'weight_decay': rule.weight_decay, 'eps': rule.eps}[name]
+cdef object setting_of(Rule *rule, str name):
+    if number_in(rule, name) != NULL:
+        return number_in(rule, name)[0]
+    if switch_in(rule, name) != NULL:
+        return bool(switch_in(rule, name)[0])
+    return rule.beta1, rule.beta2
 
 cdef int check_rule(const Rule *rule, str where='') except -1:
     """What the settings have to be to each other."""
