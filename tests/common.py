@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What several test files share: numbers of every kind, oracles, graphs, processes."""
 
+import contextlib
 import enum
 import gc
 import importlib.util
@@ -400,6 +401,20 @@ def run_on(way):
     executor, _, level = (way or "").partition(" ")
     _core.set_level(level or None)
     _core.set_executor(executor or None)
+
+
+# -- the collector ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def collecting_after(*thresholds):
+    """Python's collector runs so often meanwhile."""
+    before = gc.get_threshold()
+    gc.set_threshold(*thresholds)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 # -- processes -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import gc
 import weakref
 
 import pytest
+from common import collecting_after
 
 from micrograd_c import Value, topological_sort
 
@@ -57,17 +58,13 @@ def test_a_weakref_callback_may_collect_while_attributes_came_late():
 
 def test_finalizers_of_many_values_with_late_attributes():
     log = []
-    threshold = gc.get_threshold()
-    gc.set_threshold(20, 5, 5)
-    try:
+    with collecting_after(20, 5, 5):
         for k in range(20_000):
             v = Value(1.0)
             u = v * 2
             v.history = [k]
             weakref.finalize(v, lambda k=k: log.append([k]))
             del v, u
-    finally:
-        gc.set_threshold(*threshold)
     assert len(log) == 20_000
 
 

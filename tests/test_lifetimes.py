@@ -8,7 +8,7 @@ import threading
 import weakref
 
 import pytest
-from common import closure_node, needs_proc, resident, run_python, stats_at_rest
+from common import closure_node, collecting_after, needs_proc, resident, run_python, stats_at_rest
 
 from micrograd_c import Value, dot, nn, tape_stats, topological_sort
 
@@ -326,16 +326,12 @@ def test_a_node_that_becomes_heavy_while_another_is_recorded_on_it(record):
     calls = []
     gc.collect()
     in_use = [Value(0.0) for _ in range(3000)]  # no handle is free: the next one is allocated
-    threshold = gc.get_threshold()
     a = Value(2.0)
     b = a * 3.0
     y = b + 1.0
     b._backward = lambda b=[b]: calls.append(b[0].grad)
-    gc.set_threshold(1)
-    try:
+    with collecting_after(1):
         z = record(y)
-    finally:
-        gc.set_threshold(*threshold)
     del b, y, in_use
     gc.collect()
     gc.collect()

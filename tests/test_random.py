@@ -2,7 +2,6 @@
 """Random numbers as Values: in plain calls, and drawn for each sample of compiled functions."""
 
 import copy
-import gc
 import math
 import pickle
 import random as python_random
@@ -10,6 +9,7 @@ import statistics
 
 import numpy as np
 import pytest
+from common import collecting_after
 
 import micrograd_c as mc
 from micrograd_c import TraceError, Value, _core, compile, grad, hessian, random, take, where
@@ -359,13 +359,9 @@ def test_draws_while_a_draw_is_recorded():
             found.append(random.normal())
         return found
 
-    thresholds = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
+    with collecting_after(1, 1, 1):
         f = compile(fn)
         (found,) = f(samples=1, seed=1).tolist()
-    finally:
-        gc.set_threshold(*thresholds)
     places = {_core.drawn("normal", 1, 0, k): k for k in range(250)}
     places = [places[number] for number in found]
     assert places == sorted(set(places)) and len(places) == 100 and places[-1] > 150

@@ -2,11 +2,11 @@
 """How draws in the bodies of loops are recorded, and what is said of them."""
 
 import copy
-import gc
 import pickle
 import random as python_random
 
 import pytest
+from common import collecting_after
 from unrolled import EXECUTORS
 from unrolled import drawn_in_step as z
 
@@ -157,13 +157,9 @@ def test_draws_while_a_body_is_recorded():
         _, ys = scan(body, 0.0, length=2)
         return list(ys[1])
 
-    thresholds = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
+    with collecting_after(1, 1, 1):
         f = compile(fn)
         (found,) = f(samples=1, seed=1).tolist()
-    finally:
-        gc.set_threshold(*thresholds)
     places = {z(0, 1, which): which for which in range(100)}
     places = [places[number] for number in found]
     assert places == sorted(set(places)) and len(places) == 30 and places[-1] > 40
