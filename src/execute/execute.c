@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of executors.
+ * The list of executors, and what they measure programs by.
  */
 #include "execute.h"
+
+#include "program/loops.h"
 
 extern const Executor native_executor, vector_executor, scalar_executor;
 
@@ -17,4 +19,13 @@ const Executor *executor_for(const Graph *graph) {
     const Executor *const *executor = executors;
     while (reason_against(*executor, graph)) executor++; /* nothing speaks against the last one */
     return *executor;
+}
+
+double graph_work(const Graph *graph) {
+    double work = 0.0;
+    for (uint32_t i = 0; i < graph->size; i++) {
+        work += node_work(&graph->nodes[i]);
+        if (graph->nodes[i].op == NODE_SCAN) work += scan_of(graph, i)->length * graph_work(&scan_of(graph, i)->body);
+    }
+    return work;
 }

@@ -171,6 +171,12 @@ const Executor *executor_for(const Graph *graph);
 /* Why it is not this one; NULL: nothing speaks against it. */
 const char *reason_against(const Executor *executor, const Graph *graph);
 
+/* Multiply-adds of a node for one sample, and of a graph with all steps of its loops, about. */
+static inline double node_work(const Node *node) {
+    return 2 + (has_args(node) ? node->b : 0) + (node->op == NODE_DRAW ? DRAW_WORK : 0);
+}
+double graph_work(const Graph *graph);
+
 /* To be called between samples or blocks, with the work since: whether the run has to stop. */
 static inline int poll_after(Program *program, Batch *batch, double work) {
     program->unpolled += work;

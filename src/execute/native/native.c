@@ -144,14 +144,16 @@ static NativeCode *make_code(const Graph *graph, Machine machine, int is_loop, R
     return NULL;
 }
 
+const Machine code_machines[CODES] = {
+    [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
+
 NativeCode *native_code(NativeProgram *program, const Batch *batch, RunStatus *status) {
-    static const Machine machines[] = {
-        [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
     int is_loop = batch->size > (program->graph->is_float32 ? 8 : 4);
     int which = batch->level->width == 8 ? is_loop ? WIDE : WIDE_ONE : is_loop ? NARROW : NARROW_ONE;
     *status = RUN_DONE;
     if (batch->level->width < 4) return NULL;
-    if (!program->codes[which]) program->codes[which] = make_code(program->graph, machines[which], is_loop, status);
+    if (!program->codes[which])
+        program->codes[which] = make_code(program->graph, code_machines[which], is_loop, status);
     return program->codes[which];
 }
 
@@ -198,8 +200,7 @@ static size_t count_numbers(const Graph *graph, double *work) {
     for (uint32_t i = 0; i < graph->size; i++) {
         const Node *node = &graph->nodes[i];
         count += node->stage != SAMPLE;
-        if (node->stage == SAMPLE) *work += 2 + (has_args(node) ? node->b : 0);
-        if (node->op == NODE_DRAW) *work += DRAW_WORK;
+        if (node->stage == SAMPLE) *work += node_work(node);
     }
     return count;
 }

@@ -37,6 +37,7 @@ typedef struct {
 
 /* For AVX-512 and AVX2: loops, and what is for one vector of 256 bits. */
 enum { WIDE, WIDE_ONE, NARROW, NARROW_ONE, CODES };
+extern const Machine code_machines[CODES];
 
 typedef struct {
     Program base; /* its numbers are lower.h's */

@@ -8,14 +8,12 @@ extern const Executor scalar_executor;
 static const Executor walk_executor, interpreting_executor;
 
 static WalkCode *code_for(WalkProgram *program, const Batch *batch, RunStatus *status) {
-    static const Machine machines[] = {
-        [WIDE] = {1, 8, 32}, [WIDE_ONE] = {1, 4, 32}, [NARROW] = {0, 4, 16}, [NARROW_ONE] = {0, 4, 16}};
     const Graph *graph = program->graph;
     int is_wide = batch->size > (graph->is_float32 ? 8 : 4);
     int which = batch->level->width < 8 ? NARROW : is_wide ? WIDE : WIDE_ONE;
     *status = RUN_DONE;
     if (!program->interprets && batch->level->width >= 4) {
-        if (!program->codes[which]) program->codes[which] = walk_code_make(graph, machines[which], status);
+        if (!program->codes[which]) program->codes[which] = walk_code_make(graph, code_machines[which], status);
         if (program->codes[which] || *status != RUN_DONE) return program->codes[which];
     }
     if (!program->codes[CODES]) program->codes[CODES] = walk_code_make(graph, (Machine){0, LANES, 0}, status);
@@ -59,17 +57,6 @@ static void walk_free(Program *base) {
     free(program);
 }
 
-static double work_of(const Graph *graph) {
-    double work = 0.0;
-    for (uint32_t i = 0; i < graph->size; i++) {
-        const Node *node = &graph->nodes[i];
-        work += 2 + (has_args(node) ? node->b : 0);
-        work += node->op == NODE_DRAW ? DRAW_WORK : 0;
-        if (node->op == NODE_SCAN) work += scan_of(graph, i)->length * work_of(&scan_of(graph, i)->body);
-    }
-    return work;
-}
-
 MakeStatus walks_make(Graph *graph, int interprets, Program **made) {
     WalkProgram *program = calloc(1, sizeof *program);
     if (!program) return MADE_NO_MEMORY;
@@ -82,7 +69,7 @@ MakeStatus walks_make(Graph *graph, int interprets, Program **made) {
                               .to_adjoint = graph->n_parameters,
                               .parameter_at = program->places,
                               .n_roots = graph->primal ? 1 : graph->n_roots,
-                              .work = work_of(graph)};
+                              .work = graph_work(graph)};
     if (!program->numbers || !program->places) {
         walk_free(&program->base);
         return MADE_NO_MEMORY;

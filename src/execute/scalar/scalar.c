@@ -315,18 +315,6 @@ static const char *scalar_refuses(const Graph *graph) {
     return NULL;
 }
 
-/* Multiply-adds of a loop, about. */
-static double work_of(const Scan *scan) {
-    double work = 0;
-    for (uint32_t i = 0; i < scan->body.size; i++) {
-        const Node *node = &scan->body.nodes[i];
-        work += 2 + (has_args(node) ? node->b : 0);
-        work += node->op == NODE_DRAW ? DRAW_WORK : 0;
-        if (node->op == NODE_SCAN) work += work_of(scan_of(&scan->body, i));
-    }
-    return work * scan->length;
-}
-
 /* Memory that is counted. */
 static void *room(size_t count, size_t size, size_t *bytes) {
     *bytes += count * size;
@@ -401,9 +389,9 @@ static void list_nodes(ScalarProgram *program) {
         if (is_record(node)) continue;
         if (is_sum(graph, node)) program->sums[program->n_sums++] = i;
         else program->nodes[node->stage][program->sizes[node->stage]++] = i;
-        program->base.work += node->stage == SAMPLE ? 2 + (has_args(node) ? node->b : 0) : 0;
-        program->base.work += node->op == NODE_DRAW ? DRAW_WORK : 0;
-        if (node->op == NODE_SCAN) program->base.work += work_of(scan_of(graph, i));
+        program->base.work += node->stage == SAMPLE ? node_work(node) : 0;
+        if (node->op == NODE_SCAN)
+            program->base.work += graph_work(&scan_of(graph, i)->body) * scan_of(graph, i)->length;
     }
 }
 
